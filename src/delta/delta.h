@@ -17,6 +17,7 @@
 #ifndef SM_DELTA_DELTA_H
 #define SM_DELTA_DELTA_H
 
+#include "base/hash.h"
 #include "format/format.h"
 
 /* ---- what a log says ------------------------------------------------------------------------- */
@@ -148,6 +149,16 @@ sm_status sm_snapshot_open_head(sm_store *s, int64_t version, sm_budget *budget,
 /** Lists the files of a snapshot that was opened without them, as sm_snapshot_open() does; once.
  * Others may read the snapshot meanwhile, but not its list, and may not list it too. */
 sm_status sm_snapshot_list(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/**
+ * The same of only those files that is_wanted(ctx, file) is true for: for whoever changes some
+ * files by what is said of them. It is asked of each file, in their order, and from the first anew
+ * where a checkpoint turns out to be damaged; the file is borrowed for the call. What is not about
+ * the list, such as sm_snapshot_each() and the dataset, is of all files as before.
+ *
+ * Cost      reads the checkpoint; memory for the files that are wanted
+ */
+sm_status sm_snapshot_list_if(sm_snapshot *s, bool (*is_wanted)(void *ctx, const sm_delta_file *f),
+                              void *ctx, sm_error *e) SM_MUST_USE;
 /** One more holder, who releases it too. Any thread. */
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s);
 void sm_snapshot_release(sm_snapshot *s); /* takes NULL; any thread */
@@ -182,6 +193,9 @@ const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
  */
 sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_arena *a,
                            sm_delta_file **out, int64_t *n, sm_error *e) SM_MUST_USE;
+/** The hash of what is the same of a file in each version that has it with the same rows: its path
+ * and its deletion vector. */
+sm_hash128 sm_delta_file_hash(const sm_delta_file *f);
 /** The ranges of a file by its statistics: one a top-level field of the schema; NULL: no
  * statistics. They live in `a` and borrow the file. */
 const sm_range *sm_snapshot_ranges(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a);
@@ -245,7 +259,8 @@ sm_str sm_delta_absolute_path(sm_str uri, sm_arena *a);
  */
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e) SM_MUST_USE;
-/** The same of some of the snapshot's files: files[i] is the place of one among them. */
+/** The same of some of the snapshot's listed files: files[i] is the place of one among them; NULL:
+ * the first n_files. */
 sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
                                  sm_arena *a, sm_dataset *out, int32_t **columns,
                                  sm_error *e) SM_MUST_USE;
@@ -447,10 +462,17 @@ typedef struct sm_delta_commit {
     /* Live files of the snapshot that was read, in its order, out of one array. */
     const sm_delta_file *const *removes;
     int64_t n_removes;
+    /* Instead: all live files of the base, which are not listed but read when the text is made.
+     * These are their totals, n_removes is totals->n_files, and `removes` NULL. */
+    const sm_delta_totals *removes_all;
     /* Of an earlier snapshot: added again as they stood. Of a new table: files of another one, by
      * absolute paths. */
     const sm_delta_file *const *restores;
     int64_t n_restores;
+    /* Instead, of a new table: gives the n_restores files to `to` when the text is made, as
+     * sm_snapshot_each() does; `restores` is NULL. It may be called several times. */
+    sm_status (*restores_each)(void *ctx, const sm_delta_sink *to, sm_error *e);
+    void *restores_of;          /* its ctx */
     const sm_delta_mark *marks; /* in the base's order */
     int64_t n_marks;
     /* Files of the rows that changed, with a column SM_CHANGE_TYPE, below SM_CHANGE_FOLDER. Where

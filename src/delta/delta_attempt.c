@@ -24,6 +24,7 @@
  * Source   PROTOCOL.md, "Delta Log Entries" */
 #include <inttypes.h>
 
+#include "base/hash_set.h"
 #include "base/map.h"
 #include "delta/delta_int.h"
 
@@ -48,10 +49,11 @@ struct sm_delta_attempt {
 
     /* What the commit itself does; parsed when the first version of another writer is read. */
     bool has_claims;
-    sm_map *removed;  /* names of the files that it removes (name_of) */
-    sm_map *app_ids;  /* of its transactions */
-    sm_map *domains;  /* of its domain metadata */
-    bool brings_back; /* it undoes a commit that removed files, and adds them again */
+    sm_hash_set removed; /* files that it removes, with whatever deletion vector: those of two
+                          * writers differ */
+    sm_map *app_ids;     /* of its transactions */
+    sm_map *domains;     /* of its domain metadata */
+    bool brings_back;    /* it undoes a commit that removed files, and adds them again */
     sm_bounds read;
     sm_map *read_files; /* the base's files that may hold rows within `read`, by
                          * smi_file_identity(); NULL: not asked for yet */
@@ -68,6 +70,7 @@ sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_
     t->base = base ? sm_snapshot_retain(base) : NULL;
     t->c = c;
     t->budget = budget;
+    t->removed.budget = budget;
     t->arena = sm_arena_new(budget);
     t->state = SM_DELTA_FREE;
     t->version = c->base + 1;
@@ -84,6 +87,7 @@ void sm_delta_attempt_free(sm_delta_attempt *t)
     }
     sm_snapshot_release(t->base);
     sm_store_release(t->store);
+    sm_hash_set_release(&t->removed);
     sm_arena_free(t->arena);
     sm_free(t);
 }
@@ -112,22 +116,14 @@ sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e)
 
 /* ---- what the commit does -------------------------------------------------------------------- */
 
-/* What a file is called, with whatever deletion vector: those of two writers differ. */
-static sm_str name_of(sm_str path, sm_arena *a)
-{
-    sm_buf text = {0};
-    const sm_str out = sm_arena_str(a, smi_file_identity(path, NULL, &text));
-    sm_buf_release(&text);
-    return out;
-}
-
 static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
 {
     sm_delta_attempt *t = ctx;
 
     if (action->kind == SMI_ACTION_REMOVE) {
-        *sm_map_at(t->removed, name_of(action->path, t->arena)) = t;
-    } else if (action->kind == SMI_ACTION_TXN) {
+        return sm_hash_set_add(&t->removed, smi_path_hash(action->path), NULL, e);
+    }
+    if (action->kind == SMI_ACTION_TXN) {
         *sm_map_at(t->app_ids, action->txn.app_id) = t;
     } else if (action->kind == SMI_ACTION_DOMAIN &&
                !sm_str_is(action->domain.name, SMI_DOMAIN_ROWS)) { /* two may give out row ids */
@@ -140,8 +136,6 @@ static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
 
 static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
 {
-    sm_arena *scratch = NULL;
-
     if (t->has_claims) {
         return SM_OK;
     }
@@ -149,15 +143,12 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
         SM_TRY(sm_snapshot_open_head(t->store, t->c->base, t->budget, &t->base, e));
     }
     SM_ASSERT(t->base ? t->base->version == t->c->base : t->c->base < 0);
-    t->removed = sm_map_new(t->arena);
     t->app_ids = sm_map_new(t->arena);
     t->domains = sm_map_new(t->arena);
-    scratch = sm_arena_new(t->budget);
-    sm_status st = smi_log_lines(t->c->text, scratch, note_claim, t, e);
+    sm_status st = smi_log_lines(t->c->text, NULL, note_claim, t, e);
     if (st == SM_OK && t->base) {
         st = smi_read_parse(t->c->read, t->base->metadata.schema, t->arena, &t->read, e);
     }
-    sm_arena_free(scratch);
     t->has_claims = st == SM_OK;
     return st;
 }
@@ -167,8 +158,7 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
 /* A commit, as it is read: a version of the log, or one that is to become a version. */
 typedef struct rival {
     sm_delta_attempt *attempt;
-    sm_arena *arena; /* of the commit's text */
-    bool is_ours;    /* it is the commit of the attempt */
+    bool is_ours; /* it is the commit of the attempt */
     bool has_stamp;
     int64_t stamp_ms, high_row; /* that it says; −1: none */
     const char *why;            /* what it does that conflicts; NULL: nothing */
@@ -270,7 +260,7 @@ static sm_status weigh_remove(rival *v, const smi_action *action, sm_error *e)
     const sm_delta_attempt *t = v->attempt;
     bool was_read = false;
 
-    if (sm_map_get(t->removed, name_of(action->path, v->arena))) {
+    if (sm_hash_set_has(&t->removed, smi_path_hash(action->path))) {
         set_conflict(v, "has removed a file that this one removes");
         return SM_OK;
     }
@@ -341,11 +331,11 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
 static sm_status read_version(sm_delta_attempt *t, sm_error *e)
 {
     SM_ASSERT(t->state == SM_DELTA_FREE && t->version > t->c->base);
-    rival v = {.attempt = t, .arena = sm_arena_new(t->budget), .high_row = -1};
+    rival v = {.attempt = t, .high_row = -1};
 
     sm_status st = need_claims(t, e);
     if (st == SM_OK) {
-        st = smi_commit_read(t->store, t->version, v.arena, weigh_action, &v, e);
+        st = smi_commit_read(t->store, t->version, NULL, weigh_action, &v, e);
     }
     if (st == SM_OK && t->c->base < 0) {
         set_conflict(&v, "has made the table");
@@ -363,7 +353,6 @@ static sm_status read_version(sm_delta_attempt *t, sm_error *e)
         t->stamp_ms = v.stamp_ms;
         t->high_row = v.high_row > t->high_row ? v.high_row : t->high_row;
     }
-    sm_arena_free(v.arena);
     return st;
 }
 
@@ -420,11 +409,11 @@ sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e)
 sm_status sm_delta_attempt_weigh(sm_delta_attempt *t, const sm_delta_prepared *other, sm_error *e)
 {
     SM_ASSERT(t && other && t->state == SM_DELTA_FREE && !sm_str_eq(other->id, t->c->id));
-    rival v = {.attempt = t, .arena = sm_arena_new(t->budget)};
+    rival v = {.attempt = t};
 
     sm_status st = need_claims(t, e);
     if (st == SM_OK) {
-        st = smi_log_lines(other->text, v.arena, weigh_action, &v, e);
+        st = smi_log_lines(other->text, NULL, weigh_action, &v, e);
     }
     if (st == SM_OK && t->c->base < 0) {
         set_conflict(&v, "has made the table");
@@ -432,7 +421,6 @@ sm_status sm_delta_attempt_weigh(sm_delta_attempt *t, const sm_delta_prepared *o
     if (st == SM_OK && v.why) {
         st = sm_fail(e, SM_CONFLICT, "another writer, which is publishing now, %s", v.why);
     }
-    sm_arena_free(v.arena);
     return st;
 }
 

@@ -106,8 +106,11 @@ static bool may_be_live(const sm_snapshot *base, const sm_delta_file *f)
 static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, bool deep,
                           const char **why)
 {
-    REFUSE(c->n_removes > 0 && !base, "a new table has no file to be removed");
-    for (int64_t i = 0; i < c->n_removes; i++) {
+    REFUSE((c->n_removes > 0 || c->removes_all) && !base, "a new table has no file to be removed");
+    REFUSE(c->removes_all && (c->removes || c->n_removes != c->removes_all->n_files),
+           "all files are removed, and some");
+    REFUSE(c->removes_all && c->n_marks > 0, "all files are removed, and some are marked");
+    for (int64_t i = 0; i < c->n_removes && !c->removes_all; i++) {
         const sm_delta_file *f = c->removes[i];
         REFUSE(i > 0 && f <= c->removes[i - 1], "removes are not in the base's order, each once");
         REFUSE(deep && !may_be_live(base, f), "a file that is removed is not of the base");
@@ -117,7 +120,8 @@ static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, boo
 
 static bool check_restores(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
 {
-    for (int64_t i = 0; i < c->n_restores; i++) {
+    REFUSE(c->restores_each && (base || c->restores), "files are restored in two ways");
+    for (int64_t i = 0; i < c->n_restores && !c->restores_each; i++) {
         const sm_delta_file *f = c->restores[i];
         REFUSE(!f || f->path.len == 0, "a file that is restored has no name");
         REFUSE(!base && f->key.len > 0, "a new table has no file of its own to be restored");
@@ -182,7 +186,7 @@ static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool 
 
 static bool is_removed(const sm_delta_commit *c, const sm_delta_file *f)
 {
-    int64_t first = 0, end = c->n_removes;
+    int64_t first = 0, end = c->removes ? c->n_removes : 0;
 
     while (end - first > 1) { /* they are in the base's order */
         const int64_t middle = first + (end - first) / 2;
@@ -192,7 +196,7 @@ static bool is_removed(const sm_delta_commit *c, const sm_delta_file *f)
             end = middle;
         }
     }
-    return c->n_removes > 0 && c->removes[first] == f;
+    return end > 0 && c->removes[first] == f;
 }
 
 static bool check_marks(const sm_delta_commit *c, const char **why)

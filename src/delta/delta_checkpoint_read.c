@@ -247,6 +247,7 @@ typedef struct reading {
 /* Computes the hashes of the paths of the rows from `first` to `end`, and tells them. */
 static void announce(const reading *r, const batch_columns *c, int64_t first, int64_t end)
 {
+    SM_ASSERT(first <= end && end - first <= ANNOUNCED);
     for (int64_t row = first; row < end; row++) {
         const sm_str path = text_at(c->add.path ? c->add.path : c->remove.path, row);
         sm_hash128 *hash = &r->hashes[row - first];
@@ -271,7 +272,7 @@ static sm_status read_batch(const reading *r, const sm_batch *b, sm_error *e)
             announce(r, &columns, row, row + ANNOUNCED < b->n_rows ? row + ANNOUNCED : b->n_rows);
         }
         read_row(&columns, row, r->rows, &action);
-        if (announces) {
+        if (announces && (SMI_KIND(action.kind) & SMI_FILES)) {
             action.path_hash = r->hashes[row % ANNOUNCED];
         }
         if (action.kind != SMI_ACTION_OTHER) {

@@ -149,9 +149,10 @@ static bool totals_after(const sm_snapshot *base, const sm_delta_commit *c, int6
     for (int64_t i = 0; i < c->n_marks; i++) {
         *bytes += (int64_t)c->marks[i].file->size_bytes;
     }
-    for (int64_t i = 0; i < c->n_removes; i++) {
+    for (int64_t i = 0; i < c->n_removes && !c->removes_all; i++) {
         *bytes -= (int64_t)c->removes[i]->size_bytes;
     }
+    *bytes -= c->removes_all ? c->removes_all->bytes : 0;
     return base->said_files >= 0 && base->said_bytes >= 0 && *n_files >= 0 && *bytes >= 0;
 }
 

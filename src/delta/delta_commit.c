@@ -20,6 +20,9 @@
 #include "base/time.h"
 #include "delta/delta_int.h"
 
+/* The numbers of row ids that are filled in later may make the text longer. */
+#define MOST_TEXT_BYTES (SMI_COMMIT_BYTES - SMI_COMMIT_BYTES / 16)
+
 /* A commit whose text is being made. */
 typedef struct commit_text {
     const sm_snapshot *base; /* NULL: a new table */
@@ -621,7 +624,7 @@ static sm_status print_with_ids(commit_text *r, sm_json_writer *w, sm_error *e)
     sm_delta_sink sink = {.begin = begin_staying, .file = note_lack, .ctx = &s};
     sm_buf text = {0};
 
-    if (!r->turns_on_rows) {
+    if (!r->turns_on_rows || r->c->removes_all) { /* none stays */
         return SM_OK;
     }
     SM_ASSERT(r->base && r->gives_row_ids && r->isolation == SM_READ_LAYOUT);
@@ -633,6 +636,102 @@ static sm_status print_with_ids(commit_text *r, sm_json_writer *w, sm_error *e)
     SM_TRY(sm_snapshot_each(r->base, NULL, &sink, e));
     sink.file = print_staying;
     return s.lacks_ids ? sm_snapshot_each(r->base, NULL, &sink, e) : SM_OK;
+}
+
+/* The files are others than when they were counted: a checkpoint was found to be damaged. */
+static sm_status fail_damaged(sm_error *e)
+{
+    return sm_fail(e, SM_CORRUPT,
+                   "the table's checkpoint turned out to be damaged while it was read");
+}
+
+/* The removes of all files of the base, as they are read. */
+typedef struct all_removes {
+    const commit_text *r;
+    sm_json_writer *w;
+    size_t begin;       /* of the first of them in the text */
+    sm_delta_totals is; /* what they are in the end */
+} all_removes;
+
+static void begin_removes(void *ctx)
+{
+    all_removes *all = ctx;
+
+    SM_ASSERT(all->begin <= all->w->out->len);
+    all->w->out->len = all->begin; /* what came before does not count */
+    all->is = (sm_delta_totals){0};
+}
+
+static sm_status print_one_remove(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    all_removes *all = ctx;
+
+    (void)e;
+    print_remove(all->r, f, all->w);
+    all->is.n_files++;
+    all->is.bytes += (int64_t)f->size_bytes;
+    return SM_OK;
+}
+
+static sm_status print_removes(const commit_text *r, sm_json_writer *w, sm_error *e)
+{
+    const sm_delta_commit *c = r->c;
+    all_removes all = {.r = r, .w = w, .begin = w->out->len};
+    const sm_delta_sink to = {.begin = begin_removes, .file = print_one_remove, .ctx = &all};
+
+    for (int64_t i = 0; i < c->n_removes && !c->removes_all; i++) {
+        print_remove(r, c->removes[i], w);
+    }
+    if (!c->removes_all) {
+        return SM_OK;
+    }
+    SM_TRY(sm_snapshot_each(r->base, NULL, &to, e));
+    const bool is_same = all.is.n_files == c->n_removes && all.is.bytes == c->removes_all->bytes;
+    return is_same ? SM_OK : fail_damaged(e);
+}
+
+/* Files of another table, as they are read. */
+typedef struct all_restores {
+    commit_text *r;
+    sm_json_writer *w;
+    size_t begin; /* of the first of them in the text */
+    int64_t n;
+} all_restores;
+
+static void begin_restores(void *ctx)
+{
+    all_restores *all = ctx;
+
+    SM_ASSERT(all->begin <= all->w->out->len);
+    all->w->out->len = all->begin;
+    all->n = 0;
+}
+
+static sm_status print_one_restore(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    all_restores *all = ctx;
+
+    (void)e;
+    SM_ASSERT(!all->r->base && f->path.len > 0); /* it is of another table */
+    print_old_file(all->r, f, NULL, !all->r->c->keeps_rows, all->w);
+    all->n++;
+    return SM_OK;
+}
+
+static sm_status print_restores(commit_text *r, sm_json_writer *w, sm_error *e)
+{
+    const sm_delta_commit *c = r->c;
+    all_restores all = {.r = r, .w = w, .begin = w->out->len};
+    const sm_delta_sink to = {.begin = begin_restores, .file = print_one_restore, .ctx = &all};
+
+    for (int64_t i = 0; i < c->n_restores && !c->restores_each; i++) {
+        print_old_file(r, c->restores[i], NULL, !c->keeps_rows, w);
+    }
+    if (!c->restores_each) {
+        return SM_OK;
+    }
+    SM_TRY(c->restores_each(c->restores_of, &to, e));
+    return all.n == c->n_restores ? SM_OK : fail_damaged(e);
 }
 
 static sm_status print_commit(commit_text *r, sm_error *e)
@@ -660,9 +759,7 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     for (int64_t i = 0; i < c->n_domains; i++) {
         smi_print_domain(&c->domains[i], &w);
     }
-    for (int64_t i = 0; i < c->n_removes; i++) {
-        print_remove(r, c->removes[i], &w);
-    }
+    SM_TRY(print_removes(r, &w, e));
     SM_TRY(print_with_ids(r, &w, e));
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &w);
@@ -673,9 +770,7 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     for (int64_t i = 0; i < c->n_changes; i++) {
         print_change(r, &c->changes[i], &w);
     }
-    for (int64_t i = 0; i < c->n_restores; i++) {
-        print_old_file(r, c->restores[i], NULL, !c->keeps_rows, &w);
-    }
+    SM_TRY(print_restores(r, &w, e));
     if (r->gave_row_ids) { /* files without rows have an id too */
         smi_print_high_row(&w, r->high_row > 0 ? r->high_row : 0);
     }
@@ -832,6 +927,11 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
     if (st == SM_OK) {
         st = print_commit(&r, e);
     }
+    if (st == SM_OK && r.text.len > MOST_TEXT_BYTES) {
+        st = sm_fail(e, SM_LIMIT, "a commit of %zu bytes is too long to be read", r.text.len);
+        sm_error_todo(e, "It names too many files: change a part of the table at a time, or join "
+                         "small files first.");
+    }
     if (st == SM_OK) {
         if (base && r.isolation == SM_READ_FILES) {
             print_read(&r, &read);
@@ -841,7 +941,7 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
             .base = base ? base->version : -1,
             .isolation = r.isolation,
             .read = sm_arena_str(a, sm_buf_str(&read)),
-            .text = sm_arena_str(a, sm_buf_str(&r.text)),
+            .text = sm_arena_take(a, &r.text),
         };
         SM_ASSERT(smi_is_readable(out));
     }

@@ -168,18 +168,17 @@ sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t
                                sm_error *e)
 {
     const int64_t n_domains = s->n_domains;
-    sm_arena *a = sm_arena_new(s->budget), *text = sm_arena_new(s->budget);
+    sm_arena *a = sm_arena_new(s->budget);
     compacted c = {.snapshot = s, .names = sm_map_new(a)};
 
     SM_ASSERT(l->what[i].kind == SMI_ENTRY_COMPACTED && l->what[i].last > l->what[i].version);
     s->n_compacted++;
-    sm_status st = smi_log_text_read(s->store, l->entries[i].key, text, take_action, &c, e);
+    sm_status st = smi_log_text_read(s->store, l->entries[i].key, NULL, take_action, &c, e);
     if (st == SM_OK && is_doubted && !c.is_own) {
         st = check_removals(&c, l, i, e);
         st = st == SM_OK ? check_domains(&c, n_domains, e) : st;
     }
     sm_buf_release(&c.name);
-    sm_arena_free(text);
     sm_arena_free(a);
     return st;
 }

@@ -223,7 +223,7 @@ sm_status sm_snapshot_dataset_picked(const sm_snapshot *s, const sm_delta_file *
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e)
 {
-    if (s->is_listed) {
+    if (s->is_listed && !s->is_narrowed) {
         return sm_snapshot_dataset_of(s, NULL, s->n_files, a, out, columns, e);
     }
     SM_TRY(sm_delta_dataset(&s->metadata, a, out, columns, e));

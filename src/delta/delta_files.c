@@ -17,7 +17,7 @@
  *          delta_dataset.c, delta_attempt.c (pruner)
  *
  * Source  PROTOCOL.md, "Action Reconciliation" */
-#include "base/hash.h"
+#include "base/hash_set.h"
 #include "base/log.h"
 #include "delta/delta_int.h"
 
@@ -252,70 +252,6 @@ bool smi_pruner_excludes(smi_pruner *p, const smi_action *add)
     return false;
 }
 
-/* ---- which files were given ------------------------------------------------------------------ */
-
-/* A set of hashes, open addressing, at most half full. The hash of zeros stands for a free slot and
- * is taken for another one. */
-typedef struct hash_set {
-    sm_hash128 *slots;
-    int64_t n, n_slots; /* n_slots: a power of two */
-    sm_budget *budget;
-} hash_set;
-
-static void release_set(hash_set *set)
-{
-    sm_free(set->slots);
-    sm_budget_give(set->budget, (size_t)set->n_slots * sizeof(*set->slots));
-    *set = (hash_set){.budget = set->budget};
-}
-
-static sm_hash128 *slot_of(const hash_set *set, sm_hash128 h)
-{
-    const uint64_t mask = (uint64_t)set->n_slots - 1;
-
-    SM_ASSERT(set->n_slots > 0 && ((uint64_t)set->n_slots & mask) == 0);
-    SM_ASSERT(set->n < set->n_slots); /* a full set would have no end */
-    for (uint64_t i = h.low & mask;; i = (i + 1) & mask) {
-        sm_hash128 *slot = &set->slots[i];
-        if ((slot->low == h.low && slot->high == h.high) || (slot->low == 0 && slot->high == 0)) {
-            return slot;
-        }
-    }
-}
-
-static sm_status grow_set(hash_set *set, sm_error *e)
-{
-    hash_set more = {
-        .n = set->n, .n_slots = set->n_slots ? 2 * set->n_slots : 1024, .budget = set->budget};
-    const size_t bytes = (size_t)more.n_slots * sizeof(*more.slots);
-
-    SM_TRY(sm_budget_take(set->budget, bytes, e));
-    more.slots = sm_alloc_zero(bytes);
-    for (int64_t i = 0; i < set->n_slots; i++) {
-        if (set->slots[i].low || set->slots[i].high) {
-            *slot_of(&more, set->slots[i]) = set->slots[i];
-        }
-    }
-    SM_ASSERT(more.n * 2 <= more.n_slots);
-    release_set(set);
-    *set = more;
-    return SM_OK;
-}
-
-/* Adds a hash; *is_new is false where it was there. */
-static sm_status add_hash(hash_set *set, sm_hash128 h, bool *is_new, sm_error *e)
-{
-    if (set->n * 2 >= set->n_slots) {
-        SM_TRY(grow_set(set, e));
-    }
-    h.low += h.low == 0 && h.high == 0;
-    sm_hash128 *slot = slot_of(set, h);
-    *is_new = slot->low == 0 && slot->high == 0;
-    set->n += *is_new;
-    *slot = h;
-    return SM_OK;
-}
-
 /* ---- the checkpoint's files ------------------------------------------------------------------ */
 
 typedef struct passing {
@@ -324,7 +260,7 @@ typedef struct passing {
     smi_detail detail;
     smi_pruner *pruner; /* or NULL */
     smi_action_sink to;
-    hash_set given;
+    sm_hash_set given;
     int64_t n_given, bytes_given; /* of files; all of the version's, where there is no pruner */
     sm_buf name;
     bool is_sink_failed; /* an error is that of the sink: the checkpoint is not at fault */
@@ -423,7 +359,7 @@ static sm_status pass_action(void *ctx, const smi_action *action, sm_error *e)
     }
     const bool is_hashed = !action->dv && (action->path_hash.low || action->path_hash.high);
     const sm_hash128 h = is_hashed ? action->path_hash : sm_hash128_of(id.data, id.len, 0);
-    SM_TRY(add_hash(&p->given, h, &is_new, e));
+    SM_TRY(sm_hash_set_add(&p->given, h, &is_new, e));
     return is_new ? give(p, action, e) : SM_OK;
 }
 
@@ -433,9 +369,7 @@ static void fetch_slot(void *ctx, sm_hash128 path_hash)
 {
     const passing *p = ctx;
 
-    if (p->given.n_slots > 0) {
-        __builtin_prefetch(&p->given.slots[path_hash.low & ((uint64_t)p->given.n_slots - 1)], 1);
-    }
+    sm_hash_set_fetch(&p->given, path_hash);
 }
 
 static sm_status read_base(passing *p, sm_error *e)
@@ -453,10 +387,7 @@ static sm_status read_base(passing *p, sm_error *e)
     SM_ASSERT((b->version >= 0) == (b->n_keys > 0));
     for (int64_t i = 0; i < b->n_keys; i++) {
         if (b->is_json) {
-            sm_arena *a = sm_arena_new(s->budget);
-            const sm_status st = smi_log_text_read(s->store, b->keys[i], a, pass_action, p, e);
-            sm_arena_free(a);
-            SM_TRY(st);
+            SM_TRY(smi_log_text_read(s->store, b->keys[i], NULL, pass_action, p, e));
         } else {
             SM_TRY(smi_checkpoint_read(s->store, b->keys[i], &what, s->budget, e));
         }
@@ -557,7 +488,7 @@ static sm_status give_all(const sm_snapshot *s, const order *o, sm_error *e)
     }
     sm_status st = pass_all(&p, &damage, e);
     sm_buf_release(&p.name);
-    release_set(&p.given);
+    sm_hash_set_release(&p.given);
     sm_arena_free(p.arena);
     if (damage.status != SM_OK) {
         st = smi_snapshot_open_older(s, &damage, &older, e);
@@ -745,6 +676,10 @@ sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_are
 typedef struct listing {
     sm_snapshot *snapshot;
     smi_partitions partitions;
+    bool (*is_wanted)(void *ctx, const sm_delta_file *f); /* NULL: each file is */
+    void *ctx;
+    smi_partitions tried; /* of the file that is_wanted() is asked of */
+    sm_arena *scratch;    /* of that file */
 } listing;
 
 static void begin_listing(void *ctx)
@@ -772,26 +707,54 @@ static sm_status list_file(void *ctx, const smi_action *action, sm_error *e)
     listing *l = ctx;
     sm_snapshot *s = l->snapshot;
 
+    if (l->is_wanted) {
+        sm_delta_file f;
+        sm_arena_reset(l->scratch);
+        SM_TRY(smi_file_of(action, &l->tried, l->scratch, &f, e));
+        if (!l->is_wanted(l->ctx, &f)) {
+            return SM_OK;
+        }
+    }
     SM_TRY(make_room(s, e));
     SM_TRY(copy_file(action, &l->partitions, s->arena, &s->files[s->n_files], e));
     s->n_files++;
     return SM_OK;
 }
 
-sm_status sm_snapshot_list(sm_snapshot *s, sm_error *e)
+/* Once, by an empty listing or one that knows which files are wanted. */
+static sm_status make_list(sm_snapshot *s, listing *l, sm_error *e)
 {
-    if (s->is_listed) {
-        return SM_OK;
-    }
-    sm_arena *a = sm_arena_new(s->budget);
-    listing l = {.snapshot = s, .partitions = partitions_of(&s->metadata, s->arena, true, a)};
+    sm_arena *a = sm_arena_new(s->budget), *values = sm_arena_new(s->budget);
 
+    SM_ASSERT(!s->is_listed);
+    l->snapshot = s;
+    l->scratch = sm_arena_new(s->budget);
+    l->partitions = partitions_of(&s->metadata, s->arena, true, a);
+    l->tried = partitions_of(&s->metadata, values, false, a);
     const sm_status st =
         smi_live_each(s, NULL, SMI_WHOLE,
-                      (smi_action_sink){.begin = begin_listing, .each = list_file, .ctx = &l}, e);
+                      (smi_action_sink){.begin = begin_listing, .each = list_file, .ctx = l}, e);
+    sm_arena_free(l->scratch);
+    sm_arena_free(values);
     sm_arena_free(a);
     s->is_listed = st == SM_OK;
     return st;
+}
+
+sm_status sm_snapshot_list(sm_snapshot *s, sm_error *e)
+{
+    return s->is_listed ? SM_OK : make_list(s, &(listing){0}, e);
+}
+
+sm_status sm_snapshot_list_if(sm_snapshot *s, bool (*is_wanted)(void *ctx, const sm_delta_file *f),
+                              void *ctx, sm_error *e)
+{
+    SM_ASSERT(is_wanted && !s->is_listed);
+    s->is_narrowed = true;
+    const sm_status st = make_list(s, &(listing){.is_wanted = is_wanted, .ctx = ctx}, e);
+
+    return st == SM_OK ? st
+                       : sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(s->store)));
 }
 
 const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n)
@@ -799,6 +762,19 @@ const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n)
     SM_ENSURE(s->is_listed); /* else a table would seem to be empty */
     *n = s->n_files;
     return s->files;
+}
+
+sm_hash128 sm_delta_file_hash(const sm_delta_file *f)
+{
+    sm_buf id = {0};
+
+    if (!f->dv) {
+        return smi_path_hash(f->path);
+    }
+    smi_file_identity(f->path, f->dv, &id);
+    const sm_hash128 h = sm_hash128_of(id.data, id.len, 0);
+    sm_buf_release(&id);
+    return h;
 }
 
 const sm_range *sm_snapshot_ranges(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a)

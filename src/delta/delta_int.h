@@ -48,30 +48,34 @@ typedef enum smi_action_kind {
 #define SMI_KIND(kind) (UINT32_C(1) << (kind))
 #define SMI_FILES      (SMI_KIND(SMI_ACTION_ADD) | SMI_KIND(SMI_ACTION_REMOVE))
 
-/* Its texts live in the arena that it was parsed into, or in the batch that it was read from. */
+/* Its texts live in the arena that it was parsed into, or in the batch that it was read from. Only
+ * what is of its kind may be looked at: a snapshot keeps one for each file that a commit adds. */
 typedef struct smi_action {
     smi_action_kind kind;
-    bool data_change;
-    /* ADD, REMOVE, CDC, SIDECAR */
-    sm_str path;
-    sm_hash128 path_hash;     /* of smi_file_identity() without a vector; 0: not computed */
-    const sm_pair *partition; /* as text; a null has key and a value without data */
-    int32_t n_partition;
-    uint64_t size_bytes;
-    int64_t modified_ms; /* REMOVE: the time of deletion */
-    sm_str stats_json;
-    const sm_delta_dv *dv;
-    const sm_pair *tags;
-    int32_t n_tags;
-    int64_t base_row_id, row_version; /* −1: none */
-    sm_str cluster_provider;
-    /* the others */
-    sm_str schema_json;
-    sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
-    sm_delta_protocol protocol;
-    sm_delta_txn txn;
-    sm_delta_domain domain;
-    const sm_json *info; /* COMMIT_INFO */
+    union {
+        struct { /* ADD, REMOVE, CDC, SIDECAR; the longest first, so that {0} clears all */
+            bool data_change;
+            int32_t n_partition, n_tags;
+            sm_str path;
+            sm_hash128 path_hash;     /* of smi_file_identity() without a vector; 0: not computed */
+            const sm_pair *partition; /* as text; a null has key and a value without data */
+            uint64_t size_bytes;
+            int64_t modified_ms; /* REMOVE: the time of deletion */
+            sm_str stats_json;
+            const sm_delta_dv *dv;
+            const sm_pair *tags;
+            int64_t base_row_id, row_version; /* −1: none */
+            sm_str cluster_provider;
+        };
+        struct {                        /* METADATA */
+            sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
+            sm_str schema_json;
+        };
+        sm_delta_protocol protocol;
+        sm_delta_txn txn;
+        sm_delta_domain domain;
+        const sm_json *info; /* COMMIT_INFO */
+    };
 } smi_action;
 
 /** A line of a commit. SM_CORRUPT, without a place, where it is no action. */
@@ -132,6 +136,7 @@ struct sm_snapshot {
     /* The live files, where the snapshot was opened with them. The array is not in the arena, which
      * keeps what an array leaves behind when it grows. */
     bool is_listed;
+    bool is_narrowed; /* only some of them are: those that were wanted */
     sm_delta_file *files;
     int64_t n_files, cap_files;
     struct smi_outsides *outside; /* the stores of absolute paths (delta_outside.c) */
@@ -141,6 +146,8 @@ struct sm_snapshot {
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
 /** The adds of commits that are live, in the table's order, as their indexes, in `a`. */
 int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
+/** Frees what smi_state_apply() made outside of the arena. */
+void smi_state_release(sm_snapshot *s);
 /** After the last action: checks the state and parses the schema. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Are the partition columns columns of the schema with plain values, each named once? false with
@@ -228,13 +235,17 @@ sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e
 #define SMI_LOG_KEY_BYTES 64
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 
-/** Reads a commit and calls each(ctx, action) in order; the text lives in `a`. SM_NOT_FOUND where
- * there is no such version. */
+/* A longer commit is not read. */
+#define SMI_COMMIT_BYTES ((size_t)1 << 30)
+
+/** Reads a commit and calls each(ctx, action) in order. What actions point to lives in `a`; NULL:
+ * it is good for the call, and no more memory is taken than one line needs. SM_NOT_FOUND where
+ * there is no such version; SM_LIMIT over SMI_COMMIT_BYTES. */
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
-/** Calls each(ctx, action) for the lines of a commit's text. The byte after the text must be
- * readable (a NUL). SM_CORRUPT with the line's number. */
+/** Calls each(ctx, action) for the lines of a commit's text; `a` as in smi_commit_read(). The byte
+ * after the text must be readable (a NUL). SM_CORRUPT with the line's number. */
 sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx,
                         sm_error *e) SM_MUST_USE;
 

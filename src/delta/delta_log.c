@@ -7,9 +7,8 @@
 
 #include "delta/delta_int.h"
 
-#define MOST_COMMIT_BYTES ((size_t)1 << 30)
-
-sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx, sm_error *e)
+static sm_status read_lines(sm_str text, sm_arena *a, bool is_scratch, smi_each_action each,
+                            void *ctx, sm_error *e)
 {
     int64_t line_number = 0;
 
@@ -23,6 +22,9 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
             continue; /* nothing but white space */
         }
         smi_action action;
+        if (is_scratch) {
+            sm_arena_reset(a);
+        }
         sm_status st = smi_action_parse(line, a, &action, e);
         if (st != SM_OK) {
             if (e) {
@@ -36,17 +38,30 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
     return SM_OK;
 }
 
+sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx, sm_error *e)
+{
+    if (a) {
+        return read_lines(text, a, false, each, ctx, e);
+    }
+    sm_arena *scratch = sm_arena_new(NULL);
+    const sm_status st = read_lines(text, scratch, true, each, ctx, e);
+    sm_arena_free(scratch);
+    return st;
+}
+
 sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e)
 {
-    sm_buf text = {.max_bytes = MOST_COMMIT_BYTES};
+    sm_buf text = {.max_bytes = SMI_COMMIT_BYTES};
 
     sm_status st = sm_store_get(s, key, &text, e);
     st = st == SM_OK ? sm_buf_add(&text, "", 1, e) : st; /* the NUL; actions copy what they keep */
     if (st == SM_OK) {
         st = smi_log_lines((sm_str){(const char *)text.data, text.len - 1}, a, each, ctx, e);
         if (st != SM_OK) {
-            sm_error_place(e, sm_store_uri_of(s, key, a).data, 0, -1); /* beside line and byte */
+            sm_arena *scratch = sm_arena_new(NULL);
+            sm_error_place(e, sm_store_uri_of(s, key, scratch).data, 0, -1); /* beside line, byte */
+            sm_arena_free(scratch);
         }
     }
     sm_buf_release(&text);

@@ -129,6 +129,7 @@ static bool has_scheme(sm_str path)
 /* Where the part of a path that begins at `start` ends. */
 static size_t part_end(sm_str path, size_t start)
 {
+    SM_ASSERT(start < path.len);
     const char *slash = memchr(path.data + start, '/', path.len - start);
 
     return slash ? (size_t)(slash - path.data) : path.len;

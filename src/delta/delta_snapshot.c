@@ -199,10 +199,7 @@ static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action eac
     SM_ASSERT((b->version >= 0) == (b->n_keys > 0) && b->n_sidecars == 0);
     for (int64_t i = 0; i < b->n_keys; i++) {
         if (b->is_json) {
-            sm_arena *a = sm_arena_new(s->budget);
-            const sm_status st = smi_log_text_read(s->store, b->keys[i], a, each, s, e);
-            sm_arena_free(a);
-            SM_TRY(st);
+            SM_TRY(smi_log_text_read(s->store, b->keys[i], NULL, each, s, e));
         } else {
             const smi_checkpoint_reading what = {.kinds = kinds, .each = each, .ctx = s};
             SM_TRY(smi_checkpoint_read(s->store, b->keys[i], &what, s->budget, e));
@@ -252,17 +249,15 @@ static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
 {
     sm_status st = SM_OK;
-    sm_arena *a = sm_arena_new(s->budget); /* of one commit */
 
     for (int64_t version = from; st == SM_OK && version <= to; version++) {
-        sm_arena_reset(a);
         st = sm_check_cancel(s->budget, e);
-        st = st == SM_OK ? smi_commit_read(s->store, version, a, replay_commit_action, s, e) : st;
+        st =
+            st == SM_OK ? smi_commit_read(s->store, version, NULL, replay_commit_action, s, e) : st;
         if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
             st = fail_gap(s, version, e);
         }
     }
-    sm_arena_free(a);
     return st;
 }
 
@@ -460,33 +455,45 @@ typedef struct opening {
     sm_error damage;        /* … the first one so */
 } opening;
 
+/* The names of the checkpoint's files outlive the listing. */
+static void keep_keys(sm_snapshot *s)
+{
+    smi_checkpoint *b = &s->base;
+    sm_str *keys = SM_NEW_ARRAY(s->arena, sm_str, b->n_keys + 1);
+
+    for (int64_t i = 0; i < b->n_keys; i++) {
+        keys[i] = sm_arena_str(s->arena, b->keys[i]);
+    }
+    b->keys = keys;
+}
+
 static sm_status replay_all(sm_snapshot *s, smi_log_listing *l, const opening *o, bool *again,
                             sm_error *e)
 {
     SM_TRY(replay_newest(s, l, o->n_passed, o->damage, e));
     SM_ASSERT(s->base.version >= -1 && s->base.version <= s->version);
+    keep_keys(s);
     SM_TRY(replay_log(s, l, again, e));
     SM_TRY(smi_state_finish(s, e));
     return has_checksum(l, s->version) ? smi_checksum_check(s, e) : SM_OK;
 }
 
-static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
+static sm_status load_listed(sm_snapshot *s, smi_log_listing *l, const opening *o, sm_arena *a,
+                             sm_error *e)
 {
-    smi_log_listing l;
+    const smi_checkpoint newest = newest_checkpoint(l, a);
 
-    SM_TRY(smi_log_list(s->store, s->arena, &l, e));
-    const smi_checkpoint newest = newest_checkpoint(&l, s->arena);
-    SM_TRY(choose_version(s->store, &l, &newest, o->version, &s->version, e));
+    SM_TRY(choose_version(s->store, l, &newest, o->version, &s->version, e));
     if (o->without_compacted) {
-        forget_compacted(&l);
+        forget_compacted(l);
     }
     for (;;) {
         sm_error bad = {0};
         bool again = false;
-        const sm_status st = replay_all(s, &l, o, &again, &bad);
+        const sm_status st = replay_all(s, l, o, &again, &bad);
         if (st != SM_OK && !again && s->n_compacted > 0 && smi_is_damage(st)) {
             log_compacted(s, SM_STR("log compaction files"), bad.what);
-            forget_compacted(&l);
+            forget_compacted(l);
             again = true;
         }
         if (!again) {
@@ -496,6 +503,17 @@ static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
             return st;
         }
     }
+}
+
+static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(s->budget); /* of the listing */
+    smi_log_listing l;
+
+    sm_status st = smi_log_list(s->store, a, &l, e);
+    st = st == SM_OK ? load_listed(s, &l, o, a, e) : st;
+    sm_arena_free(a);
+    return st;
 }
 
 sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
@@ -590,6 +608,7 @@ void sm_snapshot_release(sm_snapshot *s)
     sm_store_release(s->store);
     sm_free(s->files);
     sm_budget_give(s->budget, (size_t)s->cap_files * sizeof(*s->files));
+    smi_state_release(s);
     sm_arena_free(s->arena);
     sm_free(s);
 }

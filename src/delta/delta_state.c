@@ -179,6 +179,35 @@ static int64_t anchor_of(sm_snapshot *s, sm_str id)
     return place_get(place);
 }
 
+/* Makes room for one more item. These arrays are not in the arena, which keeps what an array leaves
+ * behind when it grows: a log may have a hundred thousand commits. */
+static void *grow(sm_snapshot *s, void *items, int64_t n, int64_t *cap, size_t size_bytes)
+{
+    SM_ASSERT(n >= 0 && n <= *cap);
+    if (n < *cap) {
+        return items;
+    }
+    const int64_t more = *cap < 4 ? 8 : *cap;
+    sm_budget_force(s->budget, (size_t)more * size_bytes);
+    *cap += more;
+    return sm_realloc(items, (size_t)*cap * size_bytes);
+}
+
+void smi_state_release(sm_snapshot *s)
+{
+    const size_t bytes =
+        (size_t)s->cap_adds * sizeof(*s->adds) + (size_t)s->cap_dead * sizeof(*s->is_dead) +
+        (size_t)s->cap_ranks * sizeof(*s->ranks) + (size_t)s->cap_anchors * sizeof(*s->anchors) +
+        (size_t)s->cap_tombstones * sizeof(*s->tombstones);
+
+    sm_free(s->adds);
+    sm_free(s->is_dead);
+    sm_free(s->ranks);
+    sm_free(s->anchors);
+    sm_free(s->tombstones);
+    sm_budget_give(s->budget, bytes);
+}
+
 /* Where the add that comes next stands: behind all others, or in the place that its tag names: that
  * of an earlier add, or of a file that no commit here has added, so that it is the checkpoint's. */
 static void place_add(sm_snapshot *s, const smi_action *add)
@@ -187,8 +216,8 @@ static void place_add(sm_snapshot *s, const smi_action *add)
     const int64_t n = s->n_adds;
     const int64_t at = tombstone_of_place(s, add, &id);
 
-    s->ranks = sm_arena_grow(s->arena, s->ranks, n, &s->cap_ranks, sizeof(*s->ranks));
-    s->anchors = sm_arena_grow(s->arena, s->anchors, n, &s->cap_anchors, sizeof(*s->anchors));
+    s->ranks = grow(s, s->ranks, n, &s->cap_ranks, sizeof(*s->ranks));
+    s->anchors = grow(s, s->anchors, n, &s->cap_anchors, sizeof(*s->anchors));
     s->ranks[n] = n;
     s->anchors[n] = -1;
     if (at >= 0 && s->tombstones[at].rank >= 0) {
@@ -211,8 +240,8 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
         SM_ASSERT(old < s->n_adds && !s->is_dead[old]);
         s->is_dead[old] = true;
     }
-    s->adds = sm_arena_grow(s->arena, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
-    s->is_dead = sm_arena_grow(s->arena, s->is_dead, s->n_adds, &s->cap_dead, sizeof(bool));
+    s->adds = grow(s, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
+    s->is_dead = grow(s, s->is_dead, s->n_adds, &s->cap_dead, sizeof(*s->is_dead));
     s->adds[s->n_adds] = smi_add_copy(action, s->arena);
     s->is_dead[s->n_adds] = false;
     place_add(s, action);
@@ -246,8 +275,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
     int64_t at = place_get(place);
     if (at < 0) { /* else it is removed a second time: the later removal counts */
         at = s->n_tombstones++;
-        s->tombstones =
-            sm_arena_grow(s->arena, s->tombstones, at, &s->cap_tombstones, sizeof(*s->tombstones));
+        s->tombstones = grow(s, s->tombstones, at, &s->cap_tombstones, sizeof(*s->tombstones));
         place_set(place, at);
     }
     SM_ASSERT(at < s->n_tombstones && s->n_tombstones <= s->cap_tombstones);
