@@ -11,6 +11,7 @@
  *          the id is a new one, and transactions are not taken over. Each file is named by an
  *          absolute, encoded URI, with the statistics that its writer gave. So is its deletion
  *          vector.
+ * Memory   The files are named one by one as the text of the commit is made, and none is kept.
  * After    Both tables go their own ways: what is written into one is not in the other. The clone
  *          never deletes files of its source. A vacuum of the source does not know of the clone: a
  *          file that the source removed, and the clone still has, is gone with it.
@@ -28,8 +29,8 @@ typedef struct cloning {
     sm_arena *arena;
     sm_store *source, *target;
     sm_snapshot *version;
-    sm_delta_file *files; /* of the version, with absolute paths */
-    const sm_delta_file **restores;
+    sm_arena *scratch; /* of one file */
+    const sm_delta_sink *to;
     sm_delta_metadata metadata;
     sm_delta_domain *domains;
     int64_t n_domains;
@@ -60,11 +61,11 @@ static sm_status name_object(const cloning *k, const sm_delta_file *f, sm_str *o
     sm_store *store = NULL;
     sm_str key = {0};
 
-    SM_TRY(sm_snapshot_place(k->version, f, k->arena, &store, &key, e));
-    const sm_str place = sm_store_place(store, k->arena);
-    const sm_str uri = sm_arena_strf(k->arena, "%.*s%s%.*s", SM_STR_ARG(place),
+    SM_TRY(sm_snapshot_place(k->version, f, k->scratch, &store, &key, e));
+    const sm_str place = sm_store_place(store, k->scratch);
+    const sm_str uri = sm_arena_strf(k->scratch, "%.*s%s%.*s", SM_STR_ARG(place),
                                      sm_str_ends(place, SM_STR("/")) ? "" : "/", SM_STR_ARG(key));
-    *out = sm_delta_absolute_path(uri, k->arena);
+    *out = sm_delta_absolute_path(uri, k->scratch);
     if (!sm_delta_may_name(k->target, uri)) {
         const sm_status st =
             sm_fail(e, SM_UNSUPPORTED, "a table at %.*s may not name files like %.*s",
@@ -80,10 +81,10 @@ static sm_status name_object(const cloning *k, const sm_delta_file *f, sm_str *o
 static sm_status name_vector(const cloning *k, const sm_delta_dv *dv, const sm_delta_dv **out,
                              sm_error *e)
 {
-    sm_delta_dv *copy = SM_NEW(k->arena, sm_delta_dv);
+    sm_delta_dv *copy = SM_NEW(k->scratch, sm_delta_dv);
     sm_delta_file file = {0};
 
-    file.key = sm_delta_dv_key(dv, k->arena, &file.path);
+    file.key = sm_delta_dv_key(dv, k->scratch, &file.path);
     *copy = *dv;
     *out = copy;
     if (file.key.len == 0 && file.path.len == 0) {
@@ -102,20 +103,43 @@ static sm_status name_file(const cloning *k, const sm_delta_file *f, sm_delta_fi
     return f->dv ? name_vector(k, f->dv, &out->dv, e) : SM_OK;
 }
 
-static sm_status name_files(cloning *k, sm_error *e)
+static void begin_files(void *ctx)
 {
-    int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(k->version, &n);
+    const cloning *k = ctx;
 
-    k->files = SM_NEW_ARRAY(k->arena, sm_delta_file, n + 1);
-    k->restores = SM_NEW_ARRAY(k->arena, const sm_delta_file *, n + 1);
-    for (int64_t i = 0; i < n; i++) {
-        SM_TRY(name_file(k, &files[i], &k->files[i], e));
-        SM_ASSERT(k->files[i].path.len > 0);
-        k->restores[i] = &k->files[i];
-        k->out->bytes += (int64_t)files[i].size_bytes;
+    if (k->to->begin) {
+        k->to->begin(k->to->ctx);
     }
-    k->out->n_files = n;
+}
+
+static sm_status pass_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    const cloning *k = ctx;
+    sm_delta_file named;
+
+    sm_arena_reset(k->scratch);
+    SM_TRY(name_file(k, f, &named, e));
+    SM_ASSERT(named.path.len > 0);
+    return k->to->file(k->to->ctx, &named, e);
+}
+
+/* sm_delta_commit.restores_each: the files are named as they are read. */
+static sm_status name_files(void *ctx, const sm_delta_sink *to, sm_error *e)
+{
+    cloning *k = ctx;
+    const sm_delta_sink named = {.begin = begin_files, .file = pass_file, .ctx = k};
+
+    k->to = to;
+    return sm_snapshot_each(k->version, NULL, &named, e);
+}
+
+static sm_status count_files(const cloning *k, sm_error *e)
+{
+    sm_delta_totals totals;
+
+    SM_TRY(sm_snapshot_totals(k->version, &totals, e));
+    k->out->n_files = totals.n_files;
+    k->out->bytes = totals.bytes;
     return SM_OK;
 }
 
@@ -183,8 +207,9 @@ static sm_status publish(cloning *k, sm_error *e)
         .n_metrics = SM_COUNT(metrics),
         .metadata = &k->metadata,
         .protocol = sm_snapshot_protocol(k->version),
-        .restores = k->restores,
         .n_restores = k->out->n_files,
+        .restores_each = name_files,
+        .restores_of = k,
         .domains = k->domains,
         .n_domains = k->n_domains,
     };
@@ -202,10 +227,9 @@ static sm_status make_clone(cloning *k, sm_error *e)
     SM_TRY(sm_store_open(k->env->stores, k->opts->target, &k->target, e));
     SM_TRY(sm_table_settle(k->target, k->env->budget, k->arena, &told, e));
     SM_TRY(sm_table_open_at(k->source, &k->opts->at, k->env->budget, &k->version, e));
-    SM_TRY(sm_snapshot_list(k->version, e));
     k->out->source_version = sm_snapshot_version(k->version);
     SM_TRY(check_target(k, e));
-    SM_TRY(name_files(k, e));
+    SM_TRY(count_files(k, e));
     make_metadata(k);
     take_domains(k);
     return publish(k, e);
@@ -213,7 +237,11 @@ static sm_status make_clone(cloning *k, sm_error *e)
 
 sm_status sm_table_clone(const sm_clone *opts, const sm_exec_env *env, sm_cloned *out, sm_error *e)
 {
-    cloning k = {.opts = opts, .env = env, .arena = sm_arena_new(env->budget), .out = out};
+    cloning k = {.opts = opts,
+                 .env = env,
+                 .arena = sm_arena_new(env->budget),
+                 .scratch = sm_arena_new(env->budget),
+                 .out = out};
 
     *out = (sm_cloned){.version = -1, .source_version = -1};
     const sm_status st = make_clone(&k, e);
@@ -221,6 +249,7 @@ sm_status sm_table_clone(const sm_clone *opts, const sm_exec_env *env, sm_cloned
     sm_snapshot_release(k.version);
     sm_store_release(k.source);
     sm_store_release(k.target);
+    sm_arena_free(k.scratch);
     sm_arena_free(k.arena);
     return sm_within(e, st, "clone of %.*s", SM_STR_ARG(opts->source));
 }

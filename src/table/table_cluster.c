@@ -3,10 +3,11 @@
  * table/table_cluster.c: sorts a table's rows by a curve through some of its columns. Called by
  * `smelt table cluster`, and by the pipelines' tasks of that kind.
  *
- * Order      Complete the open publication, open the newest version, choose the files that move
- *            (table_cluster_choose.c). One pass over their columns samples them and gives the curve
- *            (table_curve.c). A second pass sorts their rows by its key, on disk where memory is
- *            short, into new files (table_rewrite.c), which are marked (table_cluster_mark.c).
+ * Order      Complete the open publication, open the newest version, list the files that may move
+ *            (table_cluster_list.c), choose among them (table_cluster_choose.c). One pass over
+ *            their columns samples them and gives the curve (table_curve.c). A second pass sorts
+ *            their rows by its key, on disk where memory is short, into new files
+ *            (table_rewrite.c), which are marked (table_cluster_mark.c).
  * Partitions Rows stay in their partition: each has sets and curves of its own, but that small ones
  *            share a curve. A commit takes some partitions (table_cluster_part.c). Then the newest
  *            version is opened and looked at again, until the partitions that had something to
@@ -564,9 +565,14 @@ static sm_status move_within_bound(clustering *w, sm_error *e)
 static sm_status cluster_snapshot(clustering *w, bool *is_done, sm_error *e)
 {
     smi_cluster_choice choice;
+    smi_cluster_rest rest;
 
     SM_TRY(settle_goal(w, e));
+    SM_TRY(smi_cluster_list(w->snapshot, &w->goal, &rest, e));
     smi_cluster_choose(w->snapshot, &w->goal, w->arena, &choice);
+    choice.n_kept += rest.n_files;
+    choice.kept_bytes += rest.bytes;
+    choice.n_kept_sets += rest.n_sets;
     if (w->report->n_commits == 0) {
         tell_choice(w, &choice);
     }

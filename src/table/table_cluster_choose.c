@@ -10,10 +10,10 @@
  *          follows is said of the files of one partition. Only what is worth a commit is decided
  *          by all partitions together.
  * Sets     A filter has to look into each set of sorted files, so there must be few. The sets are
- *          taken from the smallest up: one that has at most SLACK times the bytes of what moves so
- *          far moves with it. So each set that is left is more than SLACK times as large as the
- *          next smaller one: a table has at most about log2(bytes of the table / bytes of one load)
- *          of them. And a row moves seldom: each time its set grows by half or more.
+ *          taken from the smallest up: one that has at most SMI_CLUSTER_SLACK times the bytes of
+ *          what moves so far moves with it. So each set that is left is more than twice as large as
+ *          the next smaller one: a table has at most about log2(bytes of the table / bytes of one
+ *          load) of them. And a row moves seldom: each time its set grows by half or more.
  * Others   In a table with the feature "clustering" a file that another implementation has
  *          clustered stays: it is for that one to move.
  * Apart    A file of such a set stays all the same where it has a good size and its values lie
@@ -23,9 +23,6 @@
 #include "table/table_cluster_int.h"
 
 #include <stdlib.h>
-
-/* 2: with 1, loads that each are a little smaller than the one before would never be joined. */
-#define SLACK 2
 
 /* The values of a column in the files that move. */
 typedef struct box {
@@ -130,10 +127,9 @@ static int by_bytes(const void *x, const void *y)
     return a->bytes != b->bytes ? (a->bytes < b->bytes ? -1 : 1) : sm_str_cmp(a->id, b->id);
 }
 
-/* Has another implementation clustered the file? */
-static bool is_of_others(const choosing *c, const sm_delta_file *f)
+bool smi_cluster_is_of_others(const smi_cluster_goal *goal, const sm_delta_file *f)
 {
-    return c->goal->has_domain && f->cluster_provider.len > 0 &&
+    return goal->has_domain && f->cluster_provider.len > 0 &&
            !sm_str_eq(f->cluster_provider, SMI_CLUSTER_PROVIDER);
 }
 
@@ -142,7 +138,7 @@ static const char *unsorted(const choosing *c, const sm_delta_file *f)
 {
     const smi_cluster_mark m = smi_cluster_mark_of(f);
 
-    if (is_of_others(c, f) || sm_str_eq(m.by, c->goal->by)) {
+    if (smi_cluster_is_of_others(c->goal, f) || sm_str_eq(m.by, c->goal->by)) {
         return NULL;
     }
     return m.by.len > 0 ? "clustered otherwise" : "not clustered";
@@ -174,7 +170,7 @@ static void find_sets(choosing *c, bool may_move)
         if (why && may_move) {
             move_file(c, i, why);
         }
-        if (why || is_of_others(c, f)) {
+        if (why || smi_cluster_is_of_others(c->goal, f)) {
             continue;
         }
         const sm_str id = smi_cluster_mark_of(f).set;
@@ -217,8 +213,8 @@ static void choose_partition(choosing *c, int64_t first, int64_t end, bool may_m
     c->bytes = 0;
     memset(c->boxes, 0, (size_t)c->goal->n_columns * sizeof(*c->boxes));
     find_sets(c, may_move);
-    for (int64_t k = 0; k < c->n_sets && c->bytes > 0 && c->sets[k]->bytes <= SLACK * c->bytes;
-         k++) {
+    for (int64_t k = 0;
+         k < c->n_sets && c->bytes > 0 && c->sets[k]->bytes <= SMI_CLUSTER_SLACK * c->bytes; k++) {
         move_set(c, c->sets[k]);
     }
     for (int64_t k = 0; k < c->n_sets; k++) {
@@ -241,7 +237,7 @@ static void take_choice(const choosing *c, sm_arena *a, smi_cluster_choice *out)
             out->files[out->n_files] = f;
             out->whys[out->n_files] = c->whys[i];
             out->partitions[out->n_files++] = c->files[i].partition;
-        } else if (c->set_of[i] || is_of_others(c, f)) {
+        } else if (c->set_of[i] || smi_cluster_is_of_others(c->goal, f)) {
             out->n_kept++;
             out->kept_bytes += f->size_bytes;
         } else {

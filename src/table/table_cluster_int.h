@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_cluster_int.h: which files a clustering moves (table_cluster_choose.c), which of them
- * by one commit (table_cluster_part.c), and the domain delta.clustering (table_cluster_domain.c),
- * for table_cluster.c. */
+ * table/table_cluster_int.h: which files a clustering may move (table_cluster_list.c) and moves
+ * (table_cluster_choose.c), which of them by one commit (table_cluster_part.c), and the domain
+ * delta.clustering (table_cluster_domain.c), for table_cluster.c. */
 #ifndef SM_TABLE_CLUSTER_INT_H
 #define SM_TABLE_CLUSTER_INT_H
 
@@ -31,7 +31,23 @@ typedef struct smi_cluster_choice {
     int64_t n_waiting; /* files that are not clustered, and stay all the same */
 } smi_cluster_choice;
 
-/** Chooses the files that move. Reads nothing but the snapshot.
+/* A set of sorted files moves where it has at most so many times the bytes of what moves so far. 2:
+ * with 1, loads that each are a little smaller than the one before would never be joined. */
+#define SMI_CLUSTER_SLACK 2
+
+/** Has another implementation clustered the file, so that it is for that one to move? */
+bool smi_cluster_is_of_others(const smi_cluster_goal *goal, const sm_delta_file *f);
+
+/* Files that stay whatever is chosen among the others, and their sets. */
+typedef struct smi_cluster_rest {
+    int64_t n_files, n_sets;
+    uint64_t bytes;
+} smi_cluster_rest;
+/** Lists the files of the snapshot that may move, and counts the others (table_cluster_list.c). The
+ * snapshot was opened without files. Errors: as sm_snapshot_each(). */
+sm_status smi_cluster_list(sm_snapshot *s, const smi_cluster_goal *goal, smi_cluster_rest *out,
+                           sm_error *e) SM_MUST_USE;
+/** Chooses the files that move among those that the snapshot lists.
  *
  * Owner     *out lives in `a`, and borrows the snapshot */
 void smi_cluster_choose(const sm_snapshot *s, const smi_cluster_goal *goal, sm_arena *a,

@@ -190,59 +190,81 @@ static sm_status choose_columns(sm_diff *d, const sm_diff_opts *opts, sm_error *
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void read_all(sm_diff *d)
+/* All listed files of a side are read. */
+static void read_listed(sm_diff *d, int side)
 {
-    for (int side = 0; side < 2; side++) {
-        int64_t *at = NULL;
-        (void)sm_snapshot_files(d->versions[side], &d->parts.n_files[side]);
-        at = SM_NEW_ARRAY(d->arena, int64_t, d->parts.n_files[side] + 1);
-        for (int64_t i = 0; i < d->parts.n_files[side]; i++) {
-            at[i] = i;
-        }
-        d->parts.files[side] = at;
+    int64_t *at = NULL;
+
+    (void)sm_snapshot_files(d->versions[side], &d->parts.n_files[side]);
+    at = SM_NEW_ARRAY(d->arena, int64_t, d->parts.n_files[side] + 1);
+    for (int64_t i = 0; i < d->parts.n_files[side]; i++) {
+        at[i] = i;
     }
+    d->parts.files[side] = at;
 }
 
-static void read_differing(sm_diff *d)
+static sm_status read_all(sm_diff *d, sm_error *e)
 {
-    int64_t n_all = 0, n = 0, bytes = 0, n_common = 0;
-
     for (int side = 0; side < 2; side++) {
-        const sm_delta_file *all = sm_snapshot_files(d->versions[side], &n_all);
-        const sm_delta_file **only =
-            smi_files_only_in(d->versions[side], d->versions[1 - side], d->arena, &n, &bytes);
-        int64_t *at = SM_NEW_ARRAY(d->arena, int64_t, n + 1);
-        int64_t *common = SM_NEW_ARRAY(d->arena, int64_t, n_all - n + 1);
-        n_common = 0;
-        for (int64_t i = 0, k = 0; i < n_all; i++) { /* both are in the order of the version */
-            if (k < n && only[k] == &all[i]) {
-                at[k++] = i;
-            } else {
-                common[n_common++] = i;
-            }
-        }
-        SM_ASSERT(n_common == n_all - n);
-        d->parts.files[side] = at;
-        d->parts.n_files[side] = n;
-        d->parts.common = common; /* in the end those of `to` */
-        d->parts.n_common = n_common;
+        SM_TRY(sm_snapshot_list(d->versions[side], e));
+        read_listed(d, side);
     }
+    return SM_OK;
+}
+
+/* Parts the files of `to` into those that `from` has too, and the others. */
+static void part_files(sm_diff *d, const sm_hash_set *from)
+{
+    int64_t n_all = 0, n = 0, n_common = 0;
+    const sm_delta_file *all = sm_snapshot_files(d->versions[1], &n_all);
+    int64_t *at = SM_NEW_ARRAY(d->arena, int64_t, n_all + 1);
+    int64_t *common = SM_NEW_ARRAY(d->arena, int64_t, n_all + 1);
+
+    for (int64_t i = 0; i < n_all; i++) {
+        if (sm_hash_set_has(from, sm_delta_file_hash(&all[i]))) {
+            common[n_common++] = i;
+        } else {
+            at[n++] = i;
+        }
+    }
+    d->parts.files[1] = at;
+    d->parts.n_files[1] = n;
+    d->parts.common = common;
+    d->parts.n_common = n_common;
+}
+
+/* Lists the files that only one of the versions has. Where rows are compared by keys, those of the
+ * files that both have are keys too: then all of `to` are listed. */
+static sm_status list_differing(sm_diff *d, sm_hash_set hashes[2], sm_error *e)
+{
+    for (int side = 0; side < 2; side++) {
+        SM_TRY(smi_hash_files(d->versions[side], &hashes[side], e));
+    }
+    SM_TRY(smi_list_only(d->versions[0], &hashes[1], e));
+    read_listed(d, 0);
+    if (d->parts.n_keys > 0) {
+        SM_TRY(sm_snapshot_list(d->versions[1], e));
+        part_files(d, &hashes[0]);
+    } else {
+        SM_TRY(smi_list_only(d->versions[1], &hashes[0], e));
+        read_listed(d, 1);
+    }
+    d->about.n_common = hashes[1].n - d->parts.n_files[1];
+    return SM_OK;
 }
 
 static sm_status choose_files(sm_diff *d, sm_error *e)
 {
+    sm_hash_set hashes[2] = {{.budget = d->env.budget}, {.budget = d->env.budget}};
     bool is_same = false;
 
     SM_TRY(smi_is_same_schema(schema_of(d, 0), schema_of(d, 1), &is_same, e));
-    if (is_same) {
-        read_differing(d);
-    } else {
-        read_all(d);
-    }
+    const sm_status st = is_same ? list_differing(d, hashes, e) : read_all(d, e);
+    sm_hash_set_release(&hashes[0]);
+    sm_hash_set_release(&hashes[1]);
     d->about.n_files_from = d->parts.n_files[0];
     d->about.n_files_to = d->parts.n_files[1];
-    d->about.n_common = d->parts.n_common;
-    return SM_OK;
+    return st;
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
@@ -253,7 +275,6 @@ static sm_status make_diff(sm_diff *d, sm_store *table, const sm_diff_opts *opts
 
     for (int side = 0; side < 2; side++) {
         SM_TRY(sm_table_open_at(table, at[side], d->env.budget, &d->versions[side], e));
-        SM_TRY(sm_snapshot_list(d->versions[side], e));
         d->parts.versions[side] = d->versions[side];
     }
     d->about.from = sm_snapshot_version(d->versions[0]);

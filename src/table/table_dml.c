@@ -121,9 +121,9 @@ static int64_t rows_written(const sm_candidate *c)
 
 static int64_t bytes_of_removed(const sm_delta_commit *r)
 {
-    int64_t bytes = 0;
+    int64_t bytes = r->removes_all ? r->removes_all->bytes : 0;
 
-    for (int64_t i = 0; i < r->n_removes; i++) {
+    for (int64_t i = 0; i < r->n_removes && !r->removes_all; i++) {
         bytes += (int64_t)r->removes[i]->size_bytes;
     }
     for (int64_t i = 0; i < r->n_marks; i++) { /* these stay */

@@ -5,6 +5,7 @@
 #ifndef SM_TABLE_TABLE_INT_H
 #define SM_TABLE_TABLE_INT_H
 
+#include "base/hash_set.h"
 #include "base/map.h"
 #include "table/table.h"
 #include "table/table_journal_int.h"
@@ -386,7 +387,7 @@ typedef struct smi_placed_file {
     const sm_delta_file *file;
     int64_t partition;
 } smi_placed_file;
-/** The files of a snapshot, partition after partition, in `a`; those of one in the snapshot's
+/** The listed files of a snapshot, partition after partition, in `a`; those of one in its
  * order. Of a table without partitions all are of one. */
 smi_placed_file *smi_partition_files(const sm_snapshot *s, sm_arena *a, int64_t *n);
 /** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
@@ -540,7 +541,7 @@ const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *co
                                       sm_arena *a);
 
 /** Opens a table's newest version for a change of the whole table: first completes the publication
- * that is open in its lake (not is_dry: then it writes nothing). Its files are listed. */
+ * that is open in its lake (not is_dry: then it writes nothing). Its files are not listed. */
 sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,
                            sm_error *e) SM_MUST_USE;
 
@@ -574,8 +575,8 @@ sm_status smi_row_ids_plan(const smi_row_ids *ids, const sm_plan_node *scan, sm_
  * points to files, as long as the candidate too: it holds the base. */
 typedef struct smi_rewrite {
     sm_snapshot *base;
-    const sm_delta_file *const *files; /* of the base, each once, in the order of their rows; of a
-                                        * partitioned table a bin's of one partition */
+    const sm_delta_file *const *files; /* of those that the base lists, each once, in their rows'
+                                        * order; of a partitioned table a bin's of one partition */
     int64_t n_files;                   /* 1 at least */
     const int64_t *bins; /* one a file, ascending from 0: rows of two bins share no new file, and a
                           * bin's new files stand where its first stood. NULL: all are of one */
@@ -611,10 +612,12 @@ sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_can
 
 /* ---- two versions compared ------------------------------------------------------------------- */
 
-/** The files of `s` that `other` has not with the same deletion vector, in the order of `s`; in
- * `a`. *bytes: of them. */
-const sm_delta_file **smi_files_only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
-                                        int64_t *n, int64_t *bytes);
+/** Adds the hashes of all files of the snapshot (sm_delta_file_hash). Errors: SM_BUDGET; those of
+ * sm_snapshot_each(). */
+sm_status smi_hash_files(const sm_snapshot *s, sm_hash_set *out, sm_error *e) SM_MUST_USE;
+/** Lists the files of `s` that are not among the others: those that another version has not with
+ * the same deletion vector. Errors: as sm_snapshot_list_if(). */
+sm_status smi_list_only(sm_snapshot *s, sm_hash_set *others, sm_error *e) SM_MUST_USE;
 
 /* A column that is compared. */
 typedef struct smi_diff_column {
@@ -627,7 +630,7 @@ typedef struct smi_diff_column {
 /* What the plans of a difference are made from (table_diff_plan.c). */
 typedef struct smi_diff_parts {
     const sm_snapshot *versions[2]; /* from, to */
-    const int64_t *files[2];        /* that are read: places among the version's files */
+    const int64_t *files[2];        /* that are read: places among the version's listed files */
     int64_t n_files[2];
     const int64_t *common; /* of `to` */
     int64_t n_common;

@@ -17,10 +17,14 @@
  *          it has committed, and the next one goes on from there: all that is known is in the log.
  *          The table is opened again for each commit, and looked at until nothing is to do. So a
  *          second run finds nothing. Each commit leaves fewer files, or fewer deletion vectors.
+ * Memory   The files are looked at one by one. Of those in bins a hash and a size is kept, and
+ *          those of one commit are listed.
  * Others   Files that others add meanwhile are left for the next run, so that this one ends. Where
  *          another commit has removed a file that was being joined, that commit counts: the rewrite
  *          is given up and the newest version looked at, MOST_TRIES times in a row. */
 #include "table/table_int.h"
+
+#include <stdlib.h>
 
 #include "base/thread.h"
 #include "base/time.h"
@@ -33,14 +37,22 @@
 #define FIRST_WAIT_MS  50 /* after a conflict; doubled for each in a row, up to MOST_WAIT_MS */
 #define MOST_WAIT_MS   2000
 
-/* The bins of one commit. */
+/* A file that is in a bin. */
+typedef struct item {
+    sm_hash128 hash; /* sm_delta_file_hash() */
+    int64_t bin;
+    uint64_t size_bytes;
+    bool is_purged;
+} item;
+
+/* The bins of a partition, or of a commit. */
 typedef struct bins {
-    const sm_delta_file **files;
-    int64_t *numbers; /* one a file: its bin */
-    int64_t n_files, n_bins;
+    item *items; /* bin after bin; not kept in a trial */
+    int64_t n_files, cap_items, n_bins;
     uint64_t bytes;
+    int64_t n_vectors; /* files that have one */
     /* The bin that is open: files from `first` on. */
-    int64_t first;
+    int64_t first, open_vectors;
     uint64_t open_bytes;
     bool is_purged; /* one of its files is */
 } bins;
@@ -50,7 +62,7 @@ typedef struct optimizing {
     const sm_exec_env *env;
     sm_store *store;
     sm_arena *arena;
-    sm_map *known; /* keys of the files that may be joined */
+    sm_hash_set known; /* of the files that may be joined (name_of); none in a trial */
     sm_snapshot *snapshot;
     sm_optimize_report *report;
 } optimizing;
@@ -70,6 +82,14 @@ static bool is_purged(const sm_delta_file *f)
     return f->dv && (f->n_rows < 0 || f->dv->cardinality > f->n_rows / PURGED_SHARE);
 }
 
+/* Deletion vectors come and go, but a file keeps its name. */
+static sm_hash128 name_of(sm_str key, sm_str path)
+{
+    const sm_str name = key.len > 0 ? key : path;
+
+    return sm_hash128_of(name.data, name.len, 0);
+}
+
 /* Ends the open bin; forgets it where it would move a file for nothing. */
 static void end_bin(bins *b)
 {
@@ -78,23 +98,31 @@ static void end_bin(bins *b)
     if (n > 1 || b->is_purged) {
         b->n_bins++;
         b->bytes += b->open_bytes;
+        b->n_vectors += b->open_vectors;
     } else {
         b->n_files = b->first;
     }
     b->first = b->n_files;
     b->open_bytes = 0;
+    b->open_vectors = 0;
     b->is_purged = false;
 }
 
-static void put_in_bin(bins *b, const sm_delta_file *f, uint64_t target)
+/* a: where the items are kept; NULL: they are only counted. */
+static void put_in_bin(bins *b, item i, bool has_vector, uint64_t target, sm_arena *a)
 {
-    if (b->open_bytes + f->size_bytes > target) {
+    if (b->open_bytes + i.size_bytes > target) {
         end_bin(b);
     }
-    b->files[b->n_files] = f;
-    b->numbers[b->n_files++] = b->n_bins;
-    b->open_bytes += f->size_bytes;
-    b->is_purged = b->is_purged || is_purged(f);
+    if (a) {
+        b->items = sm_arena_grow(a, b->items, b->n_files, &b->cap_items, sizeof(*b->items));
+        b->items[b->n_files] = i;
+        b->items[b->n_files].bin = b->n_bins;
+    }
+    b->n_files++;
+    b->open_bytes += i.size_bytes;
+    b->open_vectors += has_vector;
+    b->is_purged = b->is_purged || i.is_purged;
 }
 
 static bool is_full(const bins *b)
@@ -102,29 +130,90 @@ static bool is_full(const bins *b)
     return b->bytes >= MOST_BYTES || b->n_files >= MOST_FILES;
 }
 
-/* Finds the bins of the next commit. A trial wants all of them. */
-static void find_bins(const optimizing *w, sm_arena *a, bins *out)
-{
-    int64_t n = 0;
-    const smi_placed_file *files = smi_partition_files(w->snapshot, a, &n);
+/* A look at all files, of which those in bins are noted. */
+typedef struct looking {
+    optimizing *w;
+    sm_arena *arena;
+    sm_map *parts; /* identity of a partition -> bins; in the order in which they come in the
+                    * table */
+    sm_buf text;
+    bool learns; /* the first look: what may be joined by this run is what is there now */
+} looking;
 
-    *out = (bins){
-        .files = SM_NEW_ARRAY(a, const sm_delta_file *, n + 1),
-        .numbers = SM_NEW_ARRAY(a, int64_t, n + 1),
-    };
-    for (int64_t i = 0; i < n && (w->opts->is_dry || !is_full(out)); i++) {
-        const sm_delta_file *f = files[i].file;
-        if (i > 0 && files[i].partition != files[i - 1].partition) {
-            end_bin(out);
+static void begin_look(void *ctx)
+{
+    looking *l = ctx;
+
+    l->parts = sm_map_new(l->arena);
+}
+
+static sm_status look_at(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    looking *l = ctx;
+    optimizing *w = l->w;
+    const int32_t n_columns = sm_snapshot_metadata(w->snapshot)->n_partition_columns;
+    const sm_hash128 name = name_of(f->key, f->path);
+    const item i = {.size_bytes = f->size_bytes, .is_purged = is_purged(f)};
+    bool may_move = is_small(w, f) || i.is_purged;
+
+    if (may_move && l->learns && !w->opts->is_dry) {
+        SM_TRY(sm_hash_set_add(&w->known, name, NULL, e));
+    }
+    may_move = may_move && (w->opts->is_dry || sm_hash_set_has(&w->known, name));
+    bins **part =
+        (bins **)sm_map_at(l->parts, smi_partition_identity(f->partition, n_columns, &l->text));
+    *part = *part ? *part : SM_NEW(l->arena, bins);
+    if (may_move) {
+        item kept = i;
+        kept.hash = sm_delta_file_hash(f);
+        put_in_bin(*part, kept, f->dv != NULL, w->report->target_bytes,
+                   w->opts->is_dry ? NULL : l->arena);
+    } else {
+        end_bin(*part);
+    }
+    return SM_OK;
+}
+
+/* Takes the first bins of the partitions, as many as make a commit. A trial wants all of them. */
+static void take_bins(const looking *l, bins *out)
+{
+    const bool is_dry = l->w->opts->is_dry;
+
+    *out = (bins){0};
+    for (int64_t p = 0; p < sm_map_count(l->parts); p++) {
+        bins *part = sm_map_value(l->parts, p);
+        end_bin(part);
+        if (is_dry) {
+            out->n_files += part->n_files;
+            out->n_bins += part->n_bins;
+            out->bytes += part->bytes;
+            out->n_vectors += part->n_vectors;
         }
-        if ((is_small(w, f) || is_purged(f)) && sm_map_get(w->known, f->key)) {
-            put_in_bin(out, f, w->report->target_bytes);
-        } else {
-            end_bin(out);
+        for (int64_t i = 0; !is_dry && i < part->n_files && !is_full(out); i++) {
+            if (i == 0 || part->items[i].bin != part->items[i - 1].bin) {
+                end_bin(out);
+            }
+            put_in_bin(out, part->items[i], false, l->w->report->target_bytes, l->arena);
         }
     }
-    end_bin(out);
-    SM_ASSERT(out->n_files >= out->n_bins && out->n_files <= n);
+    if (!is_dry) {
+        end_bin(out);
+    }
+    SM_ASSERT(out->n_files >= out->n_bins);
+}
+
+/* Finds the bins of the next commit. */
+static sm_status find_bins(optimizing *w, bool learns, sm_arena *a, bins *out, sm_error *e)
+{
+    looking l = {.w = w, .arena = a, .learns = learns};
+
+    const sm_status st = sm_snapshot_each(
+        w->snapshot, NULL, &(sm_delta_sink){.begin = begin_look, .file = look_at, .ctx = &l}, e);
+    if (st == SM_OK) {
+        take_bins(&l, out);
+    }
+    sm_buf_release(&l.text);
+    return st;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -136,17 +225,6 @@ static sm_status check_commit(const optimizing *w, sm_arena *a, sm_error *e)
     sm_delta_prepared unused;
 
     return sm_delta_prepare(w->snapshot, &c, a, &unused, e);
-}
-
-static void learn_files(optimizing *w)
-{
-    int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(w->snapshot, &n);
-
-    w->known = sm_map_new(w->arena);
-    for (int64_t i = 0; i < n; i++) {
-        *sm_map_at(w->known, sm_arena_str(w->arena, files[i].key)) = w;
-    }
 }
 
 static sm_status open_first(optimizing *w, sm_error *e)
@@ -162,7 +240,6 @@ static sm_status open_first(optimizing *w, sm_error *e)
         SM_TRY(sm_delta_target_bytes(sm_snapshot_metadata(w->snapshot), &r->target_bytes, e));
     }
     r->target_bytes = r->target_bytes > 0 ? r->target_bytes : DEFAULT_TARGET;
-    learn_files(w);
     return SM_OK;
 }
 
@@ -182,12 +259,11 @@ static void count_removed(optimizing *w, const bins *b)
     r->n_bins += b->n_bins;
     r->n_removed += b->n_files;
     r->removed_bytes += b->bytes;
-    for (int64_t i = 0; i < b->n_files; i++) {
-        r->n_vectors += b->files[i]->dv != NULL;
-    }
+    r->n_vectors += b->n_vectors;
 }
 
-static void count_commit(optimizing *w, const bins *b, const sm_candidate *c, int64_t version)
+static sm_status count_commit(optimizing *w, const bins *b, const sm_candidate *c, int64_t version,
+                              sm_error *e)
 {
     sm_optimize_report *r = w->report;
 
@@ -197,27 +273,98 @@ static void count_commit(optimizing *w, const bins *b, const sm_candidate *c, in
     r->n_added += c->record.n_adds;
     r->added_bytes += c->bytes;
     for (int64_t i = 0; i < c->record.n_adds; i++) {
+        const sm_str key = c->record.adds[i].key;
         r->n_rows += c->record.adds[i].n_rows;
-        *sm_map_at(w->known, sm_arena_str(w->arena, c->record.adds[i].key)) = w;
+        SM_TRY(sm_hash_set_add(&w->known, name_of(key, key), NULL, e));
     }
+    return SM_OK;
 }
 
-static sm_status join_files(optimizing *w, const bins *b, sm_error *e)
+/* The files of the bins, listed by the snapshot, in the order of the bins. */
+typedef struct listed {
+    const sm_delta_file **files;
+    int64_t *numbers; /* one a file: its bin */
+} listed;
+
+static bool is_in_bin(void *ctx, const sm_delta_file *f)
+{
+    return sm_hash_set_has(ctx, sm_delta_file_hash(f));
+}
+
+static int by_hash(const void *x, const void *y)
+{
+    const item *a = *(const item *const *)x, *b = *(const item *const *)y;
+
+    if (a->hash.low != b->hash.low) {
+        return a->hash.low < b->hash.low ? -1 : 1;
+    }
+    return a->hash.high < b->hash.high ? -1 : a->hash.high > b->hash.high;
+}
+
+/* Finds the listed file of each item. */
+static sm_status match_files(const optimizing *w, const bins *b, sm_arena *a, listed *out,
+                             sm_error *e)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(w->snapshot, &n);
+    const item **sorted = SM_NEW_ARRAY(a, const item *, b->n_files + 1);
+
+    out->files = SM_NEW_ARRAY(a, const sm_delta_file *, b->n_files + 1);
+    out->numbers = SM_NEW_ARRAY(a, int64_t, b->n_files + 1);
+    for (int64_t i = 0; i < b->n_files; i++) {
+        sorted[i] = &b->items[i];
+        out->numbers[i] = b->items[i].bin;
+    }
+    qsort((void *)sorted, (size_t)b->n_files, sizeof(*sorted), by_hash);
+    for (int64_t i = 0; i < n; i++) {
+        const item key = {.hash = sm_delta_file_hash(&files[i])}, *k = &key;
+        const item **at =
+            bsearch(&k, (const void *)sorted, (size_t)b->n_files, sizeof(*sorted), by_hash);
+        SM_ENSURE(at != NULL); /* it was wanted */
+        out->files[*at - b->items] = &files[i];
+    }
+    return n == b->n_files
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT,
+                         "the table's checkpoint turned out to be damaged while it was read");
+}
+
+/* Lists the files of the bins, and no others. */
+static sm_status list_files(const optimizing *w, const bins *b, sm_arena *a, listed *out,
+                            sm_error *e)
+{
+    sm_hash_set wanted = {.budget = w->env->budget};
+    sm_status st = SM_OK;
+
+    for (int64_t i = 0; i < b->n_files && st == SM_OK; i++) {
+        st = sm_hash_set_add(&wanted, b->items[i].hash, NULL, e);
+    }
+    st = st == SM_OK ? sm_snapshot_list_if(w->snapshot, is_in_bin, &wanted, e) : st;
+    sm_hash_set_release(&wanted);
+    return st == SM_OK ? match_files(w, b, a, out, e) : st;
+}
+
+static sm_status join_files(optimizing *w, bins *b, sm_arena *a, sm_error *e)
 {
     int64_t version = -1, n_copied = 0;
-    const smi_rewrite rewrite = {.base = w->snapshot,
-                                 .files = b->files,
-                                 .n_files = b->n_files,
-                                 .bins = b->numbers,
-                                 .n_copied = &n_copied};
+    listed files;
     sm_candidate *c = NULL;
 
+    SM_TRY(list_files(w, b, a, &files, e));
+    for (int64_t i = 0; i < b->n_files; i++) {
+        b->n_vectors += files.files[i]->dv != NULL;
+    }
+    const smi_rewrite rewrite = {.base = w->snapshot,
+                                 .files = files.files,
+                                 .n_files = b->n_files,
+                                 .bins = files.numbers,
+                                 .n_copied = &n_copied};
     SM_TRY(smi_rewrite_files(&rewrite, w->env, &c, e));
     SM_ASSERT(c->record.n_adds <= b->n_bins);
-    const sm_status st = sm_publish(&c, 1, w->env->budget, &version, NULL, e);
+    sm_status st = sm_publish(&c, 1, w->env->budget, &version, NULL, e);
     if (st == SM_OK) {
-        count_commit(w, b, c, version);
         w->report->n_copied += n_copied;
+        st = count_commit(w, b, c, version, e);
     }
     sm_candidate_release(c);
     return st;
@@ -237,7 +384,7 @@ static sm_status wait_and_reopen(optimizing *w, int n, sm_error *e)
 }
 
 /* One commit, or the end: *is_done. */
-static sm_status next_commit(optimizing *w, bool *is_done, sm_error *e)
+static sm_status next_commit(optimizing *w, bool is_first, bool *is_done, sm_error *e)
 {
     sm_status st = SM_CONFLICT;
 
@@ -246,9 +393,11 @@ static sm_status next_commit(optimizing *w, bool *is_done, sm_error *e)
         sm_arena *a = sm_arena_new(w->env->budget);
         st = tries > 0 ? wait_and_reopen(w, tries - 1, e) : SM_OK;
         if (st == SM_OK) {
-            find_bins(w, a, &b);
+            st = find_bins(w, is_first && tries == 0, a, &b, e);
+        }
+        if (st == SM_OK) {
             *is_done = b.n_bins == 0;
-            st = *is_done ? SM_OK : join_files(w, &b, e);
+            st = *is_done ? SM_OK : join_files(w, &b, a, e);
         }
         sm_arena_free(a);
     }
@@ -259,8 +408,8 @@ static sm_status join_all(optimizing *w, sm_error *e)
 {
     bool is_done = false;
 
-    while (!is_done) {
-        SM_TRY(next_commit(w, &is_done, e));
+    for (bool is_first = true; !is_done; is_first = false) {
+        SM_TRY(next_commit(w, is_first, &is_done, e));
         if (!is_done) {
             SM_TRY(open_again(w, e));
         }
@@ -275,18 +424,25 @@ sm_status sm_table_optimize(const sm_optimize *o, const sm_exec_env *env, sm_opt
 {
     SM_ASSERT(o && env && out && o->uri.len > 0);
     *out = (sm_optimize_report){.from = -1, .version = -1};
-    optimizing w = {.opts = o, .env = env, .arena = sm_arena_new(env->budget), .report = out};
+    optimizing w = {.opts = o,
+                    .env = env,
+                    .arena = sm_arena_new(env->budget),
+                    .known = {.budget = env->budget},
+                    .report = out};
     bins b;
 
     sm_status st = open_first(&w, e);
     if (st == SM_OK && o->is_dry) {
-        find_bins(&w, w.arena, &b);
-        count_removed(&w, &b);
+        st = find_bins(&w, true, w.arena, &b, e);
+        if (st == SM_OK) {
+            count_removed(&w, &b);
+        }
     } else if (st == SM_OK) {
         st = join_all(&w, e);
     }
     sm_snapshot_release(w.snapshot);
     sm_store_release(w.store);
+    sm_hash_set_release(&w.known);
     sm_arena_free(w.arena);
     return st;
 }

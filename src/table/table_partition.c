@@ -3,7 +3,7 @@
  * table/table_partition.c: what a write has to do about partitions: which columns the table is
  * partitioned by, in which order rows should come, and which partitions an overwrite replaces.
  * Called by table_stage.c; sm_stage_arrange() by those who run a plan into a stage; the table's
- * files by partition are for those who rewrite them (table_optimize.c, table_cluster_choose.c).
+ * files by partition are for table_cluster_choose.c.
  *
  * Columns  A new table and an overwrite take those of the write; an overwrite that names none keeps
  *          the table's. All other writes keep the table's, and may name only these.

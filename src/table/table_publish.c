@@ -468,7 +468,6 @@ sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_s
 
     sm_arena_free(a);
     st = st == SM_OK ? sm_table_open(table, budget, &s, e) : st;
-    st = st == SM_OK ? sm_snapshot_list(s, e) : st;
     if (st != SM_OK) {
         sm_snapshot_release(s);
         return st;

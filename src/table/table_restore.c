@@ -12,6 +12,7 @@
  *          are restored, for loads continue from the books of the version that is named.
  * Record   a RESTORE with the parameters and metrics that Spark writes. It always names the
  *          version, so that nobody must find it by the time.
+ * Memory   Of all files of both versions a hash is kept; listed are those that differ.
  * Kept     the protocol (features are not taken away again) and transactions, as others do it.
  *          Schema, partition columns and properties are those of the version.
  * Others   A commit that changed rows meanwhile is a conflict: the restore has read all. */
@@ -36,115 +37,155 @@ typedef struct restoring {
 
 /* ---- which files ----------------------------------------------------------------------------- */
 
-/* What two versions have in common where they have the same rows of a file. */
-static sm_str identity_of(const sm_delta_file *f, sm_buf *text)
+static sm_status add_hash(void *ctx, const sm_delta_file *f, sm_error *e)
 {
-    sm_buf_reset(text);
-    sm_buf_text(text, f->path);
-    if (f->dv) {
-        sm_buf_printf(text, "\n%.*s %.*s %" PRId64, SM_STR_ARG(f->dv->storage_type),
-                      SM_STR_ARG(f->dv->path_or_inline), f->dv->offset);
-    }
-    return sm_buf_str(text);
+    return sm_hash_set_add(ctx, sm_delta_file_hash(f), NULL, e);
 }
 
-const sm_delta_file **smi_files_only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
-                                        int64_t *n, int64_t *bytes)
+sm_status smi_hash_files(const sm_snapshot *s, sm_hash_set *out, sm_error *e)
 {
-    int64_t n_files = 0, n_other = 0;
-    const sm_delta_file *files = sm_snapshot_files(s, &n_files);
-    const sm_delta_file *others = sm_snapshot_files(other, &n_other);
-    const sm_delta_file **out = SM_NEW_ARRAY(a, const sm_delta_file *, n_files + 1);
-    sm_map *there = sm_map_new(a);
-    sm_buf text = {0};
+    return sm_snapshot_each(s, NULL, &(sm_delta_sink){.file = add_hash, .ctx = out}, e);
+}
 
-    for (int64_t i = 0; i < n_other; i++) {
-        *sm_map_at(there, identity_of(&others[i], &text)) = (void *)&others[i];
+static bool is_not_in(void *ctx, const sm_delta_file *f)
+{
+    return !sm_hash_set_has(ctx, sm_delta_file_hash(f));
+}
+
+sm_status smi_list_only(sm_snapshot *s, sm_hash_set *others, sm_error *e)
+{
+    return sm_snapshot_list_if(s, is_not_in, others, e);
+}
+
+/* The files that `s` lists, and the bytes of them. */
+static const sm_delta_file **listed_files(const sm_snapshot *s, sm_arena *a, int64_t *n,
+                                          int64_t *bytes)
+{
+    const sm_delta_file *files = sm_snapshot_files(s, n);
+    const sm_delta_file **out = SM_NEW_ARRAY(a, const sm_delta_file *, *n + 1);
+
+    *bytes = 0;
+    for (int64_t i = 0; i < *n; i++) {
+        out[i] = &files[i];
+        *bytes += (int64_t)files[i].size_bytes;
     }
-    *n = *bytes = 0;
-    for (int64_t i = 0; i < n_files; i++) {
-        if (!sm_map_get(there, identity_of(&files[i], &text))) {
-            out[(*n)++] = &files[i];
-            *bytes += (int64_t)files[i].size_bytes;
-        }
-    }
-    sm_buf_release(&text);
     return out;
 }
 
-static void compare_files(restoring *r)
+/* Lists of each of the two versions the files that the other has not. */
+static sm_status list_differing(const restoring *r, sm_error *e)
 {
-    const sm_delta_file *files = sm_snapshot_files(r->then, &r->out.n_files);
+    sm_hash_set now = {.budget = r->budget}, then = {.budget = r->budget};
 
-    for (int64_t i = 0; i < r->out.n_files; i++) {
-        r->out.bytes += (int64_t)files[i].size_bytes;
-    }
-    r->removes =
-        smi_files_only_in(r->now, r->then, r->arena, &r->out.n_removed, &r->out.removed_bytes);
-    r->restores =
-        smi_files_only_in(r->then, r->now, r->arena, &r->out.n_restored, &r->out.restored_bytes);
+    sm_status st = smi_hash_files(r->then, &then, e);
+    st = st == SM_OK ? smi_hash_files(r->now, &now, e) : st;
+    st = st == SM_OK ? smi_list_only(r->now, &then, e) : st;
+    st = st == SM_OK ? smi_list_only(r->then, &now, e) : st;
+    sm_hash_set_release(&then);
+    sm_hash_set_release(&now);
+    return st;
+}
+
+static sm_status compare_files(restoring *r, sm_error *e)
+{
+    sm_restored *o = &r->out;
+    sm_delta_totals totals;
+
+    SM_TRY(sm_snapshot_totals(r->then, &totals, e));
+    o->n_files = totals.n_files;
+    o->bytes = totals.bytes;
+    SM_TRY(list_differing(r, e));
+    r->removes = listed_files(r->now, r->arena, &o->n_removed, &o->removed_bytes);
+    r->restores = listed_files(r->then, r->arena, &o->n_restored, &o->restored_bytes);
+    return SM_OK;
 }
 
 /* ---- are they there? ------------------------------------------------------------------------- */
 
-/* All keys of the table's folder; NULL where each file is to be asked for. */
-static sm_status list_keys(const restoring *r, sm_map **out, sm_error *e)
+static sm_hash128 hash_of_key(sm_str key)
 {
+    return sm_hash128_of(key.data, key.len, 0);
+}
+
+/* All keys of the table's folder, by their hashes; none where each file is to be asked for. */
+static sm_status list_keys(const restoring *r, sm_hash_set *out, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(r->budget);
     sm_entry *entries = NULL;
     int64_t n = 0;
 
-    *out = NULL;
-    if (r->out.n_files <= MOST_ASKED) {
-        return SM_OK;
+    sm_status st = sm_store_list(r->store, SM_STR(""), false, a, &entries, &n, e);
+    for (int64_t i = 0; i < n && st == SM_OK; i++) {
+        st = sm_hash_set_add(out, hash_of_key(entries[i].key), NULL, e);
     }
-    SM_TRY(sm_store_list(r->store, SM_STR(""), false, r->arena, &entries, &n, e));
-    *out = sm_map_new(r->arena);
-    for (int64_t i = 0; i < n; i++) {
-        *sm_map_at(*out, entries[i].key) = &entries[i];
-    }
-    return SM_OK;
+    sm_arena_free(a);
+    return st;
 }
+
+/* A look at whether all files of the version are there. */
+typedef struct finding {
+    const restoring *r;
+    sm_hash_set keys;  /* of the table's folder, … */
+    bool knows_keys;   /* … where it was listed */
+    sm_arena *scratch; /* of one file */
+    int64_t n_gone;
+    sm_str first; /* the path of the first that is gone */
+} finding;
 
 /* Is there the object that the log names so? One outside the table that cannot be looked for counts
  * as there: where it is to come back, check_restored() has said so. */
-static sm_status is_in_store(const restoring *r, const sm_map *keys, const sm_delta_file *f,
-                             bool *out, sm_error *e)
+static sm_status is_in_store(const finding *w, const sm_delta_file *f, bool *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str key = {0};
     sm_entry entry;
 
     *out = true;
-    if (sm_snapshot_place(r->then, f, r->arena, &store, &key, NULL) != SM_OK) {
+    if (sm_snapshot_place(w->r->then, f, w->scratch, &store, &key, NULL) != SM_OK) {
         return SM_OK;
     }
-    if (keys && f->key.len > 0) {
-        *out = sm_map_get(keys, key) != NULL;
+    if (w->knows_keys && f->key.len > 0) {
+        *out = sm_hash_set_has(&w->keys, hash_of_key(key));
         return SM_OK;
     }
-    const sm_status st = sm_store_stat(store, key, r->arena, &entry, e);
+    const sm_status st = sm_store_stat(store, key, w->scratch, &entry, e);
     *out = st == SM_OK;
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
 /* The file in which the deletion vector of a file is, as if it were a data file; false where there
  * is none. */
-static bool vector_file(const restoring *r, const sm_delta_file *f, sm_delta_file *out)
+static bool vector_file(const sm_delta_file *f, sm_arena *a, sm_delta_file *out)
 {
     *out = (sm_delta_file){0};
     if (f->dv) {
-        out->key = sm_delta_dv_key(f->dv, r->arena, &out->path);
+        out->key = sm_delta_dv_key(f->dv, a, &out->path);
     }
     return out->key.len > 0 || out->path.len > 0;
 }
 
-static sm_status is_whole_in_store(const restoring *r, const sm_map *keys, const sm_delta_file *f,
-                                   bool *out, sm_error *e)
+static sm_status find_file(void *ctx, const sm_delta_file *f, sm_error *e)
 {
+    finding *w = ctx;
     sm_delta_file vector;
+    bool is_there = true;
 
-    SM_TRY(is_in_store(r, keys, f, out, e));
-    return *out && vector_file(r, f, &vector) ? is_in_store(r, keys, &vector, out, e) : SM_OK;
+    sm_arena_reset(w->scratch);
+    SM_TRY(is_in_store(w, f, &is_there, e));
+    if (is_there && vector_file(f, w->scratch, &vector)) {
+        SM_TRY(is_in_store(w, &vector, &is_there, e));
+    }
+    if (!is_there && w->n_gone++ == 0) {
+        w->first = sm_arena_str(w->r->arena, f->path);
+    }
+    return SM_OK;
+}
+
+static void begin_finding(void *ctx)
+{
+    finding *w = ctx;
+
+    w->n_gone = 0;
 }
 
 static sm_status check_restored(const restoring *r, const sm_delta_file *f, sm_error *e)
@@ -154,37 +195,41 @@ static sm_status check_restored(const restoring *r, const sm_delta_file *f, sm_e
     sm_delta_file vector;
 
     SM_TRY(sm_snapshot_place(r->then, f, r->arena, &store, &key, e));
-    return vector_file(r, f, &vector)
+    return vector_file(f, r->arena, &vector)
                ? sm_snapshot_place(r->then, &vector, r->arena, &store, &key, e)
                : SM_OK;
+}
+
+static sm_status find_files(finding *w, sm_error *e)
+{
+    const restoring *r = w->r;
+    const sm_delta_sink to = {.begin = begin_finding, .file = find_file, .ctx = w};
+
+    if (w->knows_keys) {
+        SM_TRY(list_keys(r, &w->keys, e));
+    }
+    return sm_snapshot_each(r->then, NULL, &to, e);
 }
 
 /* Looks at all files of the version: a table that lacks one of those that stay is no better. */
 static sm_status check_files(const restoring *r, sm_error *e)
 {
-    const sm_delta_file *first = NULL;
-    sm_map *keys = NULL;
-    int64_t n_gone = 0, n = 0;
-    const sm_delta_file *files = sm_snapshot_files(r->then, &n);
+    finding w = {.r = r, .keys = {.budget = r->budget}, .knows_keys = r->out.n_files > MOST_ASKED};
 
     for (int64_t i = 0; i < r->out.n_restored; i++) {
         SM_TRY(check_restored(r, r->restores[i], e));
     }
-    SM_TRY(list_keys(r, &keys, e));
-    for (int64_t i = 0; i < n; i++) {
-        bool is_there = true;
-        SM_TRY(is_whole_in_store(r, keys, &files[i], &is_there, e));
-        first = is_there || first ? first : &files[i];
-        n_gone += is_there ? 0 : 1;
+    w.scratch = sm_arena_new(r->budget);
+    sm_status st = find_files(&w, e);
+    sm_hash_set_release(&w.keys);
+    sm_arena_free(w.scratch);
+    if (st != SM_OK || w.n_gone == 0) {
+        return st;
     }
-    if (!first) {
-        return SM_OK;
-    }
-    const sm_status st =
-        sm_fail(e, SM_NOT_FOUND,
-                "version %" PRId64 " cannot be restored: %" PRId64
-                " of its files %s gone from the store, the first is \"%.*s\"",
-                r->out.version, n_gone, n_gone == 1 ? "is" : "are", SM_STR_ARG(first->path));
+    st = sm_fail(e, SM_NOT_FOUND,
+                 "version %" PRId64 " cannot be restored: %" PRId64
+                 " of its files %s gone from the store, the first is \"%.*s\"",
+                 r->out.version, w.n_gone, w.n_gone == 1 ? "is" : "are", SM_STR_ARG(w.first));
     sm_error_todo(e, "Files are deleted by a vacuum. A later version may still be whole.");
     return st;
 }
@@ -318,7 +363,7 @@ static sm_status open_versions(restoring *r, sm_error *e)
                        "no version %" PRId64 " of table %.*s: its latest is %" PRId64,
                        r->out.version, SM_STR_ARG(sm_store_uri(r->store)), r->out.from);
     }
-    return sm_snapshot_open(r->store, r->out.version, r->budget, &r->then, e);
+    return sm_snapshot_open_head(r->store, r->out.version, r->budget, &r->then, e);
 }
 
 sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
@@ -332,7 +377,7 @@ sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *b
 
     r.out.made = -1;
     SM_TRY_GOTO(st, done, open_versions(&r, e));
-    compare_files(&r);
+    SM_TRY_GOTO(st, done, compare_files(&r, e));
     SM_ASSERT(r.out.n_restored <= r.out.n_files);
     SM_TRY_GOTO(st, done, check_files(&r, e));
     SM_TRY_GOTO(st, done, make_record(&r, &record, e));

@@ -75,7 +75,7 @@ static sm_status open_files(rewriting *w, sm_error *e)
     int64_t n_base = 0;
     const sm_delta_file *base = sm_snapshot_files(r->base, &n_base);
 
-    SM_TRY(sm_snapshot_dataset(r->base, w->arena, d, &w->columns, e));
+    SM_TRY(sm_snapshot_dataset_of(r->base, NULL, n_base, w->arena, d, &w->columns, e));
     SM_ASSERT(d->n_files == n_base); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         SM_ASSERT(r->files[i] >= base && r->files[i] < base + n_base);

@@ -485,17 +485,18 @@ void smi_stage_remove(sm_stage *s, const sm_delta_file *f)
     s->removes[s->n_removes++] = f;
 }
 
+/* All files go: they are not listed. */
 static sm_status remove_all(sm_stage *s, sm_error *e)
 {
-    const sm_candidate *c = s->candidate;
-    sm_delta_file *files = NULL;
-    int64_t n = 0;
+    sm_candidate *c = s->candidate;
+    sm_delta_totals *all = SM_NEW(c->arena, sm_delta_totals);
 
-    SM_TRY(c->base ? sm_snapshot_pick(c->base, NULL, c->arena, &files, &n, e) : SM_OK);
-    for (int64_t i = 0; i < n; i++) {
-        smi_stage_remove(s, &files[i]);
+    if (c->base) {
+        SM_TRY(sm_snapshot_totals(c->base, all, e));
+        c->record.removes_all = all;
+        s->n_removes = all->n_files;
     }
-    s->candidate->removes_all = true;
+    c->removes_all = true;
     return SM_OK;
 }
 
