@@ -87,6 +87,49 @@ def test_changes(smelt, table, tmp_path):
     assert len(deltalake.DeltaTable(str(copy)).file_uris()) == FILES + 1
 
 
+def put_empty_files(smelt, table, version):
+    """A file at each path that the version names."""
+    shown = smelt.json("table", "files", table, "--version", version, "--json", "--limit", FILES)["files"]
+    for f in shown:
+        path = table / f["path"]
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.touch()
+
+
+def test_changes_of_all(smelt, table, tmp_path):
+    """Files are looked at one by one. What an overwrite removes is in its commit's text, 24 MB, and not
+    in an array: a snapshot with all files takes 70 MB."""
+    copy = tmp_path / "lake" / "table"
+    shutil.copytree(table, copy)
+    told = json.loads(within(smelt, "table", "optimize", copy, "--dry-run", "--json"))
+    assert (told["removed_files"], told["commits"]) == (FILES, 0)
+    told = json.loads(within(smelt, "table", "clone", copy, tmp_path / "clone", "--json", most=240_000_000))
+    assert told["files"] == FILES
+    check = json.loads(within(smelt, "table", "show", tmp_path / "clone", "--json", most=240_000_000))
+    assert (check["files"], check["rows"]) == (FILES, FILES * big_log.ROWS)
+    put_empty_files(smelt, copy, COMMITS - 1)
+    put_empty_files(smelt, copy, COMMITS)
+    told = json.loads(within(smelt, "table", "restore", copy, "--version", COMMITS - 1, "--dry-run", "--json",
+                             most=128_000_000))
+    assert (told["removed_files"], told["restored_files"]) == (1, 1)
+    within(smelt, "sql", "--write", f"""CREATE OR REPLACE TABLE '{copy}' AS SELECT 1::BIGINT AS id,
+        'new' AS name, 0.5::DOUBLE AS value, DATE '2022-02-01' AS day""", most=160_000_000)
+    shown = smelt.json("table", "show", copy, "--json")
+    assert (shown["files"], shown["rows"]) == (1, 1)
+    assert len(deltalake.DeltaTable(str(copy)).file_uris()) == 1
+
+
+def test_many_commits(smelt, tmp_path):
+    """Without a checkpoint, and with one; 1.1 KB for a commit that adds a file."""
+    big_log.make(tmp_path / "alone", 0, 5000)
+    shown = json.loads(within(smelt, "table", "show", tmp_path / "alone", "--json", most=24_000_000))
+    assert (shown["files"], shown["version"]) == (5000, 5000)
+    big_log.make(tmp_path / "behind", 6000, 5000)
+    shown = json.loads(within(smelt, "table", "show", tmp_path / "behind", "--json", most=40_000_000))
+    assert (shown["files"], shown["rows"]) == (6000, 6000 * big_log.ROWS)
+
+
 def test_files_that_a_checkpoint_has_twice(smelt, tmp_path):
     """They count once, also where many rows lie between the two."""
     big_log.make(tmp_path / "table", 5000, 2)
