@@ -8,6 +8,18 @@
 #include "base/thread.h"
 #include "base/time.h"
 
+/* A sanitizer has an allocator of its own. */
+#if SM_HAS_ASAN || defined(__SANITIZE_THREAD__)
+#define HAS_SYSTEM_HEAP 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_SYSTEM_HEAP 0
+#endif
+#endif
+#ifndef HAS_SYSTEM_HEAP
+#define HAS_SYSTEM_HEAP 1
+#endif
+
 static void test_live_allocs(void **state)
 {
     const int64_t before = sm_live_allocs();
@@ -232,7 +244,7 @@ static void test_reuse(void **state)
     assert_int_equal(sm_live_allocs(), before);
 }
 
-#if !SM_HAS_ASAN /* which has an allocator of its own */
+#if HAS_SYSTEM_HEAP
 enum { SMALL_BYTES = 1500, N_SMALL = 16384, LARGE_BYTES = 24 << 20 };
 
 /* What the process holds more than before, when small blocks were freed, but for allocations
@@ -285,7 +297,7 @@ int main(void)
         cmocka_unit_test(test_budget_threads),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_reuse),
-#if !SM_HAS_ASAN
+#if HAS_SYSTEM_HEAP
         cmocka_unit_test(test_holes),
 #endif
     };
