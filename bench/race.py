@@ -549,6 +549,7 @@ def main():
     parser.add_argument("--scale", type=int, default=1, choices=[1, 10])
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
     names = [name for name in ROWS
              if args.row in ("all", name) or (args.row == "s3" and name.startswith("s3-"))]
     rows = []
