@@ -104,8 +104,6 @@ typedef struct sm_dataset {
     int64_t n_files;
     const sm_lister *lister; /* not NULL: there are no files yet, each scan lists them for itself */
     size_t morsel_bytes; /* 0: the format's default. With content_out, whole SM_FILE_HASH_CHUNKs */
-    bool has_place; /* parquet: the last stored column is the place of a row in its file, from 0, as
-                     * BIGINT; deleted rows count */
     const struct sm_sampled *sampled; /* the columns were found in this sample; NULL: declared */
 } sm_dataset;
 

@@ -83,14 +83,13 @@ static sm_status open_files(rewriting *w, sm_error *e)
     }
     d->files = files;
     d->n_files = r->n_files;
-    SM_TRY(w->ids ? smi_row_ids_dataset(w->ids, r->files, w->arena, d, e) : SM_OK);
     for (int64_t i = 0; i < r->n_files; i++) {
         files[i].constants =
             constants_of(&files[i], d->n_constants, r->bins ? r->bins[i] : 0, w->arena);
     }
     d->n_constants++;
     d->schema = with_bin(d->schema, w->arena);
-    return SM_OK;
+    return w->ids ? smi_row_ids_dataset(w->ids, r->files, w->arena, d, e) : SM_OK;
 }
 
 static int64_t run_of(const smi_rewrite *r, int64_t file)

@@ -42,31 +42,24 @@ const sm_type *smi_row_ids_schema(const smi_row_ids *ids, const sm_type *schema,
     return sm_type_struct(a, fields, n + ROW_COLUMNS);
 }
 
-/* The columns that files have, with those of ids and a row's place behind them; then the constants,
- * with the file's first id and version behind them. */
+/* The columns that files have, with those of ids behind them; then the constants, with the file's
+ * version and the id that follows from its first one behind them (sm_dataset.numbers_rows). */
 static const sm_type *dataset_schema(const smi_row_ids *ids, const sm_dataset *d, sm_arena *a)
 {
     const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + 2 * ROW_COLUMNS + 1), *to = fields;
-    const sm_field number = {.type = &sm_type_i64, .is_nullable = true};
-    const sm_str names[] = {ids->names[ROW_ID], ids->names[ROW_VERSION], SM_STR("row place")};
-    const sm_str constants[] = {SM_STR("first row"), SM_STR("file version")};
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + 2 * ROW_COLUMNS);
+    const sm_str behind[] = {SM_STR("file version"), SM_STR("number")};
 
-    for (int32_t i = 0; i < n_stored; i++) {
-        *to++ = d->schema->fields[i];
+    memcpy(fields, d->schema->fields, (size_t)n_stored * sizeof(*fields));
+    memcpy(fields + n_stored + ROW_COLUMNS, d->schema->fields + n_stored,
+           (size_t)d->n_constants * sizeof(*fields));
+    for (int32_t i = 0; i < ROW_COLUMNS; i++) {
+        sm_field number = {.name = ids->names[i], .type = &sm_type_i64, .is_nullable = true};
+        fields[n_stored + i] = number;
+        number.name = behind[i];
+        fields[n + ROW_COLUMNS + i] = number;
     }
-    for (int32_t i = 0; i < SM_COUNT(names); i++) {
-        *to = number;
-        to++->name = names[i];
-    }
-    for (int32_t i = n_stored; i < n; i++) {
-        *to++ = d->schema->fields[i];
-    }
-    for (int32_t i = 0; i < SM_COUNT(constants); i++) {
-        *to = number;
-        to++->name = constants[i];
-    }
-    return sm_type_struct(a, fields, (int32_t)(to - fields));
+    return sm_type_struct(a, fields, n + 2 * ROW_COLUMNS);
 }
 
 sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *files, sm_arena *a,
@@ -75,7 +68,8 @@ sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *file
     const sm_type *schema = dataset_schema(ids, d, a);
     const int32_t n = d->n_constants;
 
-    ids->n_columns = d->schema->n_fields;
+    SM_ASSERT(n > 0); /* the bin */
+    ids->n_columns = d->schema->n_fields - 1;
     ids->n_stored = d->schema->n_fields - n;
     for (int64_t i = 0; i < d->n_files; i++) {
         sm_value *constants = SM_NEW_ARRAY(a, sm_value, n + ROW_COLUMNS);
@@ -87,14 +81,14 @@ sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *file
         for (int32_t k = 0; k < n; k++) {
             constants[k] = d->files[i].constants[k];
         }
-        constants[n + ROW_ID] = sm_value_i64(files[i]->base_row_id);
-        constants[n + ROW_VERSION] = sm_value_i64(files[i]->row_version);
+        constants[n] = sm_value_i64(files[i]->row_version);
+        constants[n + 1] = sm_value_i64(files[i]->base_row_id);
         d->files[i].constants = constants;
         d->files[i].ranges = NULL; /* they have none of the new columns */
     }
     d->schema = schema;
     d->n_constants = n + ROW_COLUMNS;
-    d->has_place = true;
+    d->numbers_rows = true;
     return SM_OK;
 }
 
@@ -109,33 +103,27 @@ static sm_status either(const sm_expr *own, const sm_expr *files, sm_arena *a, c
 sm_status smi_row_ids_plan(const smi_row_ids *ids, const sm_plan_node *scan, sm_arena *a,
                            const sm_plan_node **out, sm_error *e)
 {
-    const int32_t n = ids->n_columns, n_all = scan->schema->n_fields;
-    const int32_t own = ids->n_stored, place = own + ROW_COLUMNS;
-    const int32_t shift = ROW_COLUMNS + 1; /* of the constants */
-    const int32_t files = n + shift, behind = files + ROW_COLUMNS;
-    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n_all + 1);
-    sm_str *names = SM_NEW_ARRAY(a, sm_str, n_all + 1);
-    const sm_expr *id = NULL;
-    int32_t m = n;
+    const int32_t n = ids->n_columns, own = ids->n_stored;
+    const int32_t bin = n + ROW_COLUMNS, version = bin + 1, number = bin + 2;
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n + ROW_COLUMNS + 1);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n + ROW_COLUMNS + 1);
+    int32_t m = 0;
 
-    SM_ASSERT(n_all >= behind && scan->schema->fields[place].type->id == SM_TYPE_I64);
-    for (int32_t i = 0; i < n; i++) {
-        exprs[i] = sm_expr_column(scan->schema, i < own ? i : i + shift, a);
+    SM_ASSERT(scan->schema->n_fields == number + 1);
+    for (int32_t i = 0; i < bin; i++) {
+        if (i < own || i >= own + ROW_COLUMNS) { /* a column of the table */
+            names[m] = scan->schema->fields[i].name;
+            exprs[m++] = sm_expr_column(scan->schema, i, a);
+        }
     }
-    const sm_expr *const sum[] = {sm_expr_column(scan->schema, files + ROW_ID, a),
-                                  sm_expr_column(scan->schema, place, a)};
-    SM_TRY(sm_expr_call("+", sum, 2, a, &id, e));
-    SM_TRY(either(sm_expr_column(scan->schema, own + ROW_ID, a), id, a, &exprs[m++], e));
+    names[m] = ids->names[ROW_ID];
+    SM_TRY(either(sm_expr_column(scan->schema, own + ROW_ID, a),
+                  sm_expr_column(scan->schema, number, a), a, &exprs[m++], e));
+    names[m] = ids->names[ROW_VERSION];
     SM_TRY(either(sm_expr_column(scan->schema, own + ROW_VERSION, a),
-                  sm_expr_column(scan->schema, files + ROW_VERSION, a), a, &exprs[m++], e));
-    for (int32_t i = behind; i < n_all; i++) { /* what the caller has put there */
-        exprs[m++] = sm_expr_column(scan->schema, i, a);
-    }
-    for (int32_t i = 0; i < m; i++) {
-        names[i] = i < n                 ? scan->schema->fields[i < own ? i : i + shift].name
-                   : i < n + ROW_COLUMNS ? ids->names[i - n]
-                                         : scan->schema->fields[behind + i - n - ROW_COLUMNS].name;
-    }
+                  sm_expr_column(scan->schema, version, a), a, &exprs[m++], e));
+    names[m] = scan->schema->fields[bin].name;
+    exprs[m++] = sm_expr_column(scan->schema, bin, a);
     *out = sm_plan_project(scan, exprs, names, m, a);
     return SM_OK;
 }

@@ -85,7 +85,6 @@ typedef struct pq_reader {
     int32_t n_blocks, blocks_cap;
     int64_t n_rows, at_row, batch_rows;
     int64_t first_row; /* of the morsel, in the file */
-    int32_t place;     /* the column that is the place of a row in the file; −1: none */
     int64_t n_deleted; /* of n_rows */
     int32_t *kept;     /* SM_BATCH_ROWS numbers of rows; made when first needed */
     int32_t group;
@@ -524,9 +523,6 @@ sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_b
     r->budget = budget;
     r->schema = sm_type_struct(mem, fields, want->n_columns + d->numbers_rows);
     r->codecs = smi_pq_codecs_new();
-    const int32_t last = d->schema->n_fields - d->n_constants - 1;
-    const bool has_place = d->has_place && want->n_columns > 0;
-    r->place = has_place && want->columns[want->n_columns - 1] == last ? want->n_columns - 1 : -1;
     *out = (sm_reader *)(void *)r;
     return SM_OK;
 }
@@ -760,17 +756,17 @@ static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm
     return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
 }
 
-/* The numbers of the next n rows: their places in the file, from `first` on. */
-static sm_status number_rows(const pq_reader *r, int64_t first, int64_t n, sm_batch *b,
-                             sm_column *out, sm_error *e)
+/* The numbers of the next n rows, as the last column. */
+static sm_status number_rows(const pq_reader *r, int64_t n, sm_batch *b, sm_error *e)
 {
     int64_t *numbers = NULL;
 
     SM_TRY(sm_batch_alloc_raw(b, (size_t)n * sizeof(*numbers), (void **)&numbers, e));
     for (int64_t i = 0; i < n; i++) {
-        numbers[i] = first + r->first_row + r->at_row + i;
+        numbers[i] = r->file->number + r->first_row + r->at_row + i;
     }
-    *out = (sm_column){.type = &sm_type_i64, .n_rows = n, .values = numbers};
+    b->columns[b->n_columns - 1] =
+        (sm_column){.type = &sm_type_i64, .n_rows = n, .values = numbers};
     return SM_OK;
 }
 
@@ -781,11 +777,9 @@ static sm_status read_rows(pq_reader *r, int64_t n, sm_batch **out, sm_error *e)
 
     SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
     b->n_rows = n;
-    sm_column *last = &b->columns[b->n_columns - 1];
-    sm_status st = r->numbers_rows ? number_rows(r, r->file->number, n, b, last, e) : SM_OK;
+    sm_status st = r->numbers_rows ? number_rows(r, n, b, e) : SM_OK;
     for (int32_t i = 0; i < r->file->n_columns && st == SM_OK; i++) {
-        st =
-            i == r->place ? number_rows(r, 0, n, b, &b->columns[i], e) : read_column(r, i, n, b, e);
+        st = read_column(r, i, n, b, e);
     }
     if (st != SM_OK) {
         sm_batch_release(b);
