@@ -560,12 +560,11 @@ sm_status smi_row_ids_settle(const sm_snapshot *base, sm_arena *a, smi_row_ids *
                              sm_error *e) SM_MUST_USE;
 /** The table's columns, and behind them those of ids and versions. In `a`. */
 const sm_type *smi_row_ids_schema(const smi_row_ids *ids, const sm_type *schema, sm_arena *a);
-/** Makes a dataset of these files of the base (sm_snapshot_dataset) one for smi_row_ids_plan().
- * More constants may be put behind its own. SM_CORRUPT: a file has no ids. */
+/** Makes a dataset of these files of the base (sm_snapshot_dataset), whose last constant is the
+ * bin, one for smi_row_ids_plan(). SM_CORRUPT: a file has no ids. */
 sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *files, sm_arena *a,
                               sm_dataset *d, sm_error *e) SM_MUST_USE;
-/** Of the scan of that dataset: the columns that it had before, each row's id and version, and the
- * constants that the caller has put behind. */
+/** Of the scan of that dataset: the table's columns, each row's id and version, and its bin. */
 sm_status smi_row_ids_plan(const smi_row_ids *ids, const sm_plan_node *scan, sm_arena *a,
                            const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 
