@@ -202,17 +202,20 @@ def test_refused_lines_have_no_unknown_keys(smelt, put):
 
 
 def test_under_limit_the_lines_left_out_are_at_least_those_before_its_rows(smelt, put):
-    """How far the scan got when LIMIT had its rows varies: a bare number would, too."""
+    """How far the scan got when LIMIT had its rows varies: a bare number would, too. Where one thread
+    was held up in the first lines, the others may have read all the rest: then the numbers are whole."""
     put(a=['{"id":1}', '{"id":2,"late":', '{"id":3}'],
         b=[f'{{"id":{i},"pad":"{"x" * 1000}"}}' if i % 100 else "{" for i in range(30_000)])
     read = "read_json('logs/*.json', columns => {id: 'BIGINT'}, bad_lines => 'skip', validate => 'all')"
     some = re.compile(r"smelt: at least (\d+ lines|1 line) could not be read and w(ere|as) left out; "
                       r"the query ended before it had read all lines\n"
                       r"smelt: at least [\d,]+ rows have keys that no column takes: pad \([\d,]+\)\n")
+    whole = ("smelt: 301 of 30,003 lines could not be read and were left out\n"
+             "smelt: 29,700 rows have keys that no column takes: pad (29,700)\n")
     for n in ("1", "2", "4"):
-        assert some.fullmatch(smelt("sql", f"FROM {read} LIMIT 2000", "--threads", n).stderr)
-        assert "smelt: 301 of 30,003 lines could not be read" in smelt(
-            "sql", f"FROM {read} LIMIT 100000", "--threads", n).stderr
+        told = smelt("sql", f"FROM {read} LIMIT 2000", "--threads", n).stderr
+        assert some.fullmatch(told) or (n != "1" and told == whole), told
+        assert whole == smelt("sql", f"FROM {read} LIMIT 100000", "--threads", n).stderr
 
 
 def test_declared_columns_and_fail(smelt, put):
