@@ -145,14 +145,14 @@ static bool unit_of(sm_str word, unit *out)
     return false;
 }
 
-static sm_status fail_unit(const sm_fn_call *call, sm_str word, sm_error *e)
+static sm_status fail_unit(const sm_expr *call, sm_str word, sm_error *e)
 {
     sm_str words[SM_COUNT(unit_words)];
     for (int i = 0; i < SM_COUNT(unit_words); i++) {
         words[i] = sm_str_of(unit_words[i].word);
     }
     const sm_str shown = {word.data, word.len > 40 ? 40 : word.len};
-    smi_expr_fail(call->expr, e, SM_INVALID, "%s has no unit \"%.*s\"", call->expr->fn->name,
+    smi_expr_fail(call, e, SM_INVALID, "%s has no unit \"%.*s\"", call->fn->name,
                   SM_STR_ARG(shown));
     const char *const nearest =
         word.len < 40 ? sm_nearest_name(word, words, SM_COUNT(words)) : NULL;
@@ -185,7 +185,21 @@ static sm_status read_unit(unit_reader *r, const sm_fn_call *call, int64_t i, sm
         return SM_OK; /* the same address for a constant; else the bytes are compared */
     }
     r->word = word;
-    return unit_of(word, &r->unit) ? SM_OK : fail_unit(call, word, e);
+    return unit_of(word, &r->unit) ? SM_OK : fail_unit(call->expr, word, e);
+}
+
+/* Prepares nothing; but a wrong constant unit is an error when the call is bound, and so without a
+ * row too. */
+const void *smi_prepare_unit(const sm_expr *call, sm_arena *a, sm_error *e)
+{
+    (void)a;
+    const sm_expr *const word = call->args[0];
+    unit u;
+    if (word->kind == SM_EXPR_CONST && !word->value.is_null && !unit_of(word->value.as.s, &u)) {
+        const sm_status st = fail_unit(call, word->value.as.s, e);
+        SM_ASSERT(st == e->status);
+    }
+    return NULL;
 }
 
 /* ---- points in time ---------------------------------------------------------------------------
@@ -317,6 +331,10 @@ static double real_part_of(moment m, unit u)
 {
     SM_ASSERT(u == UNIT_EPOCH || u == UNIT_JULIAN); /* smi_bind_date_part() */
     if (u == UNIT_EPOCH) {
+        /* Whole seconds by themselves: a day far away has more microseconds than a double holds. */
+        if (m.us % US_SECOND == 0) {
+            return (double)date_part_of(m, UNIT_EPOCH);
+        }
         return (double)((sm_i128)m.days * US_DAY + m.us) / (double)US_SECOND;
     }
     return (double)(m.days + JULIAN_1970) + (double)m.us / (double)US_DAY;

@@ -56,6 +56,7 @@ sm_status smi_bind_map(smi_call_bind *b, sm_error *e) SM_MUST_USE;
 sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e) SM_MUST_USE;
 sm_status smi_bind_date_part(smi_call_bind *b, sm_error *e) SM_MUST_USE;
 sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+const void *smi_prepare_unit(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 
