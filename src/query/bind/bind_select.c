@@ -249,8 +249,11 @@ static sm_status bind_group(selecting *t, sm_error *e)
     sm_arena *const a = t->b.q->a;
     t->keys = SM_NEW_ARRAY(a, const sm_expr *, t->n_items + t->s->n_group + 1);
     for (int64_t i = 0; t->s->group_all && i < t->n_items; i++) {
+        /* A value without a column is the same in all rows and no key, as in DuckDB: a key that is
+         * the only one would make "no row" of the one row that aggregates have of no row. */
         const sm_expr *const x = t->items[i].expr;
-        if (!has_kind(x, SMI_EXPR_AGG) && !has_kind(x, SMI_EXPR_WINDOW)) {
+        if (has_kind(x, SM_EXPR_COLUMN) && !has_kind(x, SMI_EXPR_AGG) &&
+            !has_kind(x, SMI_EXPR_WINDOW)) {
             SM_TRY(add_key(t, x, e));
         }
     }
@@ -636,7 +639,7 @@ static sm_status bind_plain(smi_binding *q, const sm_sql *sql, const smi_cte *ct
         t.plan = smi_node_row(q->a);
     }
     SM_TRY(bind_clauses(&t, e));
-    if (t.b.n_aggs > 0 || t.n_keys > 0 || s->group_all || t.having) {
+    if (t.b.n_aggs > 0 || t.n_keys > 0 || t.having) {
         SM_TRY(add_aggregate(&t, e));
     }
     add_window(&t);
