@@ -586,9 +586,13 @@ def test_messages_name_what_is_so(smelt, tmp_path):
     (tmp_path / "empty.json").write_text("{}\n")
     (tmp_path / "case.json").write_text('{"userId":1,"userid":2}\n')
     (tmp_path / "lake/a/x/_delta_log").mkdir(parents=True)
+    (tmp_path / "blank.json").write_text("\n \n")
+    (tmp_path / "zeros.json").write_text('{"a":0123}\n')
     for sql, told, untold in [
         ("SELECT * FROM 'empty.json'", "has no columns", "needs FROM"),
         ("SELECT *", "* needs FROM", "no columns"),
+        ("SELECT * FROM 'blank.json'", "Declare the columns, with columns =>", "mend"),
+        ("SELECT * FROM 'zeros.json'", "mend the file, or declare the columns", "Mend the line"),
         ("SELECT USERID FROM 'case.json'", '"userId" or "userid"', "several tables"),
         ("SELECT * FROM a.x", 'the folder of "a.x"', "Did you mean"),
         ("SELECT u.a FROM (SELECT 1 AS a) t", 'no table or column "u"', 'mean "a"'),

@@ -623,6 +623,8 @@ static sm_status fail_without_rows(const file_sample *l, sm_error *e)
     const sm_status st = is_bad ? sm_fail(e, why, "%s", bad->what)
                                 : sm_fail(e, SM_SCHEMA, "no line to make columns of");
     sm_error_place_str(e, l->file.uri, bad->line, is_bad ? bad->byte : -1);
+    sm_error_todo(e, "%s the columns, with columns => {name: 'TYPE', …}.",
+                  is_bad ? "No line could be read: mend the file, or declare" : "Declare");
     return st;
 }
 
