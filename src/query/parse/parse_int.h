@@ -162,6 +162,9 @@ struct smi_select {
 typedef struct smi_set {
     sm_str column;
     uint32_t off;
+    const sm_str *tables; /* what stands before the column: `t`, `layer.t` */
+    int32_t n_tables;
+    sm_str text;   /* all of it, as it is written */
     smi_ast *expr; /* NULL: the value comes from elsewhere (INSERT INTO t (a, b) SELECT …) */
 } smi_set;
 

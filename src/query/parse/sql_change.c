@@ -45,11 +45,55 @@ static sm_status refuse_clause(smi_parser *p, const char *statement)
 /* A column that gets a value: `a`, or `t.a` where the table is named once more. */
 static sm_status parse_set_name(smi_parser *p, smi_set *set)
 {
-    set->off = p->toks[p->at].off;
+    sm_str *tables = NULL;
+    int64_t cap = 0;
+    const uint32_t begin = p->toks[p->at].off;
+    set->off = begin;
     SM_TRY(smi_parse_name(p, "a column", &set->column));
     while (smi_accept_op(p, ".")) {
+        tables = sm_arena_grow(p->a, tables, set->n_tables, &cap, sizeof(*tables));
+        tables[set->n_tables++] = set->column;
         set->off = p->toks[p->at].off;
         SM_TRY(smi_parse_name(p, "a column", &set->column));
+    }
+    set->tables = tables;
+    set->text = (sm_str){p->sql->text.data + begin, p->toks[p->at - 1].end - begin};
+    return SM_OK;
+}
+
+/* The name by which columns of the table that is changed may be qualified. */
+static sm_str target_name(const smi_from *target)
+{
+    if (target->alias.len > 0) {
+        return target->alias;
+    }
+    return target->n_parts > 0 ? target->parts[target->n_parts - 1] : target->name;
+}
+
+static bool names_target(const smi_set *set, const smi_from *target)
+{
+    const int32_t n = set->n_tables;
+    if (n == 0 || !sm_str_eq_nocase(set->tables[n - 1], target_name(target))) {
+        return n == 0;
+    }
+    return n == 1 || (n == 2 && target->alias.len == 0 && target->n_parts == 2 &&
+                      sm_str_eq_nocase(set->tables[0], target->parts[0]));
+}
+
+/* Refuses names like `st.p`, a field of the struct st: a column p of the table is not meant. */
+static sm_status check_set_names(smi_parser *p, const smi_from *target, const smi_set *sets,
+                                 int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const smi_set *const set = &sets[i];
+        if (names_target(set, target)) {
+            continue;
+        }
+        smi_sql_fail(p->sql, (uint32_t)(set->text.data - p->sql->text.data), p->e, SM_NAME,
+                     "\"%.*s\" is no column of the table that is changed", SM_STR_ARG(set->text));
+        sm_error_todo(p->e, "The table is \"%.*s\"; a field within a struct is not set by itself.",
+                      SM_STR_ARG(target_name(target)));
+        return SM_NAME;
     }
     return SM_OK;
 }
@@ -144,6 +188,12 @@ static sm_status parse_create(smi_parser *p, smi_statement *s)
     SM_TRY(smi_parse_target(p, &s->target));
     if (smi_accept_word(p, "TBLPROPERTIES")) {
         SM_TRY(smi_parse_properties(p, &s->properties, &s->n_properties));
+    }
+    if (smi_peek_word(p, 0, "USING")) {
+        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                     "CREATE TABLE with USING is not supported");
+        sm_error_todo(p->e, "Leave it out: every table is a Delta table.");
+        return SM_UNSUPPORTED;
     }
     SM_TRY(refuse_clause(p, "CREATE TABLE"));
     if (smi_peek_op(p, 0, "(")) {
@@ -340,6 +390,15 @@ static sm_status parse_alter(smi_parser *p, smi_statement *s)
 
 /* ---- any ------------------------------------------------------------------------------------- */
 
+static sm_status check_names(smi_parser *p, const smi_statement *s)
+{
+    SM_TRY(check_set_names(p, s->target, s->sets, s->n_sets));
+    for (int32_t i = 0; i < s->n_whens; i++) {
+        SM_TRY(check_set_names(p, s->target, s->whens[i].sets, s->whens[i].n_sets));
+    }
+    return SM_OK;
+}
+
 static const struct {
     const char *word;
     sm_status (*parse)(smi_parser *p, smi_statement *s);
@@ -369,6 +428,7 @@ sm_status smi_parse_change(smi_parser *p, smi_statement **out)
             smi_statement *const s = SM_NEW(p->a, smi_statement);
             s->off = off;
             SM_TRY(changes[i].parse(p, s));
+            SM_TRY(check_names(p, s));
             s->end = p->toks[p->at - 1].end;
             SM_ASSERT(s->select || s->target);
             *out = s;
