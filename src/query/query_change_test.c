@@ -187,6 +187,9 @@ static void test_bound(void **unused)
         {"INSERT INTO t (b, s) VALUES (1, 'x')",
          "PROJECT NULL AS i, CAST(col0 AS BIGINT) AS b, NULL AS d, col1 AS s, NULL AS p\n"
          "  VALUES 1 row\n"},
+        {"INSERT INTO log (App) FROM (SELECT s FROM t)",
+         "PROJECT NULL AS Key, s AS App, NULL AS Secs, NULL AS Day\n"
+         "  SCAN t [s]\n"},
         {"INSERT INTO log BY NAME SELECT 'a' AS key, 5 AS Secs",
          "PROJECT 'a' AS Key, NULL AS App, 5 AS Secs, NULL AS Day\n  VALUES 1 row\n"},
         {"DELETE FROM t", "acts true; deletes true; "},

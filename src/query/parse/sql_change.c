@@ -157,8 +157,9 @@ static sm_status parse_insert(smi_parser *p, smi_statement *s)
             SM_TRY(smi_expect_word(p, "POSITION"));
         }
     }
-    SM_TRY(refuse_clause(p, "INSERT"));
-    if (!smi_starts_query(p, 0) && !smi_peek_op(p, 0, "(")) {
+    const bool is_query = smi_starts_query(p, 0) || smi_peek_op(p, 0, "(");
+    if (!is_query) {
+        SM_TRY(refuse_clause(p, "INSERT")); /* not before: a query may begin with FROM */
         return smi_expected(p, "SELECT or VALUES");
     }
     SM_TRY(smi_parse_query(p, &s->select));
