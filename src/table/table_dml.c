@@ -389,12 +389,16 @@ static sm_status merge_rows(changing *c, sm_error *e)
     sm_status st = find_pairs(c, stage, n_source, e);
     st = st == SM_OK ? add_unmatched(c, stage, added, e) : st;
     st = st == SM_OK ? close_change(c, stage, &change, e) : st;
+    st = st == SM_OK ? smi_reread_check(c->s->change.source, c->env->budget, e) : st;
     smi_matches_free(stage->change.matches);
     sm_stage_close(stage);
-    if (st == SM_OK) {
-        describe_merge(c, &change, n_source, c->out->n_inserted);
+    if (st != SM_OK) {
+        sm_candidate_release(c->candidate);
+        c->candidate = NULL;
+        return st;
     }
-    return st;
+    describe_merge(c, &change, n_source, c->out->n_inserted);
+    return SM_OK;
 }
 
 /* ---- any ------------------------------------------------------------------------------------- */

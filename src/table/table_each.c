@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_each.c: the same for each of many files, several at a time, where each waits for a
- * store more than it works. Called by table_fsck.c, table_convert.c and table_vacuum.c.
+ * store more than it works. Called by table_fsck.c, table_convert.c, table_reread.c and
+ * table_vacuum.c.
  *
  * The threads are its own, not workers of the pool: nothing may block those. Their number bounds
  * the requests that are under way. A thread that the system refuses is done without. */

@@ -657,6 +657,14 @@ sm_status smi_diff_make_plan(const smi_diff_parts *p, sm_plan **out, sm_error *e
 sm_status smi_each(int64_t n, sm_status (*fn)(void *ctx, int slot, int64_t i, sm_error *e),
                    void *ctx, sm_budget *budget, sm_error *e) SM_MUST_USE;
 
+/**
+ * Fails if a file that was listed for the plan's scans is no more what it was then. Ask after the
+ * last of several reads; blocks.
+ *
+ * Errors    SM_INVALID names the file; what the store fails with
+ */
+sm_status smi_reread_check(const sm_plan_node *root, sm_budget *budget, sm_error *e) SM_MUST_USE;
+
 /* ---- fsck ------------------------------------------------------------------------------------ */
 
 /* Takes what is found in a file. Copies the text. */

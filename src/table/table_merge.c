@@ -16,8 +16,9 @@
  *           (table_match.c), and the joins here are not needed: those of rows that are added, and
  *           of files that are looked into and written anew. They are where there is no memory for
  *           the pairs.
- * Twice     The source is executed several times: what it reads are versions of tables and files
- *           that do not change meanwhile, and no function of smelt gives two answers. */
+ * Twice     The source is executed several times: what it reads are versions of tables, and files
+ *           of which is seen in the end that they have not changed meanwhile (table_reread.c). No
+ *           function of smelt gives two answers. */
 #include "table/table_int.h"
 
 /* ---- keys ------------------------------------------------------------------------------------ */

@@ -501,6 +501,48 @@ def test_a_file_that_shrinks_while_it_is_read(smelt, tmp_path, n_files, bytes_ea
     assert last.name in told and "when nobody writes to the file" in told
 
 
+def appended(path):
+    with path.open("a") as file:
+        file.write('{"id":-1,"v":9}\n')
+
+
+def replaced(path):
+    other = path.with_suffix(".new")
+    other.write_text(path.read_text().replace('"v":1', '"v":2'))  # of the same size
+    other.rename(path)
+
+
+def written_over(path):
+    with path.open("r+") as file:
+        file.write('{"id":0,"v":3')
+
+
+@pytest.mark.parametrize("change", [appended, replaced, written_over, pathlib.Path.unlink])
+def test_the_source_of_a_merge_that_changes_between_its_reads(smelt, tmp_path, change):
+    """It is read several times over a slow wire, and changes meanwhile: the table stays as it was."""
+    smelt("sql", "--write", "CREATE TABLE 't' AS SELECT 7::BIGINT AS id, 0 AS v", cwd=tmp_path)
+    source = tmp_path / "source.json"
+    source.write_text("".join(f'{{"id":{n},"v":1,"s":"{"x" * 100}"}}\n' for n in range(20_000)))
+    before = all_files(tmp_path / "t")
+    process = subprocess.Popen(
+        [smelt.path, "sql", "--write", """MERGE INTO 't' t USING (FROM read_json('source.json',
+            columns => {id: 'BIGINT', v: 'INTEGER'})) s ON t.id = s.id
+            WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)"""],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "SMELT_FAULT": "bytes_per_s=3000000"})
+    while process.poll() is None and source not in open_files(process):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert process.poll() is None
+    change(source)
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert "source.json" in told
+    if change is not pathlib.Path.unlink:  # else it cannot be opened again
+        assert "has changed while it was read several times" in told and "nobody writes to the file" in told
+    assert all_files(tmp_path / "t") == before
+
+
 def interrupt_when(process, is_time, number=signal.SIGINT, timeout=60):
     begun = time.monotonic()
     while process.poll() is None and not is_time():
