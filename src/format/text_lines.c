@@ -240,6 +240,13 @@ static sm_status codec_failed(smi_lines *l, sm_status st, sm_error *e)
     return st;
 }
 
+/* Is all decoded that the file has? */
+static bool is_all_decoded(const smi_lines *l)
+{
+    return l->is_input_empty && l->input_off + l->input_len >= l->file->size_bytes &&
+           smi_codec_is_between(l->codec);
+}
+
 /* The input is used up: asks for the range after it, or sees that the file ends here. */
 static sm_status end_of_input(smi_lines *l, sm_byte_range *more, sm_error *e)
 {
@@ -250,7 +257,7 @@ static sm_status end_of_input(smi_lines *l, sm_byte_range *more, sm_error *e)
         *more = (sm_byte_range){.off_bytes = at, .len = len};
         return SM_MORE;
     }
-    if (!smi_codec_is_between(l->codec)) {
+    if (!is_all_decoded(l)) {
         return codec_failed(l, sm_fail(e, SM_CORRUPT, "the compressed data ends too early"), e);
     }
     l->is_all = true;
@@ -287,6 +294,7 @@ static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
         sm_content_sum_add(l->content, block->data + n_left, step.out_pos);
     }
     set_buffer(l, block, n_left + step.out_pos, n_left);
+    l->is_all = is_all_decoded(l);
     return SM_OK;
 }
 

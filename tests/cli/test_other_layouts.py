@@ -99,14 +99,21 @@ def test_other_files_by_what_they_are(smelt, tmp_path):
     ("no JSON\n" * 99, 0, 99),                   # few lines say nothing
     ("no JSON\n" * 90 + '{"a":2}\n' * 10, 10, 100),
     ('{"a":"x"}\n' * 200, 0, 200),               # objects, of another type
+    ('{"_index":"x",\n\n', 0, 2),                 # cut, and all that there is
+    ('{"a":1,\n"b":', 0, 2),
+    ('{\n \n\n', 0, 3),
+    ('{"a":1}\n\n', 1, 2),
     ("\xff{\n".encode("latin-1").decode("latin-1") + '{"a":2}\n', 1, 2),
 ])
 def test_broken_lines_are_lines(smelt, tmp_path, data, kept, lines):
     (tmp_path / "x.json").write_bytes(data.encode("latin-1"))
-    done = smelt("sql", "SELECT count(*) AS n FROM read_json('x.json', columns => {a: 'BIGINT'}, "
-                 "bad_lines => 'skip', validate => 'all')", "--format", "json")
-    assert json.loads(done.stdout) == [{"n": kept}]
-    assert f"smelt: {lines - kept} of {lines} lines could not be read" in done.stderr
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(data.encode("latin-1")))
+    for name in ["x.json", "x.json.gz"]:
+        done = smelt("sql", f"SELECT count(*) AS n FROM read_json('{name}', columns => {{a: 'BIGINT'}}, "
+                     "bad_lines => 'skip', validate => 'all')", "--format", "json")
+        assert json.loads(done.stdout) == [{"n": kept}]
+        bad = lines - kept - sum(not line.strip() for line in data.split("\n")[:-1])
+        assert f"smelt: {bad} of {lines} line" in done.stderr or not bad, done.stderr
 
 
 def test_a_pipeline_stops_at_another_layout_and_keeps_its_tables(smelt, tmp_path):

@@ -127,10 +127,11 @@ static layout layout_of(const text *t)
         return over;
     }
     /* The value does not end in the bytes at hand. Is all of them its beginning, and is that more
-     * than the first line? */
+     * than the first line and blank ones? */
     const bool is_alone = skip_blanks(p + 1) == t->line_end;
-    const bool goes_on = scan.fault == SM_JSON_FAULT_SYNTAX && scan.bad == t->end;
-    return goes_on && t->end > t->line_end && (is_array || is_alone || !t->is_all) ? over : LINES;
+    const bool goes_on = scan.fault == SM_JSON_FAULT_SYNTAX && scan.bad == t->end &&
+                         !has_only_space(t->line_end, t->end);
+    return goes_on && (is_array || is_alone || !t->is_all) ? over : LINES;
 }
 
 /* The layout told by the head of a line that is too long to be at hand. */
