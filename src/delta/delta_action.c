@@ -103,15 +103,30 @@ static void parse_metadata(const sm_json *v, sm_arena *a, smi_action *out)
     m->created_ms = number_of(v, "createdTime", -1);
 }
 
-static void parse_protocol(const sm_json *v, sm_arena *a, smi_action *out)
+/* A version of the protocol, 1 where there is none. Another value than a version must not pass as an
+ * old one: the table may need what this program does not know. */
+static sm_status protocol_version(const sm_json *o, const char *key, int32_t *out, sm_error *e)
+{
+    const sm_json *v = sm_json_get(o, key);
+    int64_t version = 1;
+
+    if (v && (!sm_json_i64(v, &version) || version < 1 || version > INT32_MAX)) {
+        return sm_fail(e, SM_CORRUPT, "\"%s\" of the protocol is not a version", key);
+    }
+    *out = (int32_t)version;
+    return SM_OK;
+}
+
+static sm_status parse_protocol(const sm_json *v, sm_arena *a, smi_action *out, sm_error *e)
 {
     sm_delta_protocol *p = &out->protocol;
 
     out->kind = SMI_ACTION_PROTOCOL;
-    p->min_reader = (int32_t)number_of(v, "minReaderVersion", 1);
-    p->min_writer = (int32_t)number_of(v, "minWriterVersion", 1);
+    SM_TRY(protocol_version(v, "minReaderVersion", &p->min_reader, e));
+    SM_TRY(protocol_version(v, "minWriterVersion", &p->min_writer, e));
     p->reader_features = texts_of(sm_json_get(v, "readerFeatures"), a, &p->n_reader_features);
     p->writer_features = texts_of(sm_json_get(v, "writerFeatures"), a, &p->n_writer_features);
+    return SM_OK;
 }
 
 static sm_status parse_sidecar(const sm_json *v, smi_action *out, sm_error *e)
@@ -168,7 +183,7 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
     if ((v = action_of(doc, "metaData"))) {
         parse_metadata(v, a, out);
     } else if ((v = action_of(doc, "protocol"))) {
-        parse_protocol(v, a, out);
+        return parse_protocol(v, a, out, e);
     } else if ((v = action_of(doc, "txn"))) {
         parse_txn(v, out);
     } else if ((v = action_of(doc, "commitInfo"))) {
