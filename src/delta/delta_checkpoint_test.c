@@ -39,6 +39,7 @@ static void put_commit(sm_store *s, int64_t version, sm_str text)
     sm_error e = {0};
 
     smi_commit_key(version, key);
+    text = text.len ? text : SM_STR("{\"commitInfo\":{}}\n");
     assert_ok(sm_store_put(s, sm_str_of(key), text.data, text.len, SM_PUT_REPLACE, &e), &e);
 }
 

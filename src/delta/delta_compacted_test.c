@@ -50,12 +50,14 @@ static void put_key(sm_store *s, const char *key, const char *text)
     assert_ok(sm_store_put(s, sm_str_of(key), text, strlen(text), SM_PUT_REPLACE, &e), &e);
 }
 
+#define INFO "{\"commitInfo\":{}}\n"
+
 static void put_commit(sm_store *s, int64_t version, const char *text)
 {
     char key[SMI_LOG_KEY_BYTES];
 
     smi_commit_key(version, key);
-    put_key(s, key, text);
+    put_key(s, key, *text ? text : INFO);
 }
 
 static void compacted_key(int64_t first, int64_t last, char out[80])
@@ -610,7 +612,8 @@ static void test_due(void **state)
         put_commit(store, 0, HEAD);
         for (int v = 1; v <= cases[i].versions; v++) {
             memset(large, ' ', 17 * MB);
-            large[v == cases[i].commit ? cases[i].len : 1] = 0;
+            memcpy(large, INFO, strlen(INFO));
+            large[v == cases[i].commit ? cases[i].len : (int)strlen(INFO)] = 0;
             put_commit(store, v, large);
             const bool is_new = sm_delta_checkpoint_if_due(store, &m, v, NULL);
             assert_true(is_new || v != cases[i].large);

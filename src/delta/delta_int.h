@@ -240,7 +240,8 @@ void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 
 /** Reads a commit and calls each(ctx, action) in order. What actions point to lives in `a`; NULL:
  * it is good for the call, and no more memory is taken than one line needs. SM_NOT_FOUND where
- * there is no such version; SM_LIMIT over SMI_COMMIT_BYTES. */
+ * there is no such version; SM_LIMIT over SMI_COMMIT_BYTES; SM_CORRUPT, with file and line, where a
+ * line is no action, or there is none. */
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 

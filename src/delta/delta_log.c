@@ -49,6 +49,21 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
     return st;
 }
 
+/* A commit says at least who wrote it. One that says nothing is what is left of a file when a machine
+ * has lost its power: taken for a commit, it would hide the rows that it added. */
+static sm_status check_has_actions(sm_str key, sm_str text, sm_error *e)
+{
+    const smi_entry_kind kind = smi_log_entry_of(key).kind;
+    const bool must_have = kind == SMI_ENTRY_COMMIT || kind == SMI_ENTRY_COMPACTED;
+
+    if (must_have && strspn(text.data, " \t\r\n") >= text.len) {
+        sm_fail(e, SM_CORRUPT, "the file is empty, and a commit has an action at least");
+        sm_error_todo(e, "Put the commit back, if there is a copy of it.");
+        return SM_CORRUPT;
+    }
+    return SM_OK;
+}
+
 sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e)
 {
@@ -57,7 +72,9 @@ sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_actio
     sm_status st = sm_store_get(s, key, &text, e);
     st = st == SM_OK ? sm_buf_add(&text, "", 1, e) : st; /* the NUL; actions copy what they keep */
     if (st == SM_OK) {
-        st = smi_log_lines((sm_str){(const char *)text.data, text.len - 1}, a, each, ctx, e);
+        const sm_str all = {(const char *)text.data, text.len - 1};
+        st = check_has_actions(key, all, e);
+        st = st == SM_OK ? smi_log_lines(all, a, each, ctx, e) : st;
         if (st != SM_OK) {
             sm_arena *scratch = sm_arena_new(NULL);
             sm_error_place(e, sm_store_uri_of(s, key, scratch).data, 0, -1); /* beside line, byte */

@@ -76,11 +76,12 @@ def is_refused(smelt, table, *words, statement="SELECT * FROM delta_scan('t')"):
         assert sorted(path for path in table.rglob("*")) == before
 
 
-@pytest.mark.parametrize("damage", ["cut off", "no JSON", "empty line of NULs"])
+@pytest.mark.parametrize("damage", ["cut off", "no JSON", "empty line of NULs", "empty", "white"])
 def test_a_damaged_commit(smelt, table, damage):
     path = commit_of(table, 11)
     text = path.read_bytes()
-    path.write_bytes({"cut off": text[:-20], "no JSON": b"not json\n", "empty line of NULs": b"\0" * 40 + b"\n"}[damage])
+    path.write_bytes({"cut off": text[:-20], "no JSON": b"not json\n", "empty line of NULs": b"\0" * 40 + b"\n",
+                      "empty": b"", "white": b" \n\n"}[damage])
     is_refused(smelt, table, path.name)
     # A commit that the checkpoint stands for is not read.
     path.write_bytes(text)
@@ -159,6 +160,9 @@ def test_a_path_that_leads_elsewhere(smelt, table, path, words):
 @pytest.mark.parametrize("protocol, words", [
     ({"minReaderVersion": 4, "minWriterVersion": 7}, "reader version 4"),
     ({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["x"], "writerFeatures": ["x"]}, '"x"'),
+    *[({"minReaderVersion": version, "minWriterVersion": 2}, '"minReaderVersion" of the protocol is not a version')
+      for version in ("9", "1", 0, -1, 1.5, 2**32 + 1, None, [])],
+    ({"minReaderVersion": 1, "minWriterVersion": "9"}, '"minWriterVersion" of the protocol is not a version'),
 ])
 def test_a_protocol_of_the_future(smelt, table, protocol, words):
     with commit_of(table, 11).open("a") as file:
