@@ -103,8 +103,8 @@ static void parse_metadata(const sm_json *v, sm_arena *a, smi_action *out)
     m->created_ms = number_of(v, "createdTime", -1);
 }
 
-/* A version of the protocol, 1 where there is none. Another value than a version must not pass as an
- * old one: the table may need what this program does not know. */
+/* A version of the protocol, 1 where there is none. Another value than a version must not pass as
+ * an old one: the table may need what this program does not know. */
 static sm_status protocol_version(const sm_json *o, const char *key, int32_t *out, sm_error *e)
 {
     const sm_json *v = sm_json_get(o, key);

@@ -49,8 +49,8 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
     return st;
 }
 
-/* A commit says at least who wrote it. One that says nothing is what is left of a file when a machine
- * has lost its power: taken for a commit, it would hide the rows that it added. */
+/* A commit says at least who wrote it. One that says nothing is what is left of a file when a
+ * machine has lost its power: taken for a commit, it would hide the rows that it added. */
 static sm_status check_has_actions(sm_str key, sm_str text, sm_error *e)
 {
     const smi_entry_kind kind = smi_log_entry_of(key).kind;
