@@ -44,6 +44,25 @@ def rows(done):
     return json.loads(done.stdout)
 
 
+# ---- statements ------------------------------------------------------------------------------
+
+
+def test_merge_of_a_source_in_the_bucket(s3_smelt, bucket):
+    """It is read several times, and each time its files are the same: by a listing, and by a name."""
+    for n in range(3):
+        s3_smelt("sql", f"SELECT {n} + i AS id, 1 AS v FROM (VALUES (0), (10), (20)) t(i)", "-o",
+                 f"s3://{bucket}/src/{n}.parquet")
+    s3_smelt("sql", "--write", f"CREATE TABLE 's3://{bucket}/t' AS SELECT 10::BIGINT AS id, 0 AS v")
+    for source, n_rows in (("src/*.parquet", 9), ("src/1.parquet", 9)):
+        s3_smelt("sql", "--write", f"""MERGE INTO 's3://{bucket}/t' t USING 's3://{bucket}/{source}' s
+                 ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = t.v + s.v
+                 WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)""")
+        done = s3_smelt("sql", f"SELECT count(*) AS n FROM 's3://{bucket}/t'", "--format", "json")
+        assert rows(done) == [{"n": n_rows}]
+    done = s3_smelt("sql", f"SELECT id, v FROM 's3://{bucket}/t' WHERE v <> 1 ORDER BY id", "--format", "json")
+    assert rows(done) == [{"id": 1, "v": 2}, {"id": 11, "v": 2}, {"id": 21, "v": 2}]
+
+
 # ---- the pipeline -----------------------------------------------------------------------------
 
 
