@@ -20,41 +20,70 @@ static bool bool_of(const sm_json *o, const char *key, bool otherwise)
     return v && v->type == SM_JSON_BOOL ? v->b : otherwise;
 }
 
-/* An object of texts. The value of a null has no data. */
-static const sm_pair *pairs_of(const sm_json *o, sm_arena *a, int32_t *n)
+/* A member of that type; NULL where there is none, or null. What has another type must not pass for
+ * missing: the table would be read without a feature, a partition or a vector that it has. */
+static sm_status member_of(const sm_json *o, const char *key, sm_json_type type,
+                           const sm_json **out, sm_error *e)
 {
-    *n = 0;
-    if (!o || o->type != SM_JSON_OBJECT || o->n_children == 0) {
-        return NULL;
+    const sm_json *v = sm_json_get(o, key);
+
+    *out = v && v->type != SM_JSON_NULL ? v : NULL;
+    if (*out && (*out)->type != type) {
+        return sm_fail(e, SM_CORRUPT, "\"%s\" of the log is not %s", key,
+                       type == SM_JSON_ARRAY ? "a list" : "an object");
     }
-    sm_pair *items = SM_NEW_ARRAY(a, sm_pair, o->n_children);
-    for (const sm_json *m = o->child; m; m = m->next) {
-        SM_ASSERT(*n < o->n_children);
-        items[*n].key = m->key;
-        items[*n].value = m->type == SM_JSON_STRING ? m->text : (sm_str){0};
-        (*n)++;
-    }
-    return items;
+    return SM_OK;
 }
 
-static const sm_str *texts_of(const sm_json *list, sm_arena *a, int32_t *n)
+/* A member that is an object of texts and nulls. The value of a null has no data. */
+static sm_status pairs_of(const sm_json *o, const char *key, sm_arena *a, const sm_pair **out,
+                          int32_t *n, sm_error *e)
 {
+    const sm_json *v = NULL;
+
+    SM_TRY(member_of(o, key, SM_JSON_OBJECT, &v, e));
+    sm_pair *items = v && v->n_children > 0 ? SM_NEW_ARRAY(a, sm_pair, v->n_children) : NULL;
+    *out = items;
     *n = 0;
-    if (!list || list->type != SM_JSON_ARRAY || list->n_children == 0) {
-        return NULL;
+    for (const sm_json *m = v ? v->child : NULL; m; m = m->next) {
+        SM_ASSERT(*n < v->n_children);
+        if (m->type != SM_JSON_STRING && m->type != SM_JSON_NULL) {
+            return sm_fail(e, SM_CORRUPT, "\"%.*s\" in \"%s\" of the log is not a text",
+                           SM_STR_ARG(m->key), key);
+        }
+        items[(*n)++] = (sm_pair){m->key, m->type == SM_JSON_STRING ? m->text : (sm_str){0}};
     }
-    sm_str *items = SM_NEW_ARRAY(a, sm_str, list->n_children);
-    for (const sm_json *m = list->child; m; m = m->next) {
-        SM_ASSERT(*n < list->n_children);
-        items[(*n)++] = sm_json_text(m);
-    }
-    return items;
+    return SM_OK;
 }
 
-static const sm_delta_dv *vector_of(const sm_json *v, sm_arena *a)
+/* A member that is a list of texts. */
+static sm_status texts_of(const sm_json *o, const char *key, sm_arena *a, const sm_str **out,
+                          int32_t *n, sm_error *e)
 {
-    if (!v || v->type != SM_JSON_OBJECT) {
-        return NULL;
+    const sm_json *v = NULL;
+
+    SM_TRY(member_of(o, key, SM_JSON_ARRAY, &v, e));
+    sm_str *items = v && v->n_children > 0 ? SM_NEW_ARRAY(a, sm_str, v->n_children) : NULL;
+    *out = items;
+    *n = 0;
+    for (const sm_json *m = v ? v->child : NULL; m; m = m->next) {
+        SM_ASSERT(*n < v->n_children);
+        if (m->type != SM_JSON_STRING) {
+            return sm_fail(e, SM_CORRUPT, "\"%s\" of the log is not a list of texts", key);
+        }
+        items[(*n)++] = m->text;
+    }
+    return SM_OK;
+}
+
+static sm_status vector_of(const sm_json *o, sm_arena *a, const sm_delta_dv **out, sm_error *e)
+{
+    const sm_json *v = NULL;
+
+    SM_TRY(member_of(o, "deletionVector", SM_JSON_OBJECT, &v, e));
+    if (!v) {
+        *out = NULL;
+        return SM_OK;
     }
     sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
     dv->storage_type = sm_json_text(sm_json_get(v, "storageType"));
@@ -62,7 +91,8 @@ static const sm_delta_dv *vector_of(const sm_json *v, sm_arena *a)
     dv->offset = number_of(v, "offset", -1);
     dv->size_bytes = number_of(v, "sizeInBytes", 0);
     dv->cardinality = number_of(v, "cardinality", 0);
-    return dv;
+    *out = dv;
+    return SM_OK;
 }
 
 static sm_status parse_file(const sm_json *v, smi_action_kind kind, sm_arena *a, smi_action *out,
@@ -75,21 +105,21 @@ static sm_status parse_file(const sm_json *v, smi_action_kind kind, sm_arena *a,
     if (out->path.len == 0) {
         return sm_fail(e, SM_CORRUPT, "an add, remove or cdc of the log names no file");
     }
-    out->partition = pairs_of(sm_json_get(v, "partitionValues"), a, &out->n_partition);
+    SM_TRY(pairs_of(v, "partitionValues", a, &out->partition, &out->n_partition, e));
     const int64_t size = number_of(v, "size", 0);
     out->size_bytes = size > 0 ? (uint64_t)size : 0;
     out->modified_ms = number_of(v, is_remove ? "deletionTimestamp" : "modificationTime", 0);
     out->data_change = bool_of(v, "dataChange", kind != SMI_ACTION_CDC);
     out->stats_json = sm_json_text(sm_json_get(v, "stats"));
-    out->dv = vector_of(sm_json_get(v, "deletionVector"), a);
-    out->tags = pairs_of(sm_json_get(v, "tags"), a, &out->n_tags);
+    SM_TRY(vector_of(v, a, &out->dv, e));
+    SM_TRY(pairs_of(v, "tags", a, &out->tags, &out->n_tags, e));
     out->base_row_id = number_of(v, "baseRowId", -1);
     out->row_version = number_of(v, "defaultRowCommitVersion", -1);
     out->cluster_provider = sm_json_text(sm_json_get(v, "clusteringProvider"));
     return SM_OK;
 }
 
-static void parse_metadata(const sm_json *v, sm_arena *a, smi_action *out)
+static sm_status parse_metadata(const sm_json *v, sm_arena *a, smi_action *out, sm_error *e)
 {
     sm_delta_metadata *m = &out->metadata;
 
@@ -98,9 +128,15 @@ static void parse_metadata(const sm_json *v, sm_arena *a, smi_action *out)
     m->name = sm_json_text(sm_json_get(v, "name"));
     m->description = sm_json_text(sm_json_get(v, "description"));
     out->schema_json = sm_json_text(sm_json_get(v, "schemaString"));
-    m->partition_columns = texts_of(sm_json_get(v, "partitionColumns"), a, &m->n_partition_columns);
-    m->config = pairs_of(sm_json_get(v, "configuration"), a, &m->n_config);
+    const sm_str provider = sm_json_text(sm_json_get(sm_json_get(v, "format"), "provider"));
+    if (provider.len > 0 && !sm_str_eq(provider, SM_STR("parquet"))) {
+        return sm_fail(e, SM_CORRUPT, "the table's files are %.*s, not Parquet",
+                       SM_STR_ARG(provider));
+    }
+    SM_TRY(texts_of(v, "partitionColumns", a, &m->partition_columns, &m->n_partition_columns, e));
+    SM_TRY(pairs_of(v, "configuration", a, &m->config, &m->n_config, e));
     m->created_ms = number_of(v, "createdTime", -1);
+    return SM_OK;
 }
 
 /* A version of the protocol, 1 where there is none. Another value than a version must not pass as
@@ -124,9 +160,8 @@ static sm_status parse_protocol(const sm_json *v, sm_arena *a, smi_action *out, 
     out->kind = SMI_ACTION_PROTOCOL;
     SM_TRY(protocol_version(v, "minReaderVersion", &p->min_reader, e));
     SM_TRY(protocol_version(v, "minWriterVersion", &p->min_writer, e));
-    p->reader_features = texts_of(sm_json_get(v, "readerFeatures"), a, &p->n_reader_features);
-    p->writer_features = texts_of(sm_json_get(v, "writerFeatures"), a, &p->n_writer_features);
-    return SM_OK;
+    SM_TRY(texts_of(v, "readerFeatures", a, &p->reader_features, &p->n_reader_features, e));
+    return texts_of(v, "writerFeatures", a, &p->writer_features, &p->n_writer_features, e);
 }
 
 static sm_status parse_sidecar(const sm_json *v, smi_action *out, sm_error *e)
@@ -153,46 +188,77 @@ static sm_status parse_domain(const sm_json *v, smi_action *out, sm_error *e)
     return out->domain.name.len ? SM_OK : sm_fail(e, SM_CORRUPT, "a domain of the log has no name");
 }
 
-/* The action of that name. Some writers put null for each action that the line does not hold. */
-static const sm_json *action_of(const sm_json *doc, const char *name)
+/* The action of a line: its one member with that name that is not null, as some writers put null for
+ * each action that the line does not hold. NULL: none that is known. Of two, one would be lost. */
+static sm_status find_action(const sm_json *line, const sm_json **out, smi_action_kind *kind,
+                             sm_error *e)
 {
-    const sm_json *v = sm_json_get(doc, name);
+    static const struct {
+        const char *name;
+        smi_action_kind kind;
+    } actions[] = {
+        {"add", SMI_ACTION_ADD},
+        {"remove", SMI_ACTION_REMOVE},
+        {"cdc", SMI_ACTION_CDC},
+        {"metaData", SMI_ACTION_METADATA},
+        {"protocol", SMI_ACTION_PROTOCOL},
+        {"txn", SMI_ACTION_TXN},
+        {"sidecar", SMI_ACTION_SIDECAR},
+        {"commitInfo", SMI_ACTION_COMMIT_INFO},
+        {"domainMetadata", SMI_ACTION_DOMAIN},
+    };
 
-    return v && v->type != SM_JSON_NULL ? v : NULL;
+    *out = NULL;
+    for (const sm_json *m = line->child; m; m = m->next) {
+        for (int i = 0; m->type != SM_JSON_NULL && i < SM_COUNT(actions); i++) {
+            if (!sm_str_eq(m->key, sm_str_of(actions[i].name))) {
+                continue;
+            }
+            if (*out) {
+                return sm_fail(e, SM_CORRUPT,
+                               "a line of the log has two actions, \"%.*s\" and \"%s\"",
+                               SM_STR_ARG((*out)->key), actions[i].name);
+            }
+            *out = m;
+            *kind = actions[i].kind;
+        }
+    }
+    return SM_OK;
 }
 
 sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e)
 {
     const sm_json *doc = NULL;
     const sm_json *v = NULL;
+    smi_action_kind kind = SMI_ACTION_OTHER;
 
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
     SM_TRY(sm_json_parse(line, a, &doc, e));
     if (doc->type != SM_JSON_OBJECT) {
         return sm_fail(e, SM_CORRUPT, "a line of the log is not a JSON object");
     }
-    if ((v = action_of(doc, "add"))) {
-        return parse_file(v, SMI_ACTION_ADD, a, out, e);
-    }
-    if ((v = action_of(doc, "remove"))) {
-        return parse_file(v, SMI_ACTION_REMOVE, a, out, e);
-    }
-    if ((v = action_of(doc, "cdc"))) {
-        return parse_file(v, SMI_ACTION_CDC, a, out, e);
-    }
-    if ((v = action_of(doc, "metaData"))) {
-        parse_metadata(v, a, out);
-    } else if ((v = action_of(doc, "protocol"))) {
+    SM_TRY(find_action(doc, &v, &kind, e));
+    switch (kind) {
+    case SMI_ACTION_ADD:
+    case SMI_ACTION_REMOVE:
+    case SMI_ACTION_CDC:
+        return parse_file(v, kind, a, out, e);
+    case SMI_ACTION_METADATA:
+        return parse_metadata(v, a, out, e);
+    case SMI_ACTION_PROTOCOL:
         return parse_protocol(v, a, out, e);
-    } else if ((v = action_of(doc, "txn"))) {
+    case SMI_ACTION_TXN:
         parse_txn(v, out);
-    } else if ((v = action_of(doc, "commitInfo"))) {
-        out->kind = SMI_ACTION_COMMIT_INFO;
-        out->info = v;
-    } else if ((v = action_of(doc, "domainMetadata"))) {
+        return SM_OK;
+    case SMI_ACTION_DOMAIN:
         return parse_domain(v, out, e);
-    } else if ((v = action_of(doc, "sidecar"))) {
+    case SMI_ACTION_SIDECAR:
         return parse_sidecar(v, out, e);
+    case SMI_ACTION_COMMIT_INFO:
+        out->kind = kind;
+        out->info = v;
+        return SM_OK;
+    default:
+        return SM_OK; /* of a later protocol, or without meaning for the table's state */
     }
-    return SM_OK;
 }

@@ -172,6 +172,26 @@ def test_a_protocol_of_the_future(smelt, table, protocol, words):
     assert done.returncode == 1 and words in done.stderr
 
 
+@pytest.mark.parametrize("action, words", [
+    ({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": "x"}},
+     '"readerFeatures" of the log is not a list'),
+    ({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [7]}},
+     '"readerFeatures" of the log is not a list of texts'),
+    ({"add": {"path": "x.parquet", "size": 1, "deletionVector": "u"}}, '"deletionVector" of the log is not an object'),
+    ({"add": {"path": "x.parquet", "size": 1, "partitionValues": {"p": 5}}}, '"p" in "partitionValues" of the log'),
+    ({"add": {"path": "x.parquet", "size": 1, "partitionValues": []}}, '"partitionValues" of the log is not an object'),
+    ({"metaData": {"id": "i", "configuration": {"delta.appendOnly": True}}}, '"delta.appendOnly" in "configuration"'),
+    ({"metaData": {"id": "i", "partitionColumns": "s"}}, '"partitionColumns" of the log is not a list'),
+    ({"metaData": {"id": "i", "format": {"provider": "csv"}}}, "the table's files are csv, not Parquet"),
+    ({"txn": {"appId": "x", "version": 1}, "add": {"path": "x.parquet", "size": 1}}, 'two actions, "txn" and "add"'),
+])
+def test_values_that_would_pass_for_missing(smelt, table, action, words):
+    """A feature, a partition, a vector or an action would be passed over, and the rows be wrong."""
+    with commit_of(table, 11).open("a") as file:
+        file.write(json.dumps(action) + "\n")
+    is_refused(smelt, table, words, commit_of(table, 11).name)
+
+
 def test_a_clock_that_jumps_back(smelt, table):
     """The commits so far are of next year: what comes now is later all the same, by version and by time."""
     future = int(time.time()) + 365 * 86400
