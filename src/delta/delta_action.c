@@ -188,8 +188,9 @@ static sm_status parse_domain(const sm_json *v, smi_action *out, sm_error *e)
     return out->domain.name.len ? SM_OK : sm_fail(e, SM_CORRUPT, "a domain of the log has no name");
 }
 
-/* The action of a line: its one member with that name that is not null, as some writers put null for
- * each action that the line does not hold. NULL: none that is known. Of two, one would be lost. */
+/* The action of a line: its one member with that name that is not null, as some writers put null
+ * for each action that the line does not hold. NULL: none that is known. Of two, one would be
+ * lost. */
 static sm_status find_action(const sm_json *line, const sm_json **out, smi_action_kind *kind,
                              sm_error *e)
 {
