@@ -73,8 +73,11 @@ static sm_str target_name(const smi_from *target)
 static bool names_target(const smi_set *set, const smi_from *target)
 {
     const int32_t n = set->n_tables;
-    if (n == 0 || !sm_str_eq_nocase(set->tables[n - 1], target_name(target))) {
-        return n == 0;
+    if (n == 0) {
+        return true;
+    }
+    if (!sm_str_eq_nocase(set->tables[n - 1], target_name(target))) {
+        return false;
     }
     return n == 1 || (n == 2 && target->alias.len == 0 && target->n_parts == 2 &&
                       sm_str_eq_nocase(set->tables[0], target->parts[0]));
