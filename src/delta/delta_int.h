@@ -176,8 +176,8 @@ bool smi_is_damage(sm_status st);
 bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why);
 /** Ends the process where it does not; nothing in release builds. */
 void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep);
-/** What two adds or removes of the same file have in common, in a buffer of the caller's: "path" or
- * "path\0vector". */
+/** What two adds or removes of the same file have in common, in a buffer of the caller's:
+ * smi_path_plain() of their path, and "\0vector" where they have one. */
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
 /** The value of SMI_TAG_PLACE that stands for a file's identity, and back; in a buffer of the
  * caller's. */
@@ -421,6 +421,12 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
                        sm_error *e) SM_MUST_USE;
 /** Decodes "%20" and the like. What is not such a code stays as it is. */
 sm_str smi_percent_decode(sm_str text, sm_arena *a);
+/** The one spelling by which a file is known, however a log spells its path: decoded, without parts
+ * "." and without "file:"; s3a: and s3n: are s3:. It is the path itself, from some byte on, or lives
+ * in the caller's buffer. */
+sm_str smi_path_plain(sm_str path, sm_buf *out);
+/** Does it begin with "s3a://" or "s3n://", as Spark calls S3? */
+bool smi_is_hadoop_s3(sm_str path);
 /** "file:/x" and "file:///x" as "/x"; another path as it is. */
 sm_str smi_without_file_scheme(sm_str path);
 /** Encodes a key as a path of the log: bytes that URIs reserve are percent-encoded. */

@@ -54,14 +54,9 @@ static sm_str origin_of(sm_str uri)
 /* "file:/x", "file:///x" -> "/x"; "s3a://b/x", "s3n://b/x", which Spark writes, -> "s3://b/x". */
 static sm_str plain_uri(sm_str path, sm_arena *a)
 {
-    static const char *const hadoop[] = {"s3a://", "s3n://"};
-
-    for (int i = 0; i < SM_COUNT(hadoop); i++) {
-        if (sm_str_starts(path, sm_str_of(hadoop[i]))) {
-            return sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6);
-        }
-    }
-    return smi_without_file_scheme(path);
+    return smi_is_hadoop_s3(path)
+               ? sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6)
+               : smi_without_file_scheme(path);
 }
 
 static bool has_dots(sm_str uri)

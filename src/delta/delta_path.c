@@ -7,6 +7,10 @@
  * A relative path that would leave the table's root is damage, whoever wrote it. It is refused
  * before it reaches a store.
  *
+ * A file may be spelt in several ways: "a b", "a%20b", "%61%20b" and "./a b" are one file, which is
+ * in the table once and which any of them removes. So files are known by their plain path: decoded,
+ * without parts ".", and without the scheme of local files.
+ *
  * A file of the log is known by its whole name. A copy or a half-written one beside it (….bak,
  * ….tmp) has another name and means nothing.
  *
@@ -135,16 +139,43 @@ static size_t part_end(sm_str path, size_t start)
     return slash ? (size_t)(slash - path.data) : path.len;
 }
 
-static bool leaves_root(sm_str key)
+/* Does a part "." stand in the path? */
+static bool has_single_dots(sm_str path)
+{
+    return sm_str_starts(path, SM_STR("./")) || memmem(path.data, path.len, "/./", 3) != NULL;
+}
+
+/* Takes the parts "." out, in place: "./a/./b" -> "a/b". */
+static sm_str drop_single_dots(char *text, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        const bool is_dot = text[i] == '.' && i + 1 < len && text[i + 1] == '/';
+        if (is_dot && (n == 0 || text[n - 1] == '/')) {
+            i++;
+        } else {
+            text[n++] = text[i];
+        }
+    }
+    SM_ASSERT(n <= len);
+    return (sm_str){text, n};
+}
+
+/* Why a key is none of a file within the table's root; NULL: it may be one. */
+static const char *wrong_with(sm_str key)
 {
     for (size_t start = 0;;) {
         const size_t end = start < key.len ? part_end(key, start) : start;
         const sm_str part = {key.data + start, end - start};
-        if (part.len == 0 || sm_str_is(part, ".") || sm_str_is(part, "..")) {
-            return true;
+        if (sm_str_is(part, "..")) {
+            return "leaves the table's folder";
+        }
+        if (part.len == 0 || sm_str_is(part, ".")) {
+            return end == key.len ? "names no file" : "has a part without a name";
         }
         if (end == key.len) {
-            return memchr(key.data, '\0', key.len) != NULL;
+            return memchr(key.data, '\0', key.len) ? "has a NUL in it" : NULL;
         }
         start = end + 1;
     }
@@ -186,10 +217,44 @@ sm_str smi_without_file_scheme(sm_str path)
     return path;
 }
 
-static sm_status fail_leaves(sm_str path, sm_error *e)
+/* Decodes the codes but those of '%' itself and of the two bytes that part a file's identity. What
+ * stays so is spelt in one way: decoding it again changes nothing. */
+static void add_decoded(sm_buf *out, sm_str text)
 {
-    return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
-                   SM_STR_ARG(path));
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '%' && i + 2 < text.len && sm_hex_digit(text.data[i + 1]) >= 0 &&
+            sm_hex_digit(text.data[i + 2]) >= 0) {
+            c = (char)(sm_hex_digit(text.data[i + 1]) * 16 + sm_hex_digit(text.data[i + 2]));
+            i += 2;
+        }
+        if (c == '%' || c == '\0' || c == '\n') {
+            sm_buf_printf(out, "%%%02X", (unsigned)(uint8_t)c);
+        } else {
+            sm_buf_text(out, (sm_str){&c, 1});
+        }
+    }
+}
+
+bool smi_is_hadoop_s3(sm_str path)
+{
+    return sm_str_starts(path, SM_STR("s3a://")) || sm_str_starts(path, SM_STR("s3n://"));
+}
+
+sm_str smi_path_plain(sm_str path, sm_buf *out)
+{
+    const bool is_hadoop = smi_is_hadoop_s3(path);
+    const sm_str rest = smi_without_file_scheme(path);
+
+    sm_buf_reset(out);
+    if (!is_hadoop && !memchr(rest.data, '%', rest.len) && !has_single_dots(rest)) {
+        return rest; /* as are most paths */
+    }
+    sm_buf_text(out, is_hadoop ? SM_STR("s3") : SM_STR(""));
+    add_decoded(out, is_hadoop ? (sm_str){rest.data + 3, rest.len - 3} : rest);
+    const sm_str plain = drop_single_dots((char *)out->data, out->len);
+    out->len = plain.len;
+    return plain;
 }
 
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
@@ -201,7 +266,13 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, 
     }
     /* Most paths encode nothing. */
     *key = path.len > 0 && memchr(path.data, '%', path.len) ? smi_percent_decode(path, a) : path;
-    return leaves_root(*key) ? fail_leaves(path, e) : SM_OK;
+    if (has_single_dots(*key)) {
+        const sm_str copy = sm_arena_str(a, *key);
+        *key = drop_single_dots((char *)copy.data, copy.len);
+    }
+    const char *why = wrong_with(*key);
+    return why ? sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log %s", SM_STR_ARG(path), why)
+               : SM_OK;
 }
 
 sm_str smi_path_encode(sm_str key, sm_arena *a)

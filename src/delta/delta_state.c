@@ -19,9 +19,11 @@
 
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
 {
-    sm_buf_reset(out);
-    /* file:/x, file:///x and /x are one: an add may write it one way and its remove another. */
-    sm_buf_text(out, smi_without_file_scheme(path));
+    const sm_str plain = smi_path_plain(path, out);
+
+    if (plain.data != (const char *)out->data) {
+        sm_buf_text(out, plain);
+    }
     if (dv) {
         sm_buf_text(out, (sm_str){"\0", 1});
         sm_buf_text(out, dv->storage_type);
@@ -33,9 +35,11 @@ sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
 
 sm_hash128 smi_path_hash(sm_str path)
 {
-    const sm_str id = smi_without_file_scheme(path);
+    sm_buf text = {0};
+    const sm_str id = smi_path_plain(path, &text);
     sm_hash128 h = sm_hash128_of(id.data, id.len, 0);
 
+    sm_buf_release(&text);
     h.low += h.low == 0 && h.high == 0;
     return h;
 }
@@ -147,9 +151,13 @@ void smi_tag_of_identity(sm_str identity, sm_buf *out)
 
 void smi_identity_of_tag(sm_str tag, sm_buf *out)
 {
-    sm_buf_reset(out);
-    sm_buf_text(out, tag);
-    for (size_t i = 0; i < out->len; i++) {
+    const char *end = memchr(tag.data, '\n', tag.len);
+    const size_t n_path = end ? (size_t)(end - tag.data) : tag.len;
+
+    smi_file_identity((sm_str){tag.data, n_path}, NULL, out); /* another writer may spell it so */
+    const size_t n_plain = out->len;
+    sm_buf_text(out, (sm_str){tag.data + n_path, tag.len - n_path});
+    for (size_t i = n_plain; i < out->len; i++) {
         out->data[i] = out->data[i] == '\n' ? '\0' : out->data[i];
     }
 }

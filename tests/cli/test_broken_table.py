@@ -139,6 +139,41 @@ def test_a_data_file_changed_in_size(smelt, table, change):
     assert done.returncode == 1 and path.name in done.stderr, done.stderr
 
 
+SPELLINGS = [lambda p: f"./{p}", lambda p: f"%{ord(p[0]):02x}{p[1:]}", lambda p: f"././%2E/{p}",
+             lambda p: p.replace("-", "%2D")]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+@pytest.mark.parametrize("version", [4, 11])  # of the checkpoint, of a commit
+def test_a_path_in_two_spellings(smelt, table, spell, version):
+    """It is one file: added again its rows are there once, removed they are gone, by any spelling."""
+    add = next(line["add"] for line in map(json.loads, commit_of(table, version).read_text().splitlines())
+               if "add" in line)
+    (table / "_delta_log/_last_checkpoint").unlink()
+    commit_of(table, 12).write_text(json.dumps({"add": {**add, "path": spell(add["path"])}}) + "\n")
+    assert count(smelt) == WHOLE
+    assert smelt.sql(f"SELECT count(*) AS n FROM 't' WHERE id = {version * 10}")[0]["n"] == 1
+    smelt("sql", "--write", f"DELETE FROM 't' WHERE id = {version * 10}")
+    assert count(smelt) == {"n": 119, "s": WHOLE["s"] - version * 10}
+    commit_of(table, 13).write_text(json.dumps({"remove": {
+        "path": add["path"], "deletionTimestamp": 1, "dataChange": True}}) + "\n")
+    assert count(smelt)["n"] == 110
+
+
+@pytest.mark.parametrize("path, words", [
+    ("a//b.parquet", 'path "a//b.parquet" of the log has a part without a name'),
+    ("a/", 'path "a/" of the log names no file'), ("a/.", 'path "a/." of the log names no file'),
+    ("./", 'path "./" of the log names no file'), ("a%00b", "has a NUL in it"),
+    ("./../x", 'path "./../x" of the log leaves the table\'s folder')])
+def test_a_path_that_names_no_file(smelt, table, path, words):
+    def rename(line):
+        if "add" in line:
+            line["add"]["path"] = path
+    change_lines(commit_of(table, 11), rename)
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and not done.stdout and words in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("path, words", [
     ("../elsewhere.parquet", ["../elsewhere.parquet"]), ("a/../../elsewhere.parquet", ["elsewhere.parquet"]),
     ("%2e%2e/elsewhere.parquet", ["elsewhere.parquet"]), ("file:///etc/../elsewhere.parquet", ["elsewhere.parquet"]),
