@@ -89,18 +89,74 @@ static const sm_str *texts_at(const sm_column *c, int64_t row, sm_arena *a, int3
     return items;
 }
 
-static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a)
+/* ---- fields of an action --------------------------------------------------------------------- */
+
+/* What a field must be, where something hangs on it. Of another type it would pass for missing;
+ * delta_action.c says which do, and does the same for JSON. */
+typedef enum cell_kind {
+    CELL_TEXT,
+    CELL_NUMBER,
+    CELL_TRUTH,
+    CELL_PAIRS,
+    CELL_TEXTS,
+    CELL_STRUCT
+} cell_kind;
+
+static bool is_of_kind(const sm_type *t, cell_kind kind)
 {
-    if (!has_value(c, row)) {
-        return NULL;
+    switch (kind) {
+    case CELL_TEXT:
+        return sm_type_is_bytes(t->id);
+    case CELL_NUMBER:
+        return sm_type_is_signed(t->id);
+    case CELL_TRUTH:
+        return t->id == SM_TYPE_BOOL;
+    case CELL_PAIRS:
+        return t->id == SM_TYPE_MAP && sm_type_is_bytes(t->fields[0].type->id) &&
+               sm_type_is_bytes(t->fields[1].type->id);
+    case CELL_TEXTS:
+        return t->id == SM_TYPE_LIST && sm_type_is_bytes(t->fields[0].type->id);
+    case CELL_STRUCT:
+        return t->id == SM_TYPE_STRUCT;
     }
-    sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
-    dv->storage_type = text_at(child_of(c, "storageType"), row);
-    dv->path_or_inline = text_at(child_of(c, "pathOrInlineDv"), row);
-    dv->offset = number_at(child_of(c, "offset"), row, -1);
-    dv->size_bytes = number_at(child_of(c, "sizeInBytes"), row, 0);
-    dv->cardinality = number_at(child_of(c, "cardinality"), row, 0);
-    return dv;
+    return false;
+}
+
+/* The column of a field; NULL where the file has none, or only nulls without a type. */
+static sm_status find_cell(const sm_column *action, const char *name, cell_kind kind,
+                           const sm_column **out, sm_error *e)
+{
+    static const char *const words[] = {
+        [CELL_TEXT] = "a text",           [CELL_NUMBER] = "a whole number",
+        [CELL_TRUTH] = "a truth",         [CELL_PAIRS] = "a map of texts",
+        [CELL_TEXTS] = "a list of texts", [CELL_STRUCT] = "a struct",
+    };
+    const sm_column *c = child_of(action, name);
+
+    *out = c && c->type->id != SM_TYPE_NULL ? c : NULL;
+    return !*out || is_of_kind(c->type, kind)
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT, "\"%s\" of the log is not %s", name, words[kind]);
+}
+
+static sm_status find_text(const sm_column *action, const char *name, int64_t row, sm_str *out,
+                           sm_error *e)
+{
+    const sm_column *c = NULL;
+
+    SM_TRY(find_cell(action, name, CELL_TEXT, &c, e));
+    *out = text_at(c, row);
+    return SM_OK;
+}
+
+static sm_status find_texts(const sm_column *action, const char *name, int64_t row, sm_arena *a,
+                            const sm_str **out, int32_t *n, sm_error *e)
+{
+    const sm_column *c = NULL;
+
+    SM_TRY(find_cell(action, name, CELL_TEXTS, &c, e));
+    *out = texts_at(c, row, a, n);
+    return SM_OK;
 }
 
 /* ---- a row as an action ---------------------------------------------------------------------- */
@@ -111,6 +167,7 @@ typedef struct file_columns {
     const sm_column *action; /* the struct itself; NULL: no row has one */
     const sm_column *path, *partition, *size, *time, *data_change, *stats, *vector, *tags;
     const sm_column *row_id, *row_version, *cluster_provider;
+    const sm_column *vector_type, *vector_path, *vector_offset, *vector_size, *vector_rows;
 } file_columns;
 
 typedef struct batch_columns {
@@ -118,66 +175,128 @@ typedef struct batch_columns {
     const sm_column *metadata, *protocol, *txn, *sidecar, *domain;
 } batch_columns;
 
-static file_columns file_columns_of(const sm_column *c, bool is_add)
+static sm_status file_columns_of(const sm_column *action, bool is_add, file_columns *out,
+                                 sm_error *e)
 {
-    return (file_columns){
-        .action = c,
-        .path = child_of(c, "path"),
-        .partition = child_of(c, "partitionValues"),
-        .size = child_of(c, "size"),
-        .time = child_of(c, is_add ? "modificationTime" : "deletionTimestamp"),
-        .data_change = child_of(c, "dataChange"),
-        .stats = child_of(c, "stats"),
-        .vector = child_of(c, "deletionVector"),
-        .tags = child_of(c, "tags"),
-        .row_id = child_of(c, "baseRowId"),
-        .row_version = child_of(c, "defaultRowCommitVersion"),
-        .cluster_provider = child_of(c, "clusteringProvider"),
+    file_columns c = {
+        .action = action,
+        .time = child_of(action, is_add ? "modificationTime" : "deletionTimestamp"),
+        .stats = child_of(action, "stats"),
+        .tags = child_of(action, "tags"),
+        .cluster_provider = child_of(action, "clusteringProvider"),
     };
+    const sm_column *unused = NULL;
+
+    SM_TRY(find_cell(action, "path", CELL_TEXT, &c.path, e));
+    SM_TRY(find_cell(action, "partitionValues", CELL_PAIRS, &c.partition, e));
+    SM_TRY(find_cell(action, "size", CELL_NUMBER, &c.size, e));
+    SM_TRY(find_cell(action, "deletionTimestamp", CELL_NUMBER, &unused, e));
+    SM_TRY(find_cell(action, "dataChange", CELL_TRUTH, &c.data_change, e));
+    SM_TRY(find_cell(action, "baseRowId", CELL_NUMBER, &c.row_id, e));
+    SM_TRY(find_cell(action, "defaultRowCommitVersion", CELL_NUMBER, &c.row_version, e));
+    SM_TRY(find_cell(action, "deletionVector", CELL_STRUCT, &c.vector, e));
+    SM_TRY(find_cell(c.vector, "storageType", CELL_TEXT, &c.vector_type, e));
+    SM_TRY(find_cell(c.vector, "pathOrInlineDv", CELL_TEXT, &c.vector_path, e));
+    SM_TRY(find_cell(c.vector, "offset", CELL_NUMBER, &c.vector_offset, e));
+    SM_TRY(find_cell(c.vector, "sizeInBytes", CELL_NUMBER, &c.vector_size, e));
+    SM_TRY(find_cell(c.vector, "cardinality", CELL_NUMBER, &c.vector_rows, e));
+    *out = c;
+    return SM_OK;
+}
+
+static const sm_delta_dv *vector_at(const file_columns *c, int64_t row, sm_arena *a)
+{
+    if (!has_value(c->vector, row)) {
+        return NULL;
+    }
+    sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
+    dv->storage_type = text_at(c->vector_type, row);
+    dv->path_or_inline = text_at(c->vector_path, row);
+    dv->offset = number_at(c->vector_offset, row, -1);
+    dv->size_bytes = number_at(c->vector_size, row, -1);
+    dv->cardinality = number_at(c->vector_rows, row, -1);
+    return dv;
 }
 
 static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
 {
-    const int64_t size = number_at(c->size, row, 0);
-
     out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
     out->path = text_at(c->path, row);
     out->partition = pairs_at(c->partition, row, a, &out->n_partition);
-    out->size_bytes = size > 0 ? (uint64_t)size : 0;
+    out->size_bytes = (uint64_t)number_at(c->size, row, -1);
     out->modified_ms = number_at(c->time, row, 0);
     out->data_change = bool_at(c->data_change, row, false);
     out->stats_json = text_at(c->stats, row);
-    out->dv = vector_at(c->vector, row, a);
+    out->dv = vector_at(c, row, a);
     out->tags = pairs_at(c->tags, row, a, &out->n_tags);
     out->base_row_id = number_at(c->row_id, row, -1);
     out->row_version = number_at(c->row_version, row, -1);
     out->cluster_provider = text_at(c->cluster_provider, row);
 }
 
-static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
+static sm_status read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out,
+                               sm_error *e)
 {
     sm_delta_metadata *m = &out->metadata;
+    const sm_column *format = NULL, *config = NULL;
 
     out->kind = SMI_ACTION_METADATA;
     m->id = text_at(child_of(c, "id"), row);
     m->name = text_at(child_of(c, "name"), row);
     m->description = text_at(child_of(c, "description"), row);
-    out->schema_json = text_at(child_of(c, "schemaString"), row);
-    m->partition_columns =
-        texts_at(child_of(c, "partitionColumns"), row, a, &m->n_partition_columns);
-    m->config = pairs_at(child_of(c, "configuration"), row, a, &m->n_config);
+    SM_TRY(find_text(c, "schemaString", row, &out->schema_json, e));
+    SM_TRY(find_cell(c, "format", CELL_STRUCT, &format, e));
+    SM_TRY(find_text(format, "provider", row, &out->provider, e));
+    SM_TRY(find_texts(c, "partitionColumns", row, a, &m->partition_columns, &m->n_partition_columns,
+                      e));
+    SM_TRY(find_cell(c, "configuration", CELL_PAIRS, &config, e));
+    m->config = pairs_at(config, row, a, &m->n_config);
     m->created_ms = number_at(child_of(c, "createdTime"), row, -1);
+    return SM_OK;
 }
 
-static void read_protocol(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
+/* 1 where the file has no such column. */
+static int32_t version_at(const sm_column *protocol, const char *name, int64_t row)
+{
+    const sm_column *c = child_of(protocol, name);
+
+    return c ? smi_version_of(number_at(c, row, 0)) : 1;
+}
+
+static sm_status read_protocol(const sm_column *c, int64_t row, sm_arena *a, smi_action *out,
+                               sm_error *e)
 {
     sm_delta_protocol *p = &out->protocol;
 
     out->kind = SMI_ACTION_PROTOCOL;
-    p->min_reader = (int32_t)number_at(child_of(c, "minReaderVersion"), row, 1);
-    p->min_writer = (int32_t)number_at(child_of(c, "minWriterVersion"), row, 1);
-    p->reader_features = texts_at(child_of(c, "readerFeatures"), row, a, &p->n_reader_features);
-    p->writer_features = texts_at(child_of(c, "writerFeatures"), row, a, &p->n_writer_features);
+    p->min_reader = version_at(c, "minReaderVersion", row);
+    p->min_writer = version_at(c, "minWriterVersion", row);
+    SM_TRY(find_texts(c, "readerFeatures", row, a, &p->reader_features, &p->n_reader_features, e));
+    return find_texts(c, "writerFeatures", row, a, &p->writer_features, &p->n_writer_features, e);
+}
+
+static sm_status read_txn(const sm_column *c, int64_t row, smi_action *out, sm_error *e)
+{
+    const sm_column *version = NULL;
+
+    out->kind = SMI_ACTION_TXN;
+    out->txn.updated_ms = number_at(child_of(c, "lastUpdated"), row, -1);
+    SM_TRY(find_text(c, "appId", row, &out->txn.app_id, e));
+    SM_TRY(find_cell(c, "version", CELL_NUMBER, &version, e));
+    out->txn.version = number_at(version, row, SMI_NO_VERSION);
+    return SM_OK;
+}
+
+static sm_status read_domain(const sm_column *c, int64_t row, smi_action *out, sm_error *e)
+{
+    const sm_column *removed = NULL;
+
+    out->kind = SMI_ACTION_DOMAIN;
+    SM_TRY(find_text(c, "domain", row, &out->domain.name, e));
+    SM_TRY(find_text(c, "configuration", row, &out->domain.configuration, e));
+    SM_TRY(find_cell(c, "removed", CELL_TRUTH, &removed, e));
+    out->domain.is_removed = bool_at(removed, row, false);
+    return SM_OK;
 }
 
 static const sm_column *column_named(const sm_batch *b, const char *name)
@@ -190,20 +309,21 @@ static const sm_column *column_named(const sm_batch *b, const char *name)
     return NULL;
 }
 
-static batch_columns columns_of(const sm_batch *b)
+static sm_status columns_of(const sm_batch *b, batch_columns *out, sm_error *e)
 {
-    return (batch_columns){
-        .add = file_columns_of(column_named(b, "add"), true),
-        .remove = file_columns_of(column_named(b, "remove"), false),
+    *out = (batch_columns){
         .metadata = column_named(b, "metaData"),
         .protocol = column_named(b, "protocol"),
         .txn = column_named(b, "txn"),
         .sidecar = column_named(b, "sidecar"),
         .domain = column_named(b, "domainMetadata"),
     };
+    SM_TRY(file_columns_of(column_named(b, "add"), true, &out->add, e));
+    return file_columns_of(column_named(b, "remove"), false, &out->remove, e);
 }
 
-static void read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_action *out)
+static sm_status read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_action *out,
+                          sm_error *e)
 {
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
     if (has_value(c->add.action, row)) {
@@ -211,23 +331,18 @@ static void read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_actio
     } else if (has_value(c->remove.action, row)) {
         read_file(&c->remove, row, false, a, out);
     } else if (has_value(c->metadata, row)) {
-        read_metadata(c->metadata, row, a, out);
+        SM_TRY(read_metadata(c->metadata, row, a, out, e));
     } else if (has_value(c->protocol, row)) {
-        read_protocol(c->protocol, row, a, out);
+        SM_TRY(read_protocol(c->protocol, row, a, out, e));
     } else if (has_value(c->txn, row)) {
-        out->kind = SMI_ACTION_TXN;
-        out->txn.app_id = text_at(child_of(c->txn, "appId"), row);
-        out->txn.version = number_at(child_of(c->txn, "version"), row, 0);
-        out->txn.updated_ms = number_at(child_of(c->txn, "lastUpdated"), row, -1);
+        SM_TRY(read_txn(c->txn, row, out, e));
     } else if (has_value(c->sidecar, row)) {
         out->kind = SMI_ACTION_SIDECAR;
-        out->path = text_at(child_of(c->sidecar, "path"), row);
+        SM_TRY(find_text(c->sidecar, "path", row, &out->path, e));
     } else if (has_value(c->domain, row)) {
-        out->kind = SMI_ACTION_DOMAIN;
-        out->domain.name = text_at(child_of(c->domain, "domain"), row);
-        out->domain.configuration = text_at(child_of(c->domain, "configuration"), row);
-        out->domain.is_removed = bool_at(child_of(c->domain, "removed"), row, false);
+        SM_TRY(read_domain(c->domain, row, out, e));
     }
+    return smi_action_settle(out, e);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -260,18 +375,19 @@ static void announce(const reading *r, const batch_columns *c, int64_t first, in
 
 static sm_status read_batch(const reading *r, const sm_batch *b, sm_error *e)
 {
-    const batch_columns columns = columns_of(b);
-    const bool has_one_path = (columns.add.path != NULL) != (columns.remove.path != NULL);
-    const bool announces = r->what->announce && has_one_path;
+    batch_columns columns;
 
     SM_ASSERT(b->n_columns == b->schema->n_fields && r->what->each);
     SM_TRY(sm_check_cancel(r->budget, e));
+    SM_TRY(columns_of(b, &columns, e));
+    const bool has_one_path = (columns.add.path != NULL) != (columns.remove.path != NULL);
+    const bool announces = r->what->announce && has_one_path;
     for (int64_t row = 0; row < b->n_rows; row++) {
         smi_action action;
         if (announces && row % ANNOUNCED == 0) {
             announce(r, &columns, row, row + ANNOUNCED < b->n_rows ? row + ANNOUNCED : b->n_rows);
         }
-        read_row(&columns, row, r->rows, &action);
+        SM_TRY(read_row(&columns, row, r->rows, &action, e));
         if (announces && (SMI_KIND(action.kind) & SMI_FILES)) {
             action.path_hash = r->hashes[row % ANNOUNCED];
         }

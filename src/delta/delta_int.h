@@ -70,14 +70,23 @@ typedef struct smi_action {
         struct {                        /* METADATA */
             sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
             sm_str schema_json;
+            sm_str provider; /* of the format of data files; "": not said */
         };
-        sm_delta_protocol protocol;
+        sm_delta_protocol protocol; /* its versions are 0 where they are none */
         sm_delta_txn txn;
         sm_delta_domain domain;
         const sm_json *info; /* COMMIT_INFO */
     };
 } smi_action;
 
+/* The version of a transaction that has none. */
+#define SMI_NO_VERSION INT64_MIN
+/** A version of the protocol, or 0 where the number is none: it must not pass as an old one, for the
+ * table may need what this program does not know. */
+int32_t smi_version_of(int64_t number);
+/** Refuses an action that lacks what it must have, wherever it was read (size_bytes above INT64_MAX
+ * is none), and gives a remove without a size the size 0. SM_CORRUPT, without a place. */
+sm_status smi_action_settle(smi_action *action, sm_error *e) SM_MUST_USE;
 /** A line of a commit. SM_CORRUPT, without a place, where it is no action. */
 sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e) SM_MUST_USE;
 

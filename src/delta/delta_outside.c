@@ -54,9 +54,8 @@ static sm_str origin_of(sm_str uri)
 /* "file:/x", "file:///x" -> "/x"; "s3a://b/x", "s3n://b/x", which Spark writes, -> "s3://b/x". */
 static sm_str plain_uri(sm_str path, sm_arena *a)
 {
-    return smi_is_hadoop_s3(path)
-               ? sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6)
-               : smi_without_file_scheme(path);
+    return smi_is_hadoop_s3(path) ? sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6)
+                                  : smi_without_file_scheme(path);
 }
 
 static bool has_dots(sm_str uri)

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-
 
 
 def ten_rows(first):
@@ -219,12 +220,94 @@ def test_a_protocol_of_the_future(smelt, table, protocol, words):
     ({"metaData": {"id": "i", "partitionColumns": "s"}}, '"partitionColumns" of the log is not a list'),
     ({"metaData": {"id": "i", "format": {"provider": "csv"}}}, "the table's files are csv, not Parquet"),
     ({"txn": {"appId": "x", "version": 1}, "add": {"path": "x.parquet", "size": 1}}, 'two actions, "txn" and "add"'),
+    *[({"add": {"path": "x.parquet", **size}}, 'the log does not say how large "x.parquet" is')
+      for size in ({}, {"size": None}, {"size": -1})],
+    ({"cdc": {"path": "x.parquet"}}, 'the log does not say how large "x.parquet" is'),
+    *[({kind: {"path": "x.parquet", "size": size}}, '"size" of the log is not a whole number')
+      for kind in ("add", "remove") for size in ("1", 1.5, True)],
+    ({"add": {"path": "x.parquet", "size": 1, "baseRowId": "7"}}, '"baseRowId" of the log is not a whole number'),
+    ({"remove": {"path": "x.parquet", "deletionTimestamp": "7"}}, '"deletionTimestamp" of the log is not a whole'),
+    ({"remove": {"path": "x.parquet", "dataChange": "no"}}, '"dataChange" of the log is not a truth'),
+    ({"add": {"path": "x.parquet", "size": 1, "deletionVector": {"storageType": "i", "pathOrInlineDv": "abc",
+                                                                 "sizeInBytes": 40}}},
+     'the deletion vector of "x.parquet" in the log has no place, no size or no number of rows'),
+    ({"metaData": {"id": "i", "format": "csv"}}, '"format" of the log is not an object'),
+    ({"metaData": {"id": "i", "schemaString": {}}}, '"schemaString" of the log is not a text'),
+    ({"txn": {"appId": "x"}}, 'transaction "x" of the log has no version'),
+    ({"txn": {"appId": "x", "version": "1"}}, '"version" of the log is not a whole number'),
+    ({"domainMetadata": {"domain": "d", "removed": 1}}, '"removed" of the log is not a truth'),
 ])
 def test_values_that_would_pass_for_missing(smelt, table, action, words):
     """A feature, a partition, a vector or an action would be passed over, and the rows be wrong."""
     with commit_of(table, 11).open("a") as file:
         file.write(json.dumps(action) + "\n")
     is_refused(smelt, table, words, commit_of(table, 11).name)
+
+
+def test_values_on_which_nothing_hangs(smelt, table):
+    """Of another type they are as if they were not there; tags are kept as texts, as Spark does."""
+    def change(line):
+        if "add" in line:
+            line["add"].update(tags={"a": 5, "b": True, "c": {"d": 1}, "e": None, "f": "x"},
+                               modificationTime="late", clusteringProvider=1, stats={})
+    change_lines(commit_of(table, 11), change)
+    assert count(smelt) == WHOLE
+    smelt("sql", "--write", "ALTER TABLE 't' SET TBLPROPERTIES ('delta.checkpointInterval' = '1')")
+    tags = [dict(add["tags"]) for add in pq.read_table(table / f"_delta_log/{12:020}.checkpoint.parquet")
+            .column("add").to_pylist() if add and add["tags"]]
+    assert tags == [{"a": "5", "b": "true", "c": '{"d": 1}', "e": None, "f": "x"}]
+
+
+def with_field(array, path, change):
+    """A column of structs, of which a field is changed: a function of the field's array, or None."""
+    name, _, rest = path.partition(".")
+    names = [field.name for field in array.type]
+    arrays = [array.field(n) for n in names]
+    i = names.index(name)
+    arrays[i] = with_field(arrays[i], rest, change) if rest else change(arrays[i])
+    return pa.StructArray.from_arrays(arrays, names=names, mask=array.is_null())
+
+
+def as_text(array):
+    return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+
+
+def as_maps_of_numbers(array):
+    return pa.array([None if v is None else [("p", 5)] for v in array.to_pylist()], pa.map_(pa.string(), pa.int64()))
+
+
+def all_of(value):
+    return lambda array: pa.array([value] * len(array), array.type)
+
+
+@pytest.mark.parametrize("column, path, change, words", [
+    ("metaData", "format.provider", all_of("csv"), "the table's files are csv, not Parquet"),
+    ("metaData", "schemaString", lambda a: pa.array([1] * len(a)), '"schemaString" of the log is not a text'),
+    ("metaData", "partitionColumns", as_text, '"partitionColumns" of the log is not a list of texts'),
+    ("metaData", "configuration", as_maps_of_numbers, '"configuration" of the log is not a map of texts'),
+    ("protocol", "minReaderVersion", as_text, '"minReaderVersion" of the protocol is not a version'),
+    ("protocol", "minReaderVersion", all_of(0), '"minReaderVersion" of the protocol is not a version'),
+    ("protocol", "minWriterVersion", all_of(None), '"minWriterVersion" of the protocol is not a version'),
+    ("add", "path", all_of(None), "an add, remove or cdc of the log names no file"),
+    ("add", "path", lambda a: pa.array([1] * len(a)), '"path" of the log is not a text'),
+    ("add", "size", all_of(-1), "the log does not say how large"),
+    ("add", "size", all_of(None), "the log does not say how large"),
+    ("add", "size", as_text, '"size" of the log is not a whole number'),
+    ("add", "partitionValues", as_maps_of_numbers, '"partitionValues" of the log is not a map of texts'),
+    ("add", "dataChange", as_text, '"dataChange" of the log is not a truth')])
+def test_a_checkpoint_is_judged_as_the_commits_are(smelt, table, column, path, change, words):
+    """What a line of JSON is refused for, a row of Parquet is too."""
+    checkpoint = checkpoint_of(table)
+    rows = pq.read_table(checkpoint).replace_schema_metadata(None)  # it has the footer's checksum
+    i = rows.column_names.index(column)
+    pq.write_table(rows.set_column(i, column, with_field(rows.column(i).combine_chunks(), path, change)), checkpoint)
+    assert count(smelt) == WHOLE  # by the commits
+    told = smelt("table", "fsck", "t", check=False)
+    assert told.returncode == 1 and words in told.stdout, told.stdout
+    forget_commits(table, 9)
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and not done.stdout and words in done.stderr, done.stderr
+    assert checkpoint.name in done.stderr
 
 
 def test_a_clock_that_jumps_back(smelt, table):
