@@ -425,12 +425,14 @@ static void test_no_order(void **state)
 typedef struct file {
     int number, vector; /* vector 0: none */
     bool is_live;
+    int version; /* that added or removed it last: no other action of that commit may */
 } file;
 
 typedef struct random_log {
     uint64_t seed;
     file files[MOST_FILES];
     int n;
+    int version; /* that is being made */
     sm_buf text;
 } random_log;
 
@@ -456,6 +458,7 @@ static void remove_file(random_log *r, file *f)
     print_vector(f, &r->text);
     sm_buf_printf(&r->text, "}}\n");
     f->is_live = false;
+    f->version = r->version;
 }
 
 static void add_file(random_log *r, file *f, const file *place)
@@ -472,6 +475,7 @@ static void add_file(random_log *r, file *f, const file *place)
     }
     sm_buf_printf(&r->text, ",\"dataChange\":true}}\n");
     f->is_live = true;
+    f->version = r->version;
 }
 
 /* A file that no live one shares its number with: a vector makes another file of it. */
@@ -494,6 +498,11 @@ static bool is_number_live(const random_log *r, int number)
     return out;
 }
 
+static bool may_go(const random_log *r, const file *f)
+{
+    return f->is_live && f->version < r->version;
+}
+
 /* Appends, joins two files, marks rows of one, takes one away, or brings one back. */
 static void change(random_log *r)
 {
@@ -503,16 +512,16 @@ static void change(random_log *r)
 
     if (n == 0 || what < 2) {
         add_file(r, new_file(r, NULL), NULL);
-    } else if (what == 2 && a->is_live && b->is_live && a < b) {
+    } else if (what == 2 && may_go(r, a) && may_go(r, b) && a < b) {
         remove_file(r, a);
         remove_file(r, b);
         add_file(r, new_file(r, NULL), a);
-    } else if (what == 3 && a->is_live) {
+    } else if (what == 3 && may_go(r, a)) {
         remove_file(r, a);
         add_file(r, new_file(r, a), a);
-    } else if (what == 4 && a->is_live) {
+    } else if (what == 4 && may_go(r, a)) {
         remove_file(r, a);
-    } else if (what == 5 && !is_number_live(r, a->number)) {
+    } else if (what == 5 && a->version < r->version && !is_number_live(r, a->number)) {
         add_file(r, a, NULL);
     }
 }
@@ -522,6 +531,7 @@ static void fill_random(history *h, uint64_t seed)
     random_log r = {.seed = seed};
 
     for (int v = 0; v < VERSIONS; v++) {
+        r.version = v;
         sm_buf_reset(&r.text);
         sm_buf_printf(&r.text, "%s", v == 0 ? HEAD : "");
         for (int n = below(&r, 4); n >= 0; n--) {

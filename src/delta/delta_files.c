@@ -9,7 +9,9 @@
  *          only the files that may have such rows: the others cost no memory, and of their
  *          statistics only the columns of the bounds are looked at.
  * Twice    A checkpoint has a file once. Where a damaged one has it twice, the first counts: a set
- *          of 128-bit hashes knows those that were given.
+ *          of 128-bit hashes knows those that were given. Live with two deletion vectors, or with
+ *          one and without, a file would give its rows twice, and which vector counts is not said:
+ *          that is refused.
  * Damage   Where the checkpoint turns out to be damaged, an older one is taken, and all begins
  *          anew: whoever is given the files forgets what came before (smi_action_sink.begin). So
  *          it is where a log compaction file gave other files than the checksum says.
@@ -261,6 +263,7 @@ typedef struct passing {
     smi_pruner *pruner; /* or NULL */
     smi_action_sink to;
     sm_hash_set given;
+    sm_hash_set marked;           /* hashes of the paths of those that have a deletion vector */
     int64_t n_given, bytes_given; /* of files; all of the version's, where there is no pruner */
     sm_buf name;
     bool is_sink_failed; /* an error is that of the sink: the checkpoint is not at fault */
@@ -303,8 +306,32 @@ static int64_t sum_of(int64_t sum, int64_t more)
     return __builtin_add_overflow(sum, more, &out) ? INT64_MAX : out;
 }
 
+/* Most tables have no deletion vectors, and nothing is done for them. */
+static sm_status check_once(passing *p, const smi_action *add, sm_error *e)
+{
+    bool is_new = true;
+
+    if (p->kind != SMI_ACTION_ADD || (!add->dv && p->marked.n == 0)) {
+        return SM_OK;
+    }
+    const sm_hash128 h = smi_path_hash(add->path);
+    if (!add->dv) {
+        is_new = !sm_hash_set_has(&p->marked, h);
+    } else {
+        SM_TRY(sm_hash_set_add(&p->marked, h, &is_new, e));
+        const sm_str plain = smi_path_plain(add->path, &p->name);
+        is_new = is_new && !sm_hash_set_has(&p->given, h) &&
+                 smi_place_of(p->snapshot->by_path, plain) < 0;
+    }
+    return is_new ? SM_OK
+                  : sm_fail(e, SM_CORRUPT,
+                            "file \"%.*s\" is in the table twice, with different deletion vectors",
+                            SM_STR_ARG(add->path));
+}
+
 static sm_status give(passing *p, const smi_action *action, sm_error *e)
 {
+    SM_TRY(check_once(p, action, e));
     p->n_given++;
     p->bytes_given = sum_of(p->bytes_given, (int64_t)action->size_bytes);
     const sm_status st = p->to.each(p->to.ctx, action, e);
@@ -478,6 +505,7 @@ static sm_status give_all(const sm_snapshot *s, const order *o, sm_error *e)
         .pruner = o->pruner,
         .to = o->to,
         .given = {.budget = s->budget},
+        .marked = {.budget = s->budget},
         .arena = sm_arena_new(s->budget),
     };
     sm_snapshot *older = NULL;
@@ -489,6 +517,7 @@ static sm_status give_all(const sm_snapshot *s, const order *o, sm_error *e)
     sm_status st = pass_all(&p, &damage, e);
     sm_buf_release(&p.name);
     sm_hash_set_release(&p.given);
+    sm_hash_set_release(&p.marked);
     sm_arena_free(p.arena);
     if (damage.status != SM_OK) {
         st = smi_snapshot_open_older(s, &damage, &older, e);

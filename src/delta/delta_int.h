@@ -20,6 +20,7 @@ typedef struct smi_tombstone {
     int64_t deleted_ms;
     const sm_delta_dv *dv;
     bool is_live_again; /* it was added again */
+    int64_t version;    /* of the commit that removed it last; −1: not known */
     int64_t rank;       /* where the file stood among the adds; −1: it was not there … */
     int64_t anchor;     /* … but in the place of this file of the checkpoint; −1: in none */
 } smi_tombstone;
@@ -118,6 +119,11 @@ struct sm_snapshot {
 
     smi_checkpoint base; /* that it begins with */
     int64_t n_compacted; /* how many log compaction files it is made of */
+    struct smi_replaying {
+        int64_t version; /* of the commit whose actions are applied; −1: those of another file */
+        int64_t first_add;               /* how many adds there were before it */
+        bool has_metadata, has_protocol; /* it had one already */
+    } replaying;
 
     /* The adds of commits in their order, those of files that were removed since too. */
     smi_action *adds;

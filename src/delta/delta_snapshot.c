@@ -16,6 +16,9 @@
  * Compaction   Log compaction files are read in place of their commits (delta_compacted.c). One
  *              that is damaged is passed over: the version is replayed anew without it.
  * Gaps         Where a commit after the checkpoint is missing, the log is damaged.
+ * Order        The actions of a commit have no order. One that adds a file and removes it, or has
+ *              two protocols or two schemas, says two things, and readers differ in which counts:
+ *              it is refused.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Action Reconciliation" */
 #include <inttypes.h>
@@ -232,11 +235,41 @@ static sm_status replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *
                : sm_fail(e, SM_CORRUPT, "the log has no protocol and no metadata");
 }
 
+/* Does the commit add the file of its remove, or remove that of its add? */
+static bool is_undone(const sm_snapshot *s, const smi_action *action)
+{
+    sm_buf text = {0};
+    const sm_str id = smi_file_identity(action->path, action->dv, &text);
+    const bool is_add = action->kind == SMI_ACTION_ADD;
+    const int64_t at = smi_place_of(is_add ? s->tombstone_by_path : s->by_path, id);
+
+    sm_buf_release(&text);
+    SM_ASSERT(at < (is_add ? s->n_tombstones : s->n_adds));
+    return at >= 0 && (is_add ? s->tombstones[at].version == s->replaying.version
+                              : at >= s->replaying.first_add);
+}
+
 /* Of a commit: there sidecars mean nothing. */
 static sm_status replay_commit_action(void *ctx, const smi_action *action, sm_error *e)
 {
-    (void)e;
-    smi_state_apply(ctx, action);
+    sm_snapshot *s = ctx;
+    bool *has = action->kind == SMI_ACTION_METADATA   ? &s->replaying.has_metadata
+                : action->kind == SMI_ACTION_PROTOCOL ? &s->replaying.has_protocol
+                                                      : NULL;
+
+    if (has && *has) {
+        return sm_fail(e, SM_CORRUPT, "the commit has two actions %s: which counts is not said",
+                       action->kind == SMI_ACTION_METADATA ? "metaData" : "protocol");
+    }
+    if (has) {
+        *has = true;
+    }
+    if ((SMI_KIND(action->kind) & SMI_FILES) && is_undone(s, action)) {
+        return sm_fail(e, SM_CORRUPT,
+                       "the commit adds and removes the file \"%.*s\": which counts is not said",
+                       SM_STR_ARG(action->path));
+    }
+    smi_state_apply(s, action);
     return SM_OK;
 }
 
@@ -251,6 +284,7 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
     sm_status st = SM_OK;
 
     for (int64_t version = from; st == SM_OK && version <= to; version++) {
+        s->replaying = (struct smi_replaying){.version = version, .first_add = s->n_adds};
         st = sm_check_cancel(s->budget, e);
         st =
             st == SM_OK ? smi_commit_read(s->store, version, NULL, replay_commit_action, s, e) : st;
@@ -258,6 +292,7 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
             st = fail_gap(s, version, e);
         }
     }
+    s->replaying = (struct smi_replaying){.version = -1};
     return st;
 }
 
@@ -288,6 +323,7 @@ void smi_begin_replay(sm_snapshot *s)
     s->has_protocol = s->has_metadata = false;
     s->n_adds = s->n_tombstones = s->n_txns = s->n_domains = 0;
     s->n_compacted = 0;
+    s->replaying = (struct smi_replaying){.version = -1};
     s->by_path = sm_map_new(s->arena);
     s->tombstone_by_path = sm_map_new(s->arena);
     s->anchor_by_path = sm_map_new(s->arena);

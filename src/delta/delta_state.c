@@ -290,6 +290,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
     s->tombstones[at] = (smi_tombstone){
         .path = copy_text(action->path, s->arena),
         .deleted_ms = action->modified_ms,
+        .version = s->replaying.version,
         .dv = smi_vector_copy(action->dv, s->arena),
         .rank = rank,
         .anchor = anchor,

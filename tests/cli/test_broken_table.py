@@ -244,6 +244,53 @@ def test_values_that_would_pass_for_missing(smelt, table, action, words):
     is_refused(smelt, table, words, commit_of(table, 11).name)
 
 
+def add_and_remove(lines):
+    add = next(line["add"] for line in lines if "add" in line)
+    return {"remove": {"path": "./" + add["path"], "deletionTimestamp": 1, "dataChange": True}}
+
+
+@pytest.mark.parametrize("more, place, words", [
+    (add_and_remove, -1, "the commit adds and removes the file"),
+    (add_and_remove, 0, "the commit adds and removes the file"),
+    (lambda lines: {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, -1, None),
+    (lambda lines: {"metaData": {"id": "x", "schemaString": '{"type":"struct","fields":[]}'}}, -1, None)])
+def test_a_commit_that_contradicts_itself(smelt, table, more, place, words):
+    """Its actions have no order, and readers differ in which counts."""
+    lines = [json.loads(line) for line in commit_of(table, 11).read_text().splitlines()]
+    action = more(lines)
+    extra = [action] if words else [action, action]
+    lines[place if place >= 0 else len(lines):0] = extra
+    commit_of(table, 11).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = words or f"the commit has two actions {next(iter(action))}"
+    is_refused(smelt, table, words, commit_of(table, 11).name)
+    told = smelt("table", "fsck", "t", check=False)
+    assert told.returncode == 1 and words in told.stdout
+
+
+DV_TABLE = {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["deletionVectors"],
+                         "writerFeatures": ["deletionVectors"]}}
+
+
+@pytest.mark.parametrize("version", [4, 11])  # of the checkpoint, of a commit
+@pytest.mark.parametrize("first, second", [(None, "a"), ("a", None), ("a", "b")])
+def test_a_file_with_two_vectors(smelt, table, version, first, second):
+    """It is live twice: its rows would be counted twice."""
+    add = next(line["add"] for line in map(json.loads, commit_of(table, version).read_text().splitlines())
+               if "add" in line)
+    remove = {"remove": {"path": add["path"], "deletionTimestamp": 1}}
+    first, second = [{"add": {**add, "deletionVector": name and {
+        "storageType": "i", "pathOrInlineDv": name, "sizeInBytes": 40, "cardinality": 1}}} for name in (first, second)]
+    versions = [[DV_TABLE, second]] if not first["add"]["deletionVector"] else [[DV_TABLE, remove], [first], [second]]
+    for number, lines in enumerate(versions, 12):
+        commit_of(table, number).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = f'file "{add["path"]}" is in the table twice'
+    for statement in ("SELECT count(*) FROM delta_scan('t')", "UPDATE 't' SET s = 'x'"):
+        done = smelt("sql", "--write", statement, check=False)
+        assert done.returncode == 1 and not done.stdout and words in done.stderr, done.stderr
+    told = smelt("table", "fsck", "t", check=False)
+    assert told.returncode == 1 and words in told.stdout
+
+
 def test_values_on_which_nothing_hangs(smelt, table):
     """Of another type they are as if they were not there; tags are kept as texts, as Spark does."""
     def change(line):
