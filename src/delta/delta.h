@@ -705,8 +705,8 @@ typedef struct sm_delta_audit {
  *
  * Owner     what *out points to lives in `a`
  * Errors    those of the store; what is wrong in the log is no error, but a flaw
- * Cost      one listing of the log, a request for each commit and checkpoint file; memory for two
- *           states of the table
+ * Cost      one listing of the log, a request for each commit, and two for each checkpoint file;
+ *           memory for what the commits between two checkpoints say, and 32 bytes a file
  */
 sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_delta_audit *out,
                              sm_error *e) SM_MUST_USE;

@@ -3,17 +3,22 @@
  * delta/delta_audit.c: is a table's log sound? Called by table_fsck.c.
  *
  * Method   List the log. Replay the commits in their order into one state. Before the next commit
- *          after a checkpoint, read the checkpoint by itself and compare it with the state: both
- *          must have the same protocol, metadata, live files and transactions. Where the log has
- *          lost its first commits, its first readable checkpoint begins the state. What a log
- *          compaction file says is compared with what its commits say alone.
+ *          after a checkpoint, read the checkpoint by itself and compare it with the state
+ *          (delta_compare.c): both must have the same protocol, metadata, live files and
+ *          transactions. Where they do, the checkpoint is the state from there on, so that no more
+ *          is kept than what commits say between two checkpoints; else what the commits say counts.
+ *          Where the log has lost its first commits, its first readable checkpoint begins the
+ *          state. What a log compaction file says is compared with what its commits say alone.
  * Flaws    a gap between two commits; a commit or a checkpoint that cannot be read; a checkpoint
  *          in parts of which one is missing, or that says something else than the commits; a log
- *          compaction file that does;
+ *          compaction file that does; a commit that adds a file twice, or gives the table another
+ *          id and keeps files of the one before; files of a table without columns;
  *          _last_checkpoint that cannot be read or names a checkpoint that is not there.
  * No flaw  a log without its first commits, or without _last_checkpoint: both are optional. A
  *          checkpoint without statistics. One without a transaction, where the table lets them
- *          expire.
+ *          expire. Another id of a table that was replaced as a whole, as Spark does.
+ * Advice   never deletes what may be all that is left of something: files that only a checkpoint
+ *          names were perhaps lost from a commit.
  * After    a flaw in the commits the next readable checkpoint begins the state anew.
  * Source   PROTOCOL.md, "Delta Log Entries", "Checkpoints", "Last Checkpoint File" */
 #include <inttypes.h>
@@ -108,217 +113,10 @@ static void find_partial(audit *u)
                      sm_arena_printf(u->arena,
                                      "the checkpoint has %" PRId64 " of its %" PRId64 " parts", n,
                                      w->n_parts),
-                     "Readers pass over it. Delete its parts, unless it is being written now.");
+                     "Readers pass over it, as they do while it is written. Put the missing parts "
+                     "back, if there are copies of them.");
         }
     }
-}
-
-/* ---- what a checkpoint says, against the commits --------------------------------------------- */
-
-static bool has_text(const sm_str *items, int32_t n, sm_str wanted)
-{
-    bool has = false;
-
-    for (int32_t i = 0; i < n && !has; i++) {
-        has = sm_str_eq(items[i], wanted);
-    }
-    return has;
-}
-
-/* As sets. */
-static bool are_same_texts(const sm_str *x, int32_t n_x, const sm_str *y, int32_t n_y)
-{
-    bool is_same = n_x == n_y;
-
-    for (int32_t i = 0; i < n_x && is_same; i++) {
-        is_same = has_text(y, n_y, x[i]);
-    }
-    return is_same;
-}
-
-/* As sets; a null is a value without data. */
-static bool are_same_pairs(const sm_pair *x, int32_t n_x, const sm_pair *y, int32_t n_y)
-{
-    bool is_same = n_x == n_y;
-
-    for (int32_t i = 0; i < n_x && is_same; i++) {
-        bool has = false;
-        for (int32_t k = 0; k < n_y && !has; k++) {
-            has = sm_str_eq(x[i].key, y[k].key) && sm_str_eq(x[i].value, y[k].value);
-        }
-        is_same = has;
-    }
-    return is_same;
-}
-
-static bool are_same_protocols(const sm_delta_protocol *x, const sm_delta_protocol *y)
-{
-    return x->min_reader == y->min_reader && x->min_writer == y->min_writer &&
-           are_same_texts(x->reader_features, x->n_reader_features, y->reader_features,
-                          y->n_reader_features) &&
-           are_same_texts(x->writer_features, x->n_writer_features, y->writer_features,
-                          y->n_writer_features);
-}
-
-/* The texts may be spelt differently. */
-static bool are_same_schemas(sm_str x, sm_str y)
-{
-    sm_arena *a = sm_arena_new(NULL);
-    const sm_type *left = NULL, *right = NULL;
-    sm_buf left_text = {0}, right_text = {0};
-
-    bool is_same = sm_str_eq(x, y);
-    if (!is_same && sm_delta_schema_parse(x, a, &left, NULL) == SM_OK &&
-        sm_delta_schema_parse(y, a, &right, NULL) == SM_OK) {
-        is_same = sm_delta_schema_json(left, &left_text, NULL) == SM_OK &&
-                  sm_delta_schema_json(right, &right_text, NULL) == SM_OK &&
-                  sm_str_eq(sm_buf_str(&left_text), sm_buf_str(&right_text));
-    }
-    sm_buf_release(&left_text);
-    sm_buf_release(&right_text);
-    sm_arena_free(a);
-    return is_same;
-}
-
-/* The member of the metadata that differs, or NULL. */
-static const char *other_metadata(const sm_snapshot *x, const sm_snapshot *y)
-{
-    const sm_delta_metadata *m = &x->metadata, *o = &y->metadata;
-
-    if (x->has_metadata != y->has_metadata || !sm_str_eq(m->id, o->id)) {
-        return "the table's id";
-    }
-    if (!are_same_schemas(x->schema_json, y->schema_json)) {
-        return "the schema";
-    }
-    if (!are_same_texts(m->partition_columns, m->n_partition_columns, o->partition_columns,
-                        o->n_partition_columns)) {
-        return "the partition columns";
-    }
-    return are_same_pairs(m->config, m->n_config, o->config, o->n_config) ? NULL : "the properties";
-}
-
-/* numRecords of statistics; −1 where they do not say it. */
-static int64_t rows_of(sm_str stats_json, sm_arena *a)
-{
-    const sm_json *stats = NULL;
-    int64_t n = -1;
-
-    if (stats_json.len == 0 || sm_json_parse(stats_json, a, &stats, NULL) != SM_OK ||
-        !sm_json_i64(sm_json_get(stats, "numRecords"), &n)) {
-        return -1;
-    }
-    return n;
-}
-
-/* Does the checkpoint's add say something else of the same file? Statistics may be missing. */
-static bool differs(const smi_action *x, const smi_action *y, sm_arena *a)
-{
-    sm_arena_reset(a);
-    const int64_t n_x = rows_of(x->stats_json, a), n_y = rows_of(y->stats_json, a);
-
-    return x->size_bytes != y->size_bytes || (n_x >= 0 && n_y >= 0 && n_x != n_y) ||
-           !are_same_pairs(x->partition, x->n_partition, y->partition, y->n_partition);
-}
-
-/* Live files of x that y has not (*n_missing) or has otherwise (*n_other), and the first one. */
-static void compare_files(const sm_snapshot *x, const sm_snapshot *y, int64_t *n_missing,
-                          int64_t *n_other, sm_str *first)
-{
-    sm_arena *a = sm_arena_new(NULL);
-    sm_buf id = {0};
-
-    *n_missing = *n_other = 0;
-    SM_ASSERT(!x->files && !y->files); /* neither is finished: nothing of them is parsed yet */
-    for (int64_t i = 0; i < x->n_adds; i++) {
-        if (x->is_dead[i]) {
-            continue;
-        }
-        const smi_action *add = &x->adds[i];
-        const int64_t at = smi_place_of(y->by_path, smi_file_identity(add->path, add->dv, &id));
-        SM_ASSERT(at < y->n_adds && (at < 0 || !y->is_dead[at]));
-        const bool is_other = at >= 0 && differs(add, &y->adds[at], a);
-        if ((at < 0 || is_other) && *n_missing + *n_other == 0) {
-            *first = add->path;
-        }
-        *n_missing += at < 0;
-        *n_other += is_other;
-    }
-    sm_buf_release(&id);
-    sm_arena_free(a);
-}
-
-/* The first transaction of x that y has not, or with another version; "" where there is none. */
-static sm_str other_txn(const sm_snapshot *x, const sm_snapshot *y, bool may_miss)
-{
-    for (int64_t i = 0; i < x->n_txns; i++) {
-        const int64_t at = smi_place_of(y->txn_by_id, x->txns[i].app_id);
-        SM_ASSERT(at < y->n_txns);
-        if (at >= 0 ? y->txns[at].version != x->txns[i].version : !may_miss) {
-            return x->txns[i].app_id;
-        }
-    }
-    return (sm_str){0};
-}
-
-/* Does x have a domain that y has not, or with another text? */
-static bool has_other_domain(const sm_snapshot *x, const sm_snapshot *y)
-{
-    bool has = false;
-
-    for (int64_t i = 0; i < x->n_domains && !has; i++) {
-        const sm_delta_domain *d = sm_snapshot_domain(y, x->domains[i].name);
-        has = !x->domains[i].is_removed &&
-              (!d || !sm_str_eq(d->configuration, x->domains[i].configuration));
-    }
-    return has;
-}
-
-static const char checkpoint_todo[] =
-    "Delete the checkpoint: the commits are enough, and what they say counts.";
-
-/* What a file says otherwise than the commits, in the arena; NULL where nothing. `file`: what it is
- * called. */
-static const char *disagreement(const audit *u, const sm_snapshot *commits, const sm_snapshot *seen,
-                                const char *file)
-{
-    int64_t missing = 0, other = 0, more = 0, unused = 0;
-    sm_str first = {0}, first_more = {0};
-
-    if (commits->has_protocol != seen->has_protocol ||
-        !are_same_protocols(&commits->protocol, &seen->protocol)) {
-        return sm_arena_printf(u->arena, "the %s has another protocol than the commits", file);
-    }
-    const char *of = other_metadata(commits, seen);
-    if (of) {
-        return sm_arena_printf(u->arena, "%s in the %s %s not what the commits say", of, file,
-                               of[strlen(of) - 1] == 's' ? "are" : "is");
-    }
-    compare_files(commits, seen, &missing, &other, &first);
-    if (missing > 0 || other > 0) {
-        return sm_arena_printf(u->arena,
-                               "the %s lacks %" PRId64 " of the commits' files and says "
-                               "something else of %" PRId64 ", the first is \"%.*s\"",
-                               file, missing, other, SM_STR_ARG(first));
-    }
-    compare_files(seen, commits, &more, &unused, &first_more);
-    if (more > 0) {
-        return sm_arena_printf(u->arena,
-                               "the commits lack %" PRId64 " of the %s's files, the first "
-                               "is \"%.*s\"",
-                               more, file, SM_STR_ARG(first_more));
-    }
-    if (has_other_domain(commits, seen) || has_other_domain(seen, commits)) {
-        return sm_arena_printf(u->arena, "the %s has other domain metadata than the commits", file);
-    }
-    const bool may_miss =
-        smi_config(&commits->metadata, "delta.setTransactionRetentionDuration").len > 0;
-    sm_str txn = other_txn(commits, seen, may_miss);
-    txn = txn.len > 0 ? txn : other_txn(seen, commits, false);
-    return txn.len > 0
-               ? sm_arena_printf(u->arena, "the %s and the commits differ in transaction \"%.*s\"",
-                                 file, SM_STR_ARG(txn))
-               : NULL;
 }
 
 /* The first removal of the commits, of a file or a domain, that `seen` lacks; "" where there is
@@ -347,8 +145,11 @@ static sm_str lost_removal(const sm_snapshot *commits, const sm_snapshot *seen)
 
 /* ---- log compaction files -------------------------------------------------------------------- */
 
-static const char compacted_todo[] =
-    "Delete the file: the commits are enough, and what they say counts.";
+static const char spare_todo[] =
+    "Move it out of the log: the commits are enough, and what they say counts.";
+static const char only_todo[] =
+    "Keep it: what only it names may have been lost from a commit. Put the commits back, if there "
+    "are copies of them.";
 
 /* A state of its own: what some commits, or the file in their place, say alone. */
 static sm_snapshot *new_state(const audit *u)
@@ -363,26 +164,29 @@ static sm_status look_at_compacted(audit *u, int64_t i, sm_error *e)
 {
     const smi_log_entry *w = &u->log.what[i];
     sm_snapshot *commits = new_state(u), *seen = new_state(u);
-    const char *what = NULL;
+    smi_difference d = {0};
     sm_error bad = {0};
 
     SM_ASSERT(w->kind == SMI_ENTRY_COMPACTED);
     sm_status st = smi_replay_commits(commits, w->version, w->last, &bad);
     if (st == SM_OK) { /* else what is wrong with the commits is said already */
         st = smi_compacted_replay(seen, &u->log, i, false, &bad);
-        what = st != SM_OK ? bad.what : disagreement(u, commits, seen, "log compaction file");
-        const sm_str lost = st == SM_OK && !what ? lost_removal(commits, seen) : (sm_str){0};
+        st = st == SM_OK
+                 ? smi_compare_states(commits, seen, "log compaction file", u->arena, &d, &bad)
+                 : st;
+        const sm_str lost = st == SM_OK && !d.what ? lost_removal(commits, seen) : (sm_str){0};
         if (lost.len > 0) {
-            what =
+            d.what =
                 sm_arena_printf(u->arena, "the log compaction file lacks the removal of \"%.*s\"",
                                 SM_STR_ARG(lost));
         }
+        d.what = st != SM_OK ? bad.what : d.what;
     }
     const bool is_failed = st != SM_OK && !smi_is_damage(st);
     if (is_failed && e) {
         *e = bad;
-    } else if (!is_failed && what) {
-        add_flaw(u, w->last, u->log.entries[i].key, what, compacted_todo);
+    } else if (!is_failed && d.what) {
+        add_flaw(u, w->last, u->log.entries[i].key, d.what, d.has_more ? only_todo : spare_todo);
     }
     sm_snapshot_release(commits);
     sm_snapshot_release(seen);
@@ -409,17 +213,87 @@ static void drop_state(audit *u)
     u->state = NULL;
 }
 
+/* What a commit is looked at with: the state before it. */
+typedef struct before {
+    int64_t n_adds;
+    bool has_metadata;
+    sm_str id; /* of the table */
+} before;
+
+static void find_added_twice(audit *u, const before *b)
+{
+    const sm_snapshot *s = u->state;
+
+    for (int64_t i = b->n_adds; i < s->n_adds; i++) {
+        if (s->is_dead[i]) { /* nor has it removed the file: such a commit cannot be read */
+            add_flaw(u, u->at, commit_file(u, u->at),
+                     sm_arena_printf(u->arena, "the commit adds the file \"%.*s\" twice",
+                                     SM_STR_ARG(s->adds[i].path)),
+                     "Its rows are there once, by what the later line says of it. Other readers "
+                     "may refuse the table: a checkpoint ends that, as it has the file once.");
+            return;
+        }
+    }
+}
+
+/* Files that were live before the commit. */
+typedef struct staying {
+    const smi_action *first, *end; /* the adds of the commit */
+    int64_t n;
+} staying;
+
+static sm_status count_staying(void *ctx, const smi_action *add, sm_error *e)
+{
+    staying *k = ctx;
+
+    (void)e;
+    k->n += add < k->first || add >= k->end;
+    return SM_OK;
+}
+
+/* A table that is replaced as a whole may get another id. */
+static sm_status find_other_id(audit *u, const before *b, sm_error *e)
+{
+    const sm_snapshot *s = u->state;
+    staying k = {.first = s->adds + b->n_adds, .end = s->adds + s->n_adds};
+
+    if (!b->has_metadata || sm_str_eq(b->id, s->metadata.id)) {
+        return SM_OK;
+    }
+    SM_TRY(smi_live_each_strictly(s, (smi_action_sink){.each = count_staying, .ctx = &k}, e));
+    if (k.n > 0) {
+        add_flaw(u, u->at, commit_file(u, u->at),
+                 sm_arena_printf(u->arena,
+                                 "the table's id was \"%.*s\" and becomes \"%.*s\", and %" PRId64
+                                 " of its files stay",
+                                 SM_STR_ARG(b->id), SM_STR_ARG(s->metadata.id), k.n),
+                 "Perhaps it is a commit of another table: put the right one back, if there is a "
+                 "copy of it.");
+    }
+    return SM_OK;
+}
+
+static sm_status look_at_commit(audit *u, const before *b, sm_error *e)
+{
+    find_added_twice(u, b);
+    return find_other_id(u, b, e);
+}
+
 /* Replays the commits up to `to`, one by one, so that one that cannot be read is named. */
 static sm_status advance(audit *u, int64_t to, sm_error *e)
 {
     while (u->state && u->at < to) {
         sm_error bad = {0};
         const int64_t version = u->at + 1;
+        const before b = {.n_adds = u->state->n_adds,
+                          .has_metadata = u->state->has_metadata,
+                          .id = u->state->metadata.id};
         SM_ASSERT(version >= 0 && version <= to);
         SM_TRY(sm_check_cancel(u->budget, e));
         const sm_status st = smi_replay_commits(u->state, version, version, &bad);
         u->at = version;
         if (st == SM_OK) {
+            SM_TRY(look_at_commit(u, &b, e));
             continue;
         }
         if (!smi_is_damage(st)) {
@@ -438,40 +312,72 @@ static sm_status advance(audit *u, int64_t to, sm_error *e)
     return SM_OK;
 }
 
+/* Reads all of a checkpoint, and compares it with the commits where they are known. */
+static sm_status read_checkpoint(audit *u, const smi_checkpoint *c, sm_snapshot *seen,
+                                 smi_difference *d, sm_error *e)
+{
+    int64_t unused = 0;
+
+    SM_TRY(smi_replay_head(seen, c, e));
+    SM_ASSERT(!u->state || u->at == c->version);
+    return u->state ? smi_compare_states(u->state, seen, "checkpoint", u->arena, d, e)
+                    : smi_count_live(seen, &unused, e);
+}
+
 static sm_status look_at_checkpoint(audit *u, const smi_checkpoint *c, sm_error *e)
 {
     sm_snapshot *seen = new_state(u);
+    smi_difference d = {0};
     sm_error bad = {0};
 
     SM_ASSERT(c->n_keys > 0);
-    const sm_status st = smi_replay_checkpoint(seen, c, &bad);
+    const sm_status st = read_checkpoint(u, c, seen, &d, &bad);
+    const bool is_failed = st != SM_OK && !smi_is_damage(st);
     u->out->n_checkpoints++;
-    if (st != SM_OK) {
-        sm_snapshot_release(seen);
-        if (!smi_is_damage(st)) {
-            if (e) {
-                *e = bad;
-            }
-            return st;
-        }
+    u->out->n_compared += st == SM_OK && u->state != NULL;
+    if (is_failed && e) {
+        *e = bad;
+    } else if (st != SM_OK && !is_failed) {
         add_flaw(u, c->version, c->keys[0], bad.what,
-                 u->state
-                     ? checkpoint_todo
-                     : "There are no commits that could stand for it: put it back, if there is "
-                       "a copy of it.");
+                 u->state ? "Readers pass over it, as the commits are enough. Move it out of the "
+                            "log."
+                          : "There are no commits that could stand for it: put it back, if there "
+                            "is a copy of it.");
+    } else if (d.what) {
+        add_flaw(u, c->version, c->keys[0], d.what, d.has_more ? only_todo : spare_todo);
+    }
+    if (st != SM_OK || d.what) {
+        sm_snapshot_release(seen);
+        return is_failed ? st : SM_OK;
+    }
+    drop_state(u);
+    u->state = seen;
+    u->at = c->version;
+    return SM_OK;
+}
+
+/* Queries of such a table have no columns, so that nothing tells that it has rows. */
+static sm_status look_at_columns(audit *u, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_type *schema = NULL;
+    int64_t n = 0;
+
+    const bool is_empty =
+        u->state && u->state->has_metadata &&
+        (u->state->schema_json.len == 0 ||
+         (sm_delta_schema_parse(u->state->schema_json, a, &schema, NULL) == SM_OK &&
+          schema->n_fields == 0));
+    sm_arena_free(a);
+    if (!is_empty) {
         return SM_OK;
     }
-    if (u->state) {
-        SM_ASSERT(u->at == c->version);
-        const char *what = disagreement(u, u->state, seen, "checkpoint");
-        if (what) {
-            add_flaw(u, c->version, c->keys[0], what, checkpoint_todo);
-        }
-        u->out->n_compared++;
-        sm_snapshot_release(seen);
-    } else {
-        u->state = seen;
-        u->at = c->version;
+    SM_TRY(smi_count_live(u->state, &n, e));
+    if (n > 0) {
+        add_flaw(u, u->at, commit_file(u, u->at),
+                 sm_arena_printf(u->arena, "the table has %" PRId64 " files and no columns", n),
+                 "Its rows cannot be read. Put the commit with the schema back, if there is a copy "
+                 "of it; smelt table restore goes back to a version that has one.");
     }
     return SM_OK;
 }
@@ -486,7 +392,8 @@ static sm_status replay_all(audit *u, sm_error *e)
         SM_TRY(advance(u, u->checkpoints[i].version, e));
         SM_TRY(look_at_checkpoint(u, &u->checkpoints[i], e));
     }
-    return advance(u, u->log.last_commit, e);
+    SM_TRY(advance(u, u->log.last_commit, e));
+    return look_at_columns(u, e);
 }
 
 /* ---- the pointer ----------------------------------------------------------------------------- */

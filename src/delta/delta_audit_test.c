@@ -19,6 +19,7 @@
 #define ADD(path) ADD_ROWS(path, "1", "1")
 #define REMOVE(path)                                                                               \
     "{\"remove\":{\"path\":\"" path "\",\"deletionTimestamp\":1,\"dataChange\":true}}\n"
+#define NO_COLUMNS   "{\"metaData\":{\"id\":\"a\",\"partitionColumns\":[],\"configuration\":{}}}\n"
 #define TXN(version) "{\"txn\":{\"appId\":\"app\",\"version\":" version "}}\n"
 #define FIRST        PROTOCOL METADATA("a") ADD("x") ADD("y")
 
@@ -45,6 +46,7 @@ typedef struct log_case {
     const char *extra, *extra_text; /* an object that is put at the end */
     const char *what;               /* of the only flaw; NULL: there is none */
     int64_t version;
+    const char *todo; /* a word of the advice; NULL: any */
 } log_case;
 
 #define CHECKPOINT_1 "_delta_log/00000000000000000001.checkpoint.parquet"
@@ -69,9 +71,18 @@ static const log_case cases[] = {
     {WHOLE, 1, 1, REMOVE("x") ADD("z") ADD("q") TXN("1"), NULL, NULL,
      "the checkpoint lacks 1 of the commits' files and says something else of 0, the first is "
      "\"q\"",
-     1},
+     1, "Move it"},
     {WHOLE, 1, 1, REMOVE("x") TXN("1"), NULL, NULL,
-     "the commits lack 1 of the checkpoint's files, the first is \"z\"", 1},
+     "the commits lack 1 of the checkpoint's files, the first is \"z\"", 1, "Keep it"},
+    /* one that may be all that is left of a row or a load is not to be deleted */
+    {WHOLE, 1, 1, REMOVE("x") ADD("q") TXN("1"), NULL, NULL,
+     "the checkpoint lacks 1 of the commits' files and says something else of 0, the first is "
+     "\"q\"; it has others",
+     1, "Keep it"},
+    {WHOLE, 1, 0,
+     "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":1}}\n" METADATA("a") ADD("x"),
+     NULL, NULL, "another protocol", 1, "Keep it"},
+    {WHOLE, 1, 1, REMOVE("x") ADD("z"), NULL, NULL, "differ in transaction \"app\"", 1, "Keep it"},
     {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("x") ADD_ROWS("y", "2", "1"), NULL, NULL,
      "the checkpoint lacks 0 of the commits' files and says something else of 1, the first is "
      "\"y\"",
@@ -85,7 +96,7 @@ static const log_case cases[] = {
          ADD("y"),
      NULL, NULL, "another protocol", 1},
     {WHOLE, 1, 1, REMOVE("x") ADD("z") TXN("2"), NULL, NULL, "differ in transaction \"app\"", 1},
-    {WHOLE, 1, 1, REMOVE("x") ADD("z"), NULL, NULL, "differ in transaction \"app\"", 1},
+    {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("./x") ADD("%79"), NULL, NULL, NULL, 0}, /* spelling */
     /* one that cannot be read, or is not whole */
     {WHOLE, 1, -1, NULL, CHECKPOINT_1, "PAR1", "", 1},
     {WHOLE, -1, -1, NULL, PART_1, "PAR1", "the checkpoint has 1 of its 2 parts", 1},
@@ -96,12 +107,56 @@ static const log_case cases[] = {
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("z") REMOVE("x") TXN("1"),
      "the log compaction file lacks 1 of the commits' files", 2},
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("v") ADD("w") ADD("z") REMOVE("x") TXN("1"),
-     "the commits lack 1 of the log compaction file's files, the first is \"v\"", 2},
+     "the commits lack 1 of the log compaction file's files, the first is \"v\"", 2, "Keep it"},
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("z") REMOVE("x"), "differ in transaction", 2},
     {WHOLE, -1, -1, NULL, COMPACTED, PROTOCOL ADD("w") ADD("z") REMOVE("x") TXN("1"),
      "another protocol", 2},
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("w"), "two lines are about the same file", 2},
     {WHOLE, -1, 1, NULL, COMPACTED, ADD("w"), "version 1 is missing", 1},
+    /* commits that can be read */
+    {{FIRST, ADD("z") ADD("./z"), NULL},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the commit adds the file \"z\" twice",
+     1},
+    {{FIRST, ADD_ROWS("x", "1", "2"), NULL}, -1, -1, NULL, NULL, NULL, NULL, 0}, /* said anew */
+    {{FIRST, METADATA("b") ADD("z"), NULL},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the table's id was \"a\" and becomes \"b\", and 2 of its files stay",
+     1},
+    {{FIRST, METADATA("b") REMOVE("x") REMOVE("y") ADD("z"), NULL},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     NULL,
+     0},
+    {{FIRST, ADD("z"), METADATA("b") REMOVE("x"), NULL},
+     1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the table's id was \"a\" and becomes \"b\", and 2 of its files stay",
+     2},
+    {{FIRST, NO_COLUMNS, NULL},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the table has 2 files and no columns",
+     1},
+    {{FIRST, NO_COLUMNS, METADATA("a")}, -1, -1, NULL, NULL, NULL, NULL, 0},
+    {{PROTOCOL NO_COLUMNS, NULL}, -1, -1, NULL, NULL, NULL, NULL, 0}, /* nor files */
     /* the pointer */
     {WHOLE, 1, -1, NULL, POINTER, "{\"vers", "it names no version", -1},
     {WHOLE, 1, -1, NULL, POINTER, "{\"version\":\"1\"}", "it names no version", -1},
@@ -154,6 +209,8 @@ static void test_flaws(void **state)
         if (c->what) {
             assert_non_null(strstr(found.flaws[0].what.data, c->what));
             assert_int_equal(found.flaws[0].version, c->version);
+            assert_non_null(strstr(found.flaws[0].todo.data, c->todo ? c->todo : ""));
+            assert_null(strstr(found.flaws[0].todo.data, "Delete the"));
         }
         sm_store_release(s);
         sm_arena_free(a);

@@ -266,6 +266,7 @@ typedef struct passing {
     sm_hash_set marked;           /* hashes of the paths of those that have a deletion vector */
     int64_t n_given, bytes_given; /* of files; all of the version's, where there is no pruner */
     sm_buf name;
+    bool is_strict;      /* a file that the checkpoint has twice is damage */
     bool is_sink_failed; /* an error is that of the sink: the checkpoint is not at fault */
     /* Adds of commits that stand in the place of a file of the checkpoint. */
     sm_arena *arena;
@@ -387,7 +388,12 @@ static sm_status pass_action(void *ctx, const smi_action *action, sm_error *e)
     const bool is_hashed = !action->dv && (action->path_hash.low || action->path_hash.high);
     const sm_hash128 h = is_hashed ? action->path_hash : sm_hash128_of(id.data, id.len, 0);
     SM_TRY(sm_hash_set_add(&p->given, h, &is_new, e));
-    return is_new ? give(p, action, e) : SM_OK;
+    if (is_new) {
+        return give(p, action, e);
+    }
+    return p->is_strict ? sm_fail(e, SM_CORRUPT, "the checkpoint has the file \"%.*s\" twice",
+                                  SM_STR_ARG(action->path))
+                        : SM_OK;
 }
 
 /* The set of a million files is larger than the processor's caches: without this, half of the time
@@ -493,6 +499,7 @@ typedef struct order {
     smi_action_kind kind;
     smi_detail detail;
     smi_pruner *pruner; /* or NULL */
+    bool is_strict;     /* damage is an error */
     smi_action_sink to;
 } order;
 
@@ -503,6 +510,7 @@ static sm_status give_all(const sm_snapshot *s, const order *o, sm_error *e)
         .kind = o->kind,
         .detail = o->pruner ? SMI_WHOLE : o->detail,
         .pruner = o->pruner,
+        .is_strict = o->is_strict,
         .to = o->to,
         .given = {.budget = s->budget},
         .marked = {.budget = s->budget},
@@ -519,7 +527,7 @@ static sm_status give_all(const sm_snapshot *s, const order *o, sm_error *e)
     sm_hash_set_release(&p.given);
     sm_hash_set_release(&p.marked);
     sm_arena_free(p.arena);
-    if (damage.status != SM_OK) {
+    if (damage.status != SM_OK && !o->is_strict) {
         st = smi_snapshot_open_older(s, &damage, &older, e);
         st = st == SM_OK ? give_all(older, o, e) : st;
         sm_snapshot_release(older);
@@ -532,6 +540,11 @@ sm_status smi_live_each(const sm_snapshot *s, smi_pruner *p, smi_detail detail, 
 {
     return give_all(s, &(order){.kind = SMI_ACTION_ADD, .detail = detail, .pruner = p, .to = to},
                     e);
+}
+
+sm_status smi_live_each_strictly(const sm_snapshot *s, smi_action_sink to, sm_error *e)
+{
+    return give_all(s, &(order){.kind = SMI_ACTION_ADD, .is_strict = true, .to = to}, e);
 }
 
 sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e)

@@ -239,9 +239,33 @@ typedef struct smi_action_sink {
  * damaged, an older one is taken and all begins anew. */
 sm_status smi_live_each(const sm_snapshot *s, smi_pruner *p, smi_detail detail, smi_action_sink to,
                         sm_error *e) SM_MUST_USE;
+/** As smi_live_each(), whole and without a pruner, for who judges the log: a damaged checkpoint, or
+ * one that has a file twice, is an error. */
+sm_status smi_live_each_strictly(const sm_snapshot *s, smi_action_sink to, sm_error *e) SM_MUST_USE;
 /** Gives the removes that the checkpoint and the commits after it list, without those of files that
  * are live again. Begins anew as smi_live_each(). */
 sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e) SM_MUST_USE;
+
+/* ---- two states compared (delta_compare.c) --------------------------------------------------- */
+
+typedef struct smi_difference {
+    const char *what; /* the first thing in which they differ; NULL: they say the same */
+    bool has_more;    /* the file names files, transactions or domains that the commits lack: who
+                       * deletes it may lose them */
+} smi_difference;
+/**
+ * Compares what commits say with what a checkpoint or a log compaction file says, which is called
+ * `file`. Neither state is finished.
+ *
+ * Owner     out->what lives in `a`
+ * Errors    those of reading the checkpoints that the states begin with, damage too; SM_BUDGET
+ * Cost      reads both checkpoints once, three times where files differ, and then keeps up to 96
+ *           bytes a file
+ */
+sm_status smi_compare_states(const sm_snapshot *commits, const sm_snapshot *seen, const char *file,
+                             sm_arena *a, smi_difference *out, sm_error *e) SM_MUST_USE;
+/** Reads all live files of a state that is not finished, and counts them. */
+sm_status smi_count_live(const sm_snapshot *s, int64_t *n, sm_error *e) SM_MUST_USE;
 
 /* ---- the log's files ------------------------------------------------------------------------- */
 
@@ -320,8 +344,9 @@ smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t
 /** The key of a sidecar that a checkpoint names, in `a`. Errors: as smi_path_key(); SM_UNSUPPORTED
  * where it is not in the log's own folder. */
 sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e) SM_MUST_USE;
-/** Applies a checkpoint's actions, those of its files too. */
-sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
+/** Applies what a checkpoint says but of its files, which smi_live_each() reads. SM_CORRUPT where it
+ * says nothing of the table. Its keys outlive the state. */
+sm_status smi_replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
 /** Applies the actions of commits, in place of what a log compaction file says. SM_CORRUPT where
  * one is missing. */
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e) SM_MUST_USE;

@@ -211,22 +211,9 @@ static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action eac
     return SM_OK;
 }
 
-sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
-{
-    const smi_checkpoint_reading files = {.kinds = SMI_FILES, .each = replay_action, .ctx = s};
-
-    s->base = *c;
-    SM_TRY(replay_keys(s, ~UINT32_C(0), replay_action, e));
-    for (int64_t i = 0; i < s->base.n_sidecars; i++) {
-        SM_TRY(smi_checkpoint_read(s->store, s->base.sidecars[i], &files, s->budget, e));
-    }
-    return SM_OK;
-}
-
-/* The checkpoint without its files. One that says nothing of the table is damaged. Where it lacks
- * only the protocol or only the metadata, whoever wrote it lost them, and the table is refused, as
- * others do. */
-static sm_status replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
+/* One that says nothing of the table is damaged. Where it lacks only the protocol or only the
+ * metadata, whoever wrote it lost them, and the table is refused, as others do. */
+sm_status smi_replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 {
     s->base = *c;
     SM_TRY(replay_keys(s, ~SMI_FILES, replay_head_action, e));
@@ -392,7 +379,7 @@ static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t
         }
         sm_error bad = {0};
         smi_begin_replay(s);
-        const sm_status st = replay_head(s, &base, &bad);
+        const sm_status st = smi_replay_head(s, &base, &bad);
         s->base.n_passed = n;
         if (st == SM_OK) {
             return SM_OK;
