@@ -23,6 +23,19 @@
 
 /* ---- where rows go --------------------------------------------------------------------------- */
 
+/* The rows of a sort with quantiles (sm_plan_sort_even) in parts, several of which are taken side
+ * by side. The calls for one part come one at a time, from any worker. */
+typedef struct sm_sink_parts {
+    /* Ascending, each a quantile: part i has the keys from cuts[i − 1] on, below cuts[i]. */
+    const uint64_t *cuts;
+    int32_t n_cuts;
+    /* Takes the next rows of a part, in order (retains what it keeps). SM_WAIT: not taken, call
+     * again when the waker was called. */
+    sm_status (*push)(void *ctx, int32_t part, sm_batch *rows, sm_waker waker, sm_error *e);
+    /* After the last row of a part, also of one without rows. SM_WAIT as above. */
+    sm_status (*end)(void *ctx, int32_t part, sm_waker waker, sm_error *e);
+} sm_sink_parts;
+
 /* Takes the rows of a query, in order, one call at a time, from any worker. */
 typedef struct sm_sink {
     void *ctx;
@@ -31,6 +44,9 @@ typedef struct sm_sink {
     sm_status (*push)(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e);
     /* After the last row of an execution that went well. SM_WAIT as above. NULL: nothing to do. */
     sm_status (*finish)(void *ctx, sm_waker waker, sm_error *e);
+    /* Set where it takes the rows in parts as well, with the same ctx. The execution chooses: then
+     * there is no push. NULL: it does not. */
+    const sm_sink_parts *parts;
 } sm_sink;
 
 /* The schema of refused lines as a sink gets them: the file's URI, then format.h's columns, `line`

@@ -51,6 +51,8 @@ struct smi_execution {
     int n_drivers;
     sm_node_profile *profiles; /* n_drivers × n_nodes */
     const sm_sink *refused;    /* NULL: dropped */
+    const sm_sink *parted;     /* gets the rows of the root's sort in parts; NULL: it does not */
+    int n_parts;               /* that are under way at a time */
     sm_exec_report *report;    /* never NULL */
     sm_map *unknown;           /* path -> its place in report->unknown, plus one */
     int64_t unknown_cap, files_cap;
@@ -112,6 +114,7 @@ typedef struct smi_tasks {
     sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e);
     void *ctx;
     const sm_plan_node *node;
+    int most_drivers; /* that take tasks; 0: all */
     _Atomic int64_t next;
     _Atomic int64_t n_running;
 } smi_tasks;
@@ -237,6 +240,13 @@ bool smi_outlet_is_empty(smi_outlet *o);
  * limit − 1 (limit −1: all that follow). */
 smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset);
 void smi_order_free(smi_end *end);
+
+/* How many parts of the rows of the plan are to go to the sink side by side (exec_parts.c); 1: they
+ * go there in order. */
+int smi_parts_at_a_time(const smi_execution *exec, const sm_sink *sink);
+/* The end for that: the rows of task i are those of part i. */
+smi_end *smi_parts_new(smi_execution *exec, const sm_sink *sink);
+void smi_parts_free(smi_end *end);
 
 /* ---- rows by reference (exec_gather.c) ------------------------------------------------------- */
 

@@ -49,6 +49,14 @@ bool smi_memory_is_tight(const smi_execution *exec, int64_t n_running)
     return n_running > 0 && room < rest + (size_t)n_running * each;
 }
 
+int64_t smi_memory_parts(const smi_execution *exec)
+{
+    /* A part has a writer's row group, a range that is sorted, and its batches: some 35 MB of rows
+     * of nine columns. Half of the memory may be rows that wait to be sorted. */
+    const size_t n = sm_budget_limit(exec->env->budget) / (128 * MEGA);
+    return n < 1 ? 1 : n < INT32_MAX ? (int64_t)n : INT32_MAX;
+}
+
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
 size_t smi_memory_share(const smi_execution *exec)

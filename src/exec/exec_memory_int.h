@@ -58,6 +58,9 @@ bool smi_memory_is_pressed(const smi_execution *exec);
  * none runs: one task may always be started. */
 bool smi_memory_is_tight(const smi_execution *exec, int64_t n_running);
 
+/** How many parts of the rows may be sorted and written at a time; 1 at least. */
+int64_t smi_memory_parts(const smi_execution *exec);
+
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
 /** The most that one kind of work should hold beside the rows that are kept; 0 under a limit of a

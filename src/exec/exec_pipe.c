@@ -321,6 +321,9 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
     smi_pipe *p = d->pipe;
     const uint64_t ahead = (uint64_t)d->pipe->exec->n_drivers * 4 + 4;
     int64_t i = atomic_load(&t->next);
+    if (t->most_drivers > 0 && d->index >= t->most_drivers) {
+        return SM_END;
+    }
     do {
         if (i >= t->n || smi_pipe_is_past(p, p->base + (uint64_t)i)) {
             return i >= t->n ? SM_END : SM_WAIT;

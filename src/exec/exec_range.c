@@ -9,6 +9,7 @@
  *          take turns in writing their parcels to disk. When all rows are there, each range is a
  *          task: it makes a batch of its parcels, sorts it in memory, and gives its rows. Ranges
  *          follow each other in the order of tasks.
+ * Parts    Where the sink takes the rows in parts (exec_parts.c), all ranges of a part are a task.
  * Large    A range that does not fit in a share of the memory goes through the sorter
  *          (exec_sorter.c), which needs no more than it is given.
  * Order    Total: by the number, then by the row's place in the input. So neither threads nor
@@ -59,6 +60,7 @@ typedef struct range {
     size_t bytes;      /* … and together */
     sm_block *piece;   /* that is being read, from at_bytes on; NULL: none */
     size_t at_bytes, piece_bytes;
+    bool is_begun; /* it belongs to its task; changed under `giving` */
 } range;
 
 typedef struct range_end {
@@ -79,7 +81,8 @@ typedef struct range_end {
     size_t held_bytes, peak_bytes; /* of parcels */
     /* when rows are given */
     sm_mutex giving; /* taken before the other lock */
-    int32_t n_begun; /* ranges below it belong to their tasks; changed under `giving` */
+    int32_t *firsts; /* of each task its first range; and their number */
+    int32_t n_tasks;
 } range_end;
 
 static void group_release(row_group *g)
@@ -141,11 +144,9 @@ static int32_t take_held(range_end *s, parcels *out)
 
     sm_mutex_lock(&s->lock);
     for (int32_t left = s->n_ranges; left > 0 && found < 0; left--) {
-        if (s->next_spilled < s->n_begun) {
-            s->next_spilled = s->n_ranges - 1;
-        }
-        const int32_t i = s->next_spilled--;
-        found = i >= s->n_begun && s->ranges[i].held.n > 0 ? i : -1;
+        const int32_t i = s->next_spilled;
+        s->next_spilled = i > 0 ? i - 1 : s->n_ranges - 1;
+        found = !s->ranges[i].is_begun && s->ranges[i].held.n > 0 ? i : -1;
     }
     if (found >= 0) {
         take_for_piece(s, &s->ranges[found].held, out);
@@ -687,22 +688,59 @@ static sm_status give_large(range_end *s, smi_driver *d, range *r, sm_error *e)
 static sm_status make_room(range_end *s, int32_t i, sm_error *e)
 {
     sm_mutex_lock(&s->giving);
-    s->n_begun = i >= s->n_begun ? i + 1 : s->n_begun;
+    s->ranges[i].is_begun = true;
     const sm_status st = spill_while_short(s, e);
     sm_mutex_unlock(&s->giving);
     return st;
 }
 
-static sm_status give_range(void *ctx, smi_driver *d, int64_t i, sm_error *e)
+static sm_status give_range(range_end *s, smi_driver *d, int32_t i, sm_error *e)
 {
-    range_end *s = ctx;
     range *r = &s->ranges[i];
 
     if (r->bytes == 0) {
         return SM_OK;
     }
-    SM_TRY(make_room(s, (int32_t)i, e));
+    SM_TRY(make_room(s, i, e));
     return r->bytes <= smi_memory_share(s->exec) ? give_small(s, d, r, e) : give_large(s, d, r, e);
+}
+
+static sm_status give_task(void *ctx, smi_driver *d, int64_t i, sm_error *e)
+{
+    range_end *s = ctx;
+
+    SM_ASSERT(i < s->n_tasks && s->firsts[i] <= s->firsts[i + 1]);
+    for (int32_t k = s->firsts[i]; k < s->firsts[i + 1]; k++) {
+        if (smi_pipe_is_past(d->pipe, d->task->ordinal)) {
+            break;
+        }
+        SM_TRY(give_range(s, d, k, e));
+    }
+    return SM_OK;
+}
+
+/* The range that begins with a quantile; of equal ones the first. */
+static int32_t range_from(const range_end *s, uint64_t quantile)
+{
+    const uint64_t *quantiles = s->node->as.sort.quantiles;
+    int32_t i = 0;
+
+    while (i < s->n_ranges - 1 && quantiles[i] < quantile) {
+        i++;
+    }
+    SM_ENSURE(i < s->n_ranges - 1 && quantiles[i] == quantile); /* a cut is a quantile */
+    return i + 1;
+}
+
+/* Makes a task of each range, or of the ranges of each part of the sink. */
+static void settle_tasks(range_end *s, const sm_sink_parts *parts)
+{
+    s->n_tasks = parts ? parts->n_cuts + 1 : s->n_ranges;
+    s->firsts = SM_NEW_ARRAY(s->exec->arena, int32_t, s->n_tasks + 1);
+    for (int32_t i = 1; i < s->n_tasks; i++) {
+        s->firsts[i] = parts ? range_from(s, parts->cuts[i - 1]) : i;
+    }
+    s->firsts[s->n_tasks] = s->n_ranges;
 }
 
 bool smi_range_can(const sm_plan_node *node)
@@ -713,16 +751,20 @@ bool smi_range_can(const sm_plan_node *node)
 sm_status smi_range_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                         uint64_t *turn, sm_error *e)
 {
+    const sm_sink *parted = exec->parted;
     range_end s;
     smi_tasks tasks;
 
     range_init(&s, exec, node);
+    exec->parted = NULL; /* for this sort, and no other below it */
+    settle_tasks(&s, parted ? parted->parts : NULL);
     sm_status st = smi_execute_into(exec, node->inputs[0], NULL, &s.end, e);
     for (int i = 0; i < exec->n_drivers && st == SM_OK; i++) {
         st = s.groups[i].n_rows > 0 ? divide_group(&s, &s.groups[i], e) : SM_OK;
     }
     if (st == SM_OK) {
-        smi_tasks_init(&tasks, node, s.n_ranges, give_range, &s);
+        smi_tasks_init(&tasks, node, s.n_tasks, give_task, &s);
+        tasks.most_drivers = parted ? exec->n_parts : 0;
         st = smi_pipe_run(exec, &tasks.source, next, end, turn, e);
     }
     st = smi_within_operator(st, "ORDER BY", s.budget, e);

@@ -155,12 +155,104 @@ static void spills_or_refuses(void **state)
     sm_buf_release(&text);
 }
 
+/* A sink of rows in parts. */
+#define CUTS 3
+typedef struct part_texts {
+    sm_buf rows[CUTS + 1]; /* of each part */
+    int n_ended[CUTS + 1];
+    sm_buf all; /* what did not come in parts */
+} part_texts;
+
+static sm_status push_all(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    print_rows(rows, &((part_texts *)ctx)->all);
+    return SM_OK;
+}
+
+static sm_status push_part(void *ctx, int32_t part, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    part_texts *t = ctx;
+    assert_int_equal(t->n_ended[part], 0);
+    print_rows(rows, &t->rows[part]);
+    return SM_OK;
+}
+
+static sm_status end_part(void *ctx, int32_t part, sm_waker waker, sm_error *e)
+{
+    part_texts *t = ctx;
+    t->n_ended[part]++;
+    if (t->n_ended[part] == 1) { /* as a store that is woken at once */
+        sm_wake(waker);
+        return SM_WAIT;
+    }
+    return SM_OK;
+}
+
+/* The rows in parts, part by part, or all at once; *in_parts says which. */
+static void run_parted(const range_case *c, const uint64_t *cuts, int threads, size_t limit,
+                       sm_buf *out, bool *in_parts)
+{
+    part_texts t = {0};
+    const sm_sink_parts parts = {.cuts = cuts, .n_cuts = CUTS, .push = push_part, .end = end_part};
+    const sm_sink sink = {.ctx = &t, .push = push_all, .parts = &parts};
+    sm_error e = {0};
+    kit k = kit_new(threads, 1 << 18, limit);
+    make_range(&k, c);
+    const sm_exec_env env = k_env(&k);
+    assert_ok(sm_exec_run(&k.plan, &env, &sink, NULL, &k.report, &e), &e);
+    *in_parts = t.n_ended[0] > 0;
+    sm_buf_text(out, sm_buf_str(&t.all));
+    for (int i = 0; i <= CUTS; i++) {
+        assert_int_equal(t.n_ended[i], *in_parts ? 2 : 0);
+        sm_buf_text(out, sm_buf_str(&t.rows[i]));
+        sm_buf_release(&t.rows[i]);
+    }
+    sm_buf_release(&t.all);
+    kit_free(&k);
+}
+
+/* A sink that takes parts gets them side by side where there is memory for it, the second of these
+ * without rows; else all rows in order. They are the same. */
+static void gives_rows_in_parts(void **state)
+{
+    static const uint64_t quantiles[] = {10000, 20000, 20000, 50000, 50000, 50001, 90000};
+    static const uint64_t cuts[CUTS] = {20000, 50000, 50001};
+    const struct {
+        int threads;
+        size_t limit;
+        bool in_parts;
+    } cases[] = {{1, SIZE_MAX, false},
+                 {2, SIZE_MAX, true},
+                 {7, SIZE_MAX, true},
+                 {4, 64 << 20, false},
+                 {2, (size_t)1 << 30, true}};
+    sm_buf text = {0}, want = {0};
+    int64_t spilled = 0;
+
+    make_lines(&text, ROWS, 100000);
+    range_case c = {.file = sm_buf_str(&text), .schema = SCHEMA};
+    assert_int_equal(run_within(&c, 2, SIZE_MAX, &want, &spilled), SM_OK);
+    c.quantiles = quantiles;
+    c.n_quantiles = SM_COUNT(quantiles);
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_buf got = {0};
+        bool in_parts = false;
+        run_parted(&c, cuts, cases[i].threads, cases[i].limit, &got, &in_parts);
+        assert_int_equal(in_parts, cases[i].in_parts);
+        assert_true(sm_str_eq(sm_buf_str(&got), sm_buf_str(&want)));
+        sm_buf_release(&got);
+    }
+    sm_buf_release(&want);
+    sm_buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_rows_of_a_sort),
         cmocka_unit_test(gives_odd_rows),
         cmocka_unit_test(spills_or_refuses),
+        cmocka_unit_test(gives_rows_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

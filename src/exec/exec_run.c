@@ -290,6 +290,17 @@ static sm_status run_root(smi_execution *exec, const sm_sink *main, sm_error *e)
     return st;
 }
 
+/* Executes the root into a sink that takes the rows in parts. */
+static sm_status run_parted(smi_execution *exec, const sm_sink *main, sm_error *e)
+{
+    smi_end *end = smi_parts_new(exec, main);
+
+    exec->parted = main;
+    const sm_status st = smi_execute_into(exec, exec->plan->root, NULL, end, e);
+    smi_parts_free(end);
+    return st;
+}
+
 static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
 {
     return SM_OK;
@@ -330,8 +341,9 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
         SM_NEW_ARRAY(exec.arena, sm_node_profile, (int64_t)exec.n_drivers * plan->n_nodes);
 
     sm_status st = run_params(&exec, e);
+    exec.n_parts = smi_parts_at_a_time(&exec, main);
     if (st == SM_OK) {
-        st = run_root(&exec, main, e);
+        st = exec.n_parts > 1 ? run_parted(&exec, main, e) : run_root(&exec, main, e);
     }
     if (st == SM_OK) {
         st = finish_sink(&exec, refused, e);

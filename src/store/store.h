@@ -293,6 +293,8 @@ sm_status sm_upload_write_wait(sm_upload *u, sm_block *block, size_t len, sm_err
 /** sm_upload_finish(), but blocks instead of SM_WAIT; for callers that are not workers. */
 sm_status sm_upload_finish_wait(sm_upload *u, sm_error *e) SM_MUST_USE;
 uint64_t sm_upload_bytes(const sm_upload *u); /* bytes that were queued so far */
+size_t
+sm_upload_inflight_bytes(const sm_upload *u); /* of them, those whose blocks are still held */
 /** Waits for what is under way and frees the upload. An object that is not finished leaves nothing
  * behind. Takes NULL. */
 void sm_upload_close(sm_upload *u);

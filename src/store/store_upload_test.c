@@ -188,6 +188,7 @@ static void test_bound(void **state)
     assert_int_equal(st, SM_OK); /* greater than the bound: alone */
     assert_int_equal(sm_upload_write(u, b60, 1, waker, &e), SM_WAIT);
     assert_int_equal(sm_upload_bytes(u), 400);
+    assert_int_equal(sm_upload_inflight_bytes(u), 300); /* the others have been answered */
 
     int64_t n = calls(&c);
     while ((st = sm_upload_finish(u, waker, &e)) == SM_WAIT) {
@@ -195,6 +196,7 @@ static void test_bound(void **state)
         n = calls(&c);
     }
     assert_ok(st, &e);
+    assert_int_equal(sm_upload_inflight_bytes(u), 0);
     sm_upload_close(u);
     sm_entry entry = {0};
     sm_arena *a = sm_arena_new(NULL);

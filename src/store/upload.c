@@ -301,6 +301,15 @@ uint64_t sm_upload_bytes(const sm_upload *u)
     return n;
 }
 
+size_t sm_upload_inflight_bytes(const sm_upload *u)
+{
+    sm_upload *locked = (sm_upload *)u;
+    sm_mutex_lock(&locked->lock);
+    const size_t n = u->in_flight_bytes;
+    sm_mutex_unlock(&locked->lock);
+    return n;
+}
+
 /* Drops the queued pieces and waits until no I/O thread works on one. */
 static void stop_upload(sm_upload *u)
 {

@@ -49,6 +49,14 @@
 #define RANGE_ROWS  32768
 #define MOST_RANGES 1024
 
+/* As many files as there are bytes for: an even number, so that two threads that write files side
+ * by side are done at about the same time. */
+static int64_t files_for(uint64_t bytes, uint64_t file_bytes)
+{
+    const uint64_t pairs = (bytes + file_bytes) / 2 / file_bytes;
+    return pairs > 1 ? 2 * (int64_t)pairs : (int64_t)((bytes + file_bytes / 2) / file_bytes);
+}
+
 #define MOST_TRIES    5
 #define FIRST_WAIT_MS 50 /* after a conflict; doubled for each in a row */
 
@@ -355,28 +363,68 @@ static void settle_cells(clustering *w, int64_t n_rows, int bits)
     w->sorted.least_rows = w->group_rows / 4; /* and smaller ones share it with the next */
 }
 
-/* Keys between which the rows are sorted apart from others. */
-static void settle_quantiles(clustering *w, const smi_cluster_run *run, const smi_curve *curve,
-                             const smi_sample *s, sm_arena *a)
+/* The bytes of the files of a run, for the rows of them that are left. */
+static uint64_t bytes_of_run(const clustering *w, int64_t at)
 {
+    uint64_t sum = 0;
+
+    for (int64_t i = 0; i < w->part.n_files; i++) {
+        const sm_delta_file *f = w->part.files[i];
+        const double n = (double)sm_delta_file_rows(f), of = (double)f->n_rows;
+        const double share = f->n_rows > 0 && n >= 0 && n < of ? n / of : 1;
+        sum += w->part.runs[i] == at ? (uint64_t)((double)f->size_bytes * share) : 0;
+    }
+    return sum;
+}
+
+/* Chooses the quantiles that are cuts, from one of which to the next is about a file. They are
+ * moved to where their cell begins. */
+static void settle_cuts(clustering *w, int64_t at, uint64_t *quantiles, sm_arena *a)
+{
+    const int shift = w->sorted.cell_shift;
+    const int64_t n = files_for(bytes_of_run(w, at), w->goal.file_bytes);
+    const int64_t n_ranges = w->n_quantiles + 1, n_parts = n < n_ranges ? n : n_ranges;
+    uint64_t *cuts = SM_NEW_ARRAY(a, uint64_t, n_parts);
+
+    w->sorted.n_cuts = 0;
+    for (int64_t i = 1; i < n_parts && shift < 64; i++) {
+        const int64_t k = i * n_ranges / n_parts - 1;
+        const uint64_t cut = quantiles[k] >> shift << shift;
+        if (cut > (w->sorted.n_cuts > 0 ? cuts[w->sorted.n_cuts - 1] : 0)) {
+            cuts[w->sorted.n_cuts++] = cut;
+            for (int64_t j = k; j >= 0 && quantiles[j] > cut; j--) {
+                quantiles[j] = cut;
+            }
+        }
+    }
+    w->sorted.cuts = cuts;
+}
+
+/* Keys between which the rows are sorted apart from others. */
+static void settle_quantiles(clustering *w, int64_t at, const smi_curve *curve, const smi_sample *s,
+                             sm_arena *a)
+{
+    const smi_cluster_run *run = &w->part.items[at];
     const int64_t n = smi_sample_rows(s) / RANGE_ROWS;
 
     if (run->n_bins > 1) {
         w->n_quantiles = run->n_quantiles;
         w->quantiles = run->quantiles;
+        w->sorted.n_cuts = 0;
         return;
     }
     w->n_quantiles = n > MOST_RANGES ? MOST_RANGES - 1 : n > 0 ? (int32_t)n - 1 : 0;
     uint64_t *quantiles = SM_NEW_ARRAY(a, uint64_t, w->n_quantiles + 1);
     smi_curve_quantiles(curve, s, w->n_quantiles, quantiles);
+    settle_cuts(w, at, quantiles, a);
     w->quantiles = quantiles;
 }
 
 /* Makes the curve from a sample of the rows. A partition of several is one cell. */
-static sm_status sample_rows(clustering *w, const smi_cluster_run *run, const sm_plan_node *rows,
+static sm_status sample_rows(clustering *w, int64_t at, const sm_plan_node *rows,
                              const int32_t *places, sm_arena *a, const smi_curve **out, sm_error *e)
 {
-    const bool is_shared = run->n_bins > 1;
+    const bool is_shared = w->part.items[at].n_bins > 1;
     const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, w->n_by);
     sm_plan *plan = NULL;
@@ -392,7 +440,7 @@ static sm_status sample_rows(clustering *w, const smi_cluster_run *run, const sm
     if (st == SM_OK) {
         *out = smi_curve_new(w->curve, s, is_shared ? SMI_CURVE_BIN_SHIFT : 64, a);
         settle_cells(w, is_shared ? 0 : smi_sample_rows(s), smi_curve_bits(*out) * w->n_by);
-        settle_quantiles(w, run, *out, s, a);
+        settle_quantiles(w, at, *out, s, a);
     }
     smi_sample_free(s);
     return st;
@@ -434,7 +482,7 @@ static sm_status plan_sorted(void *ctx, int64_t at, const sm_plan_node *rows, sm
         places[i] = sm_type_find(rows->schema, w->by[i]);
         SM_ASSERT(places[i] >= 0 && places[i] < n);
     }
-    SM_TRY(sample_rows(w, run, rows, places, a, &curve, e));
+    SM_TRY(sample_rows(w, at, rows, places, a, &curve, e));
     const sm_expr *key = smi_curve_expr(curve, rows->schema, places, is_shared ? n : -1, a);
     const int32_t n_kept = is_shared ? n + 1 : n; /* the bin of a row, unless it is one */
     const sm_plan_node *keyed = with_columns(rows, n_kept, &key, 1, a);

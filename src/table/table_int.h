@@ -221,6 +221,10 @@ typedef struct smi_out_sorted {
     int cell_shift; /* keys that are equal but for so many low bits are of one cell; 64: all are */
     int64_t group_rows; /* as the writer has it: a row group ends with so many, … */
     int64_t least_rows; /* … or, with so many, where its cell ends; files end with cells too */
+    /* Keys, ascending, each the first of a cell, from which on rows are of another file. A file
+     * between two of them may be half as large again as file_bytes before it is cut. */
+    const uint64_t *cuts;
+    int32_t n_cuts;
 } smi_out_sorted;
 
 #define SMI_MOST_ENDING 16
@@ -229,7 +233,8 @@ typedef struct smi_out_sorted {
 typedef struct smi_out {
     sm_store *store;
     const sm_exec_env *env;
-    sm_arena *arena;                   /* of the adds */
+    sm_arena *arena;                   /* of the adds; where it has a lock, with it */
+    sm_mutex *arena_lock;              /* NULL: nobody else uses the arena */
     const sm_delta_metadata *metadata; /* the table's */
     const sm_type *schema;             /* the same's */
     /* Of each field of schema, its place in the rows given, or −1: computed. NULL: as is. */
@@ -266,6 +271,8 @@ typedef struct smi_out {
     int64_t from;             /* of the origin column */
     uint64_t least, greatest; /* keys of its first and last row */
     int64_t n_group;          /* rows of its open row group, as they were cut by cells */
+    uint64_t cut;             /* keys from here on are of another file, where has_cut */
+    bool has_cut;
     int32_t n_opened;
 
     sm_batch *given; /* the batch in work: after SM_WAIT the same one is given again */
@@ -281,7 +288,6 @@ typedef struct smi_out {
     /* The files of the last adds, whose ends are under way: a ring, the oldest at first_ending. */
     sm_upload *ending[SMI_MOST_ENDING];
     int32_t first_ending, n_ending;
-    uint64_t ending_bytes;
 } smi_out;
 
 /** The push of an sm_sink whose ctx is an smi_out. */
@@ -289,6 +295,9 @@ sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) S
 /** The finish of that sink: ends the open file; after it all files are there. More rows may follow.
  */
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** Ends the open file, which need not be there yet: that is waited for by the finish. More rows may
+ * follow. SM_WAIT: call again when the waker was called. */
+sm_status smi_out_end(smi_out *o, sm_waker waker, sm_error *e) SM_MUST_USE;
 /* A data file that is taken as it is. */
 typedef struct smi_copied {
     sm_blob *blob;
@@ -307,6 +316,24 @@ void smi_out_release(smi_out *o);
 /** Deletes the files of adds that no version names. One that cannot be deleted stays, with a
  * warning in the log. */
 void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n);
+
+/* Rows that are sorted, into the files of an smi_out, several at a time (table_out_parts.c). */
+typedef struct smi_out_parts {
+    smi_out *into;
+    sm_sink sink; /* for the execution that gives the rows */
+    sm_sink_parts parts;
+    sm_mutex lock;  /* of the arena that all share */
+    smi_out *items; /* one a part */
+    int32_t n;      /* 0: the rows have no cuts */
+} smi_out_parts;
+
+/** Between two files of `into`, which is borrowed until the release, and not used meanwhile. */
+void smi_out_parts_init(smi_out_parts *p, smi_out *into);
+/** After it all files are there. Blocks; no worker may call it. */
+sm_status smi_out_parts_finish(smi_out_parts *p, sm_error *e) SM_MUST_USE;
+/** Gives the files to `into`, in the order of the rows; those that are being written are given up.
+ */
+void smi_out_parts_release(smi_out_parts *p);
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 

@@ -20,9 +20,9 @@
  *          replace leaves of a marked file stays marked.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
  *          makes the file visible and durable. A rollback goes to NONE from each of them.
- * Ends     To make a file durable takes a disk or a store some milliseconds. So the ends of small
- *          files, as a table with many partitions has them, are only begun in the last step, and
- *          those of several are under way while later files are written. Such a file is an add
+ * Ends     To make a file durable takes a disk or a store some milliseconds. So the ends of files
+ *          are only begun in the last step, once little of them is still on its way to the store,
+ *          and those of several are under way while later files are written. Such a file is an add
  *          already; finish waits for all of them, and what failed is told by a later call.
  * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), changed
  *          rows (table_feed.c), and a rewrite, which also has files copied as they are
@@ -42,6 +42,20 @@ static sm_status to_upload(void *ctx, sm_block *block, size_t len, sm_waker wake
     return sm_upload_write(ctx, block, len, waker, e);
 }
 
+static void lock_arena(smi_out *o)
+{
+    if (o->arena_lock) {
+        sm_mutex_lock(o->arena_lock);
+    }
+}
+
+static void unlock_arena(smi_out *o)
+{
+    if (o->arena_lock) {
+        sm_mutex_unlock(o->arena_lock);
+    }
+}
+
 static sm_status open_data_file(smi_out *o, sm_error *e)
 {
     char uuid[SM_UUID_BYTES];
@@ -52,9 +66,11 @@ static sm_status open_data_file(smi_out *o, sm_error *e)
         SM_TRY(sm_delta_partition_folder(o->metadata, o->values, o->value_arena, &folder, e));
     }
     sm_uuid(uuid);
+    lock_arena(o);
     o->key =
         sm_arena_strf(o->arena, "%.*s%.*s%s-%05d-%s-c000.zstd.parquet", SM_STR_ARG(o->folder),
                       SM_STR_ARG(folder), o->folder.len > 0 ? "cdc" : "part", o->n_opened, uuid);
+    unlock_arena(o);
     SM_TRY(sm_upload_open(o->store, o->key, o->env->budget, 0, &o->upload, e));
     const sm_bytes_out to = {.write = to_upload, .ctx = o->upload};
     const sm_status st = o->format->writer->open(o->stored, o->options, to, o->env->pool,
@@ -128,6 +144,7 @@ static void add_written(smi_out *o)
 {
     SM_ASSERT(o->written.n_rows > 0); /* a file is opened for a row */
     SM_ASSERT(!o->places || o->origin >= 0);
+    lock_arena(o);
     o->adds = sm_arena_grow(o->arena, o->adds, o->n_adds, &o->cap_adds, sizeof(*o->adds));
     o->adds[o->n_adds++] = (sm_delta_add){
         .key = o->key,
@@ -139,13 +156,14 @@ static void add_written(smi_out *o)
         .place = o->places ? o->places[o->from] : NULL,
     };
     mark_add(o, &o->adds[o->n_adds - 1]);
+    unlock_arena(o);
     o->n_rows += o->written.n_rows;
     o->bytes += o->written.size_bytes;
 }
 
 /* ---- ends that are under way ----------------------------------------------------------------- */
 
-/* So many bytes may wait in files that are ending; a file of more is waited for. */
+/* So many bytes of files that are ending may be on their way to the store. */
 #define MOST_ENDING_BYTES ((uint64_t)4 << 20)
 
 static sm_upload **ending_at(smi_out *o, int32_t i)
@@ -158,19 +176,28 @@ static void close_ending(smi_out *o, int32_t i)
 {
     sm_upload **at = ending_at(o, i);
 
-    SM_ASSERT(*at && o->ending_bytes >= sm_upload_bytes(*at));
-    o->ending_bytes -= sm_upload_bytes(*at);
+    SM_ASSERT(*at);
     sm_upload_close(*at);
     *at = NULL;
 }
 
-/* Waits until at most so many files, of at most so many bytes, are ending; takes note of those that
- * have ended meanwhile. */
+static uint64_t ending_bytes(smi_out *o)
+{
+    uint64_t sum = 0;
+
+    for (int32_t i = 0; i < o->n_ending; i++) {
+        sum += sm_upload_inflight_bytes(*ending_at(o, i));
+    }
+    return sum;
+}
+
+/* Waits until at most so many files, with at most so many bytes on their way, are ending; takes
+ * note of those that have ended meanwhile. */
 static sm_status settle_ending(smi_out *o, int32_t most, uint64_t most_bytes, sm_waker waker,
                                sm_error *e)
 {
     while (o->n_ending > 0) {
-        const bool waits = o->n_ending > most || o->ending_bytes > most_bytes;
+        const bool waits = o->n_ending > most || ending_bytes(o) > most_bytes;
         const sm_status st = sm_upload_finish(*ending_at(o, 0), waits ? waker : (sm_waker){0}, e);
         if (st == SM_WAIT && !waits) {
             return SM_OK;
@@ -180,7 +207,6 @@ static sm_status settle_ending(smi_out *o, int32_t most, uint64_t most_bytes, sm
         o->first_ending = (o->first_ending + 1) % SMI_MOST_ENDING;
         o->n_ending--;
     }
-    SM_ASSERT(o->ending_bytes == 0);
     return SM_OK;
 }
 
@@ -198,21 +224,18 @@ static void drop_ending(smi_out *o, int64_t n_adds)
 /* Makes the file visible, or begins to. */
 static sm_status end_upload(smi_out *o, sm_waker waker, sm_error *e)
 {
-    const uint64_t bytes = sm_upload_bytes(o->upload);
-
-    if (bytes > MOST_ENDING_BYTES) {
-        SM_TRY(settle_ending(o, 0, 0, waker, e));
-        return sm_upload_finish(o->upload, waker, e);
+    SM_TRY(settle_ending(o, SMI_MOST_ENDING - 1, MOST_ENDING_BYTES, waker, e));
+    const bool waits = sm_upload_inflight_bytes(o->upload) > MOST_ENDING_BYTES;
+    const sm_status st = sm_upload_finish(o->upload, waits ? waker : (sm_waker){0}, e);
+    if (st == SM_OK) {
+        return settle_ending(o, 0, 0, waker, e);
     }
-    SM_TRY(settle_ending(o, SMI_MOST_ENDING - 1, MOST_ENDING_BYTES - bytes, waker, e));
-    const sm_status st = sm_upload_finish(o->upload, (sm_waker){0}, e);
-    if (st != SM_WAIT) {
-        return st == SM_OK ? settle_ending(o, 0, 0, waker, e) : st;
+    if (st != SM_WAIT || waits) {
+        return st;
     }
     SM_ASSERT(o->n_ending < SMI_MOST_ENDING);
     o->n_ending++;
     *ending_at(o, o->n_ending - 1) = o->upload;
-    o->ending_bytes += bytes;
     o->upload = NULL;
     return SM_OK;
 }
@@ -288,6 +311,19 @@ static bool is_one_cell(const smi_out *o, uint64_t a, uint64_t b)
     return shift >= 64 || a >> shift == b >> shift;
 }
 
+/* Finds where the file ends that begins with the next row. */
+static void find_cut(smi_out *o)
+{
+    const smi_out_sorted *s = o->sorted;
+    int32_t i = 0;
+
+    while (i < s->n_cuts && s->cuts[i] <= o->least) {
+        i++;
+    }
+    o->has_cut = i < s->n_cuts;
+    o->cut = o->has_cut ? s->cuts[i] : 0;
+}
+
 /* The first row behind `at` that is of another cell; `end` where there is none before. */
 static int64_t end_of_cell(const smi_out *o, int64_t end)
 {
@@ -312,10 +348,21 @@ static bool is_at_cell(const smi_out *o)
     return o->sorted && !is_one_cell(o, o->greatest, key_at(o, o->at));
 }
 
+/* Is a file of sorted rows large enough to end with a cell? Where there are cuts it is about to end
+ * at one: a small rest behind it would be of no use. */
+static bool is_large(const smi_out *o)
+{
+    const uint64_t more = o->sorted->n_cuts > 0 ? o->file_bytes / 2 : 0;
+    return o->format->writer->bytes(o->writer) >= o->file_bytes + more;
+}
+
 /* Does the next row belong into another file than the open one? */
 static bool is_other_file(const smi_out *o)
 {
-    if (is_at_cell(o) && o->format->writer->bytes(o->writer) >= o->file_bytes) {
+    if (o->sorted && o->has_cut && key_at(o, o->at) >= o->cut) {
+        return true;
+    }
+    if (is_at_cell(o) && is_large(o)) {
         return true;
     }
     for (int32_t i = 0; i < o->n_keys; i++) {
@@ -517,6 +564,7 @@ static sm_status write_next(smi_out *o, sm_waker waker, sm_error *e)
         if (o->sorted) {
             o->least = o->greatest = key_at(o, o->at);
             o->n_group = 0;
+            find_cut(o);
         }
     }
     if (!o->slice) {
@@ -551,12 +599,17 @@ sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e)
     return SM_OK;
 }
 
+sm_status smi_out_end(smi_out *o, sm_waker waker, sm_error *e)
+{
+    return o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e);
+}
+
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e)
 {
     smi_out *o = out;
 
     SM_ASSERT(!o->given);
-    SM_TRY(o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e));
+    SM_TRY(smi_out_end(o, waker, e));
     return settle_ending(o, 0, 0, waker, e);
 }
 

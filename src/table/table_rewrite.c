@@ -157,10 +157,23 @@ static const sm_delta_file **first_files(const smi_rewrite *r, sm_arena *a)
     return out;
 }
 
+/* Writes the rows of a plan. */
+static sm_status execute(rewriting *w, const sm_plan *plan, sm_error *e)
+{
+    smi_out_parts parts;
+
+    smi_out_parts_init(&parts, &w->stage->out);
+    sm_status st = sm_exec_run(plan, w->env, &parts.sink, NULL, NULL, e);
+    if (st == SM_OK && parts.n > 0) {
+        st = smi_out_parts_finish(&parts, e);
+    }
+    smi_out_parts_release(&parts);
+    return st;
+}
+
 /* The rows of files `first` to `end`, which are of one run, by a plan. */
 static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *e)
 {
-    const sm_sink sink = {.ctx = &w->stage->out, .push = smi_out_push};
     sm_arena *a = sm_arena_new(w->env->budget);
     sm_dataset d = w->data;
     sm_plan *plan = NULL;
@@ -171,7 +184,7 @@ static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *
     d.n_files = end - first;
     if (d.n_files > 0) {
         st = plan_rows(w, &d, run_of(w->r, first), a, &plan, e);
-        st = st == SM_OK ? sm_exec_run(plan, w->env, &sink, NULL, NULL, e) : st;
+        st = st == SM_OK ? execute(w, plan, e) : st;
     }
     sm_arena_free(a);
     return st;

@@ -165,14 +165,18 @@ def files_bytes(uri):
 
 
 def test_same_bytes_at_any_threads_and_memory(smelt, lake):
-    seen = set()
-    for i, words in enumerate((("--threads", "1"), ("--threads", "5"), ("--memory-limit", "96MB"))):
-        uri = str(lake / "shop" / f"copy{i}")
-        for day in range(3):
-            deltalake.write_deltalake(uri, load(100_000, day), mode="append")
-        smelt("table", "cluster", uri, "--by", "Date,Contract", *words)
-        seen.add(tuple(files_bytes(uri)))
-    assert len(seen) == 1
+    """Also where several files are written at a time: with the second target."""
+    for target in ("16777216", "300000"):
+        seen = set()
+        for i, words in enumerate((("--threads", "1"), ("--threads", "5"), ("--memory-limit", "96MB"))):
+            uri = str(lake / "shop" / f"copy{i}-{target}")
+            for day in range(3):
+                deltalake.write_deltalake(uri, load(100_000, day), mode="append")
+            set_properties(uri, **{"delta.targetFileSize": target})
+            smelt("table", "cluster", uri, "--by", "Date,Contract", *words)
+            seen.add(tuple(files_bytes(uri)))
+        assert len(seen) == 1
+        assert (len(seen.pop()) > 4) == (target == "300000")
 
 
 @pytest.mark.parametrize("words,code,said", [
