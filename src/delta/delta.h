@@ -392,9 +392,6 @@ sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
  * versions, of rows that were written into them from others? SM_CORRUPT: it does not say. */
 sm_status sm_delta_row_columns(const sm_snapshot *s, bool *keeps, sm_str names[2],
                                sm_error *e) SM_MUST_USE;
-/** May some rows of a file be changed, and the others written into another file? SM_UNSUPPORTED
- * where the table keeps the ids of its rows. */
-sm_status sm_delta_check_copy(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
 /* A new data file, which is durable below the table's root before the commit. */
 typedef struct sm_delta_add {

@@ -212,21 +212,6 @@ bool sm_delta_has_vectors(const sm_snapshot *s)
                             SM_STR("true"));
 }
 
-sm_status sm_delta_check_copy(const sm_snapshot *s, sm_error *e)
-{
-    SM_ASSERT(s->metadata.schema);
-    if (!smi_keeps_row_ids(&s->protocol, &s->metadata)) {
-        return SM_OK;
-    }
-    const sm_status st =
-        sm_fail(e, SM_UNSUPPORTED,
-                "the table tracks its rows (the feature \"rowTracking\"), and their ids would be "
-                "lost in other files");
-    sm_error_todo(e,
-                  "Rows can be appended, whole files of them removed, and the table overwritten.");
-    return st;
-}
-
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e)
 {
     const sm_delta_protocol *p = &s->protocol;

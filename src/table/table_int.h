@@ -131,7 +131,7 @@ typedef struct smi_identity smi_identity;
 
 typedef struct smi_rules {
     const smi_rule *rules;
-    int32_t n;
+    int32_t n, n_columns; /* n_columns: of the table */
     /* Of each column of the table, what its value is where the rows do not have it: a default, or
      * what generates it; NULL: the rows have it. Defaults first: no column is generated from a
      * generated one. */
@@ -407,6 +407,8 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_M
 /** Settles which of the columns of o->schema files have, and that they are split by the partition
  * columns alone. */
 void smi_partition_out(smi_out *o);
+/** Settles which columns files store, of the schema as it is now. */
+void smi_partition_stored(smi_out *o);
 /** A text, in `text`, that only the same values of n partition columns have. */
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
 /* A file, and the number of its partition, from 1: partitions count as they come in the table. */
@@ -528,6 +530,7 @@ sm_status smi_matches_rest(const smi_matches *m, const sm_plan *plan, const sm_e
 typedef struct smi_patch {
     sm_stage *stage;
     const smi_matches *matches;
+    bool has_ids;       /* the rows have ids and versions before their places */
     int64_t next;       /* the first pair that was not met yet … */
     int64_t batch, row; /* … and where it is among the batches */
     int32_t *gone;      /* rows of the batch in work that go */
@@ -574,19 +577,23 @@ sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_s
 
 /* ---- ids of rows that move (table_row_ids.c) ------------------------------------------------- */
 
+/* The columns, in the order in which they stand behind those of the table. */
+enum { SMI_ROW_ID, SMI_ROW_VERSION, SMI_ROW_IDS };
+
 /* Of a table that tracks its rows. */
 typedef struct smi_row_ids {
     bool keeps;
-    sm_str
-        names[2]; /* of the columns of files that have the ids, and the versions, of moved rows */
+    sm_str names[SMI_ROW_IDS];   /* that files of moved rows have for them */
     int32_t n_columns, n_stored; /* of the dataset before it was changed */
+    bool numbers_bins;           /* set by the caller: of a row, the bin is to be that of its file
+                                  * plus the row's number in it, from 0 */
 } smi_row_ids;
 
 /** *out, in `a`, is NULL where the table keeps no ids. SM_CORRUPT: it does not name the columns. */
 sm_status smi_row_ids_settle(const sm_snapshot *base, sm_arena *a, smi_row_ids **out,
                              sm_error *e) SM_MUST_USE;
-/** The table's columns, and behind them those of ids and versions. In `a`. */
-const sm_type *smi_row_ids_schema(const smi_row_ids *ids, const sm_type *schema, sm_arena *a);
+/** From now on the files have two columns more: ids and versions, behind those of the table. */
+void smi_row_ids_out(const smi_row_ids *ids, smi_out *o);
 /** Makes a dataset of these files of the base (sm_snapshot_dataset), whose last constant is the
  * bin, one for smi_row_ids_plan(). SM_CORRUPT: a file has no ids. */
 sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *files, sm_arena *a,
@@ -864,7 +871,7 @@ sm_status smi_merge_numbered(const sm_statement *s, const sm_type *columns, sm_a
 sm_status smi_merge_source(const sm_row_change *c, bool numbers, sm_arena *a,
                            const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 /** MERGE: the rows of the table beside those of the source (sm_row_change.rows). `files`: the
- * table's columns, then a BIGINT. */
+ * table's columns, then a BIGINT; what else it has stands behind all of these. */
 sm_status smi_merge_pairs(const sm_row_change *c, const sm_plan_node *files, sm_arena *a,
                           const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 /** The error that a row of `files` has several pairs, with its key. Returns SM_INVALID, or what

@@ -62,14 +62,6 @@ static void drop_bits(smi_look *l)
     l->bits = NULL;
 }
 
-/* Would rows that stay lose their ids in another file? Then the file stays at any cost. */
-static bool must_stay(const looking *k, const sm_delta_file *f, const smi_look *l)
-{
-    const bool can = l->n_acts > 0 && l->n_acts < l->n_rows && l->n_rows == sm_delta_file_rows(f);
-
-    return can && sm_delta_check_copy(k->stage->candidate->base, NULL) != SM_OK;
-}
-
 /* After the last row of a file. Where it has no vector yet, the places are those in the file. */
 static void end_file(looking *k)
 {
@@ -80,7 +72,7 @@ static void end_file(looking *k)
     }
     const sm_delta_file *f = &k->files[k->at];
     smi_look *l = &k->looks[k->at];
-    if (!l->bits || !(must_stay(k, f, l) || smi_mark_is_worth(f, l))) {
+    if (!l->bits || !smi_mark_is_worth(f, l)) {
         drop_bits(l);
     } else if (!f->dv) {
         l->bytes.budget = k->stage->env.budget;

@@ -221,12 +221,24 @@ sm_status smi_merge_pairs(const sm_row_change *c, const sm_plan_node *files, sm_
                           const sm_plan_node **out, sm_error *e)
 {
     const sm_expr *no = sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, a);
+    const int32_t n_left = c->n_columns + 1, n_more = files->schema->n_fields - n_left;
+    const int32_t n = c->rows->n_fields;
     const sm_plan_node *source = NULL;
 
     SM_TRY(smi_merge_source(c, false, a, &source, e));
-    SM_ASSERT(files->schema->n_fields == c->n_columns + 1);
-    SM_ASSERT(c->rows->n_fields == files->schema->n_fields + source->schema->n_fields);
-    return sm_plan_join(files, source, SM_JOIN_LEFT, c->joins ? c->joins : no, a, out, e);
+    SM_ASSERT(n_more >= 0 && n == n_left + source->schema->n_fields);
+    const sm_type *schema = sm_plan_join_schema(files, source, SM_JOIN_LEFT, a);
+    const sm_expr **columns = SM_NEW_ARRAY(a, const sm_expr *, n + n_more);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n + n_more);
+    for (int32_t i = 0; i < n + n_more; i++) { /* where the join has column i of the rows */
+        const int32_t at = i < n_left ? i : i < n ? i + n_more : i - n + n_left;
+        columns[i] = sm_expr_column(schema, at, a);
+        names[i] = schema->fields[at].name;
+    }
+    const sm_expr *joins = sm_expr_spread(c->joins ? c->joins : no, columns, n, NULL, a);
+    SM_TRY(sm_plan_join(files, source, SM_JOIN_LEFT, joins, a, out, e));
+    *out = n_more > 0 ? sm_plan_project(*out, columns, names, n + n_more, a) : *out;
+    return SM_OK;
 }
 
 /* ---- a row with several pairs ---------------------------------------------------------------- */

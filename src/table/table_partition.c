@@ -173,10 +173,10 @@ static bool is_partition_column(const smi_out *o, int32_t i)
 }
 
 /* The columns that files have: all but the partition columns. */
-static void settle_stored(smi_out *o)
+void smi_partition_stored(smi_out *o)
 {
-    o->stored = o->schema;
     if (o->n_partition == 0) {
+        o->stored = sm_delta_file_schema(o->schema, o->arena);
         return;
     }
     sm_field *fields = SM_NEW_ARRAY(o->arena, sm_field, o->schema->n_fields);
@@ -190,7 +190,7 @@ static void settle_stored(smi_out *o)
         }
     }
     SM_ASSERT(n + o->n_partition == o->schema->n_fields);
-    o->stored = sm_type_struct(o->arena, fields, n);
+    o->stored = sm_delta_file_schema(sm_type_struct(o->arena, fields, n), o->arena);
     o->stored_columns = columns;
 }
 
@@ -206,8 +206,7 @@ void smi_partition_out(smi_out *o)
     o->keys = keys;
     o->n_keys = o->n_partition = n;
     o->split = o->origin = -1;
-    settle_stored(o);
-    o->stored = sm_delta_file_schema(o->stored, o->arena);
+    smi_partition_stored(o);
 }
 
 sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e)

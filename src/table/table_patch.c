@@ -81,7 +81,8 @@ static sm_status find_rows(const smi_patch *p, const sm_batch *rows, int32_t *fo
 
 /* ---- new values ------------------------------------------------------------------------------ */
 
-/* The rows of n pairs as the expressions of the change are over them. `old`: of the table. */
+/* The rows of n pairs as the expressions of the change are over them. `old`: of the table. No
+ * expression reads the column behind the table's, so an id may stand there. */
 static sm_status pair_rows(const smi_patch *p, const sm_batch *old, sm_batch **out, sm_error *e)
 {
     const sm_row_change *c = &p->stage->change.rows;
@@ -125,6 +126,17 @@ static bool is_kept(const sm_expr *value, int32_t column)
     return value->kind == SM_EXPR_COLUMN && value->index == column;
 }
 
+/* Their version is that of the file that is written. */
+static sm_status renew_version(const smi_patch *p, int64_t n, const int32_t *found, sm_batch *b,
+                               sm_error *e)
+{
+    sm_column *versions = &b->columns[p->stage->change.rows.n_columns + SMI_ROW_VERSION];
+    sm_column none = {0};
+
+    SM_TRY(sm_column_constant(sm_value_null(&sm_type_i64), n, b, &none, e));
+    return sm_column_patch(versions, found, &none, b, versions, e);
+}
+
 /* Puts the new values of the pairs' rows into `b`. */
 static sm_status put_values(const smi_patch *p, const sm_batch *pairs, const int32_t *found,
                             sm_batch *b, sm_error *e)
@@ -140,7 +152,7 @@ static sm_status put_values(const smi_patch *p, const sm_batch *pairs, const int
         SM_TRY(sm_column_widen(&values, b->columns[i].type, b, &values, e));
         SM_TRY(sm_column_patch(&b->columns[i], found, &values, b, &b->columns[i], e));
     }
-    return SM_OK;
+    return p->has_ids ? renew_version(p, pairs->n_rows, found, b, e) : SM_OK;
 }
 
 /* Notes which of the pairs' rows go. */

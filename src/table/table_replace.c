@@ -26,6 +26,9 @@
  * NULL     A row for which the condition is NULL is not replaced.
  * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
  *          do files of a condition on partition columns alone.
+ * Ids      A table that tracks its rows has an id and a version of each, which are written with it
+ *          (table_row_ids.c). A row that changes keeps its id, and has no version: it gets that of
+ *          the commit.
  * MERGE    Where there is a source (sm_row_change), 2 only tells which files stay, and 3 and 4 join
  *          the files with it (table_merge.c). A file that has more rows after the join than before
  *          has a row with two pairs, which is an error. Where the pairs are known before
@@ -44,6 +47,7 @@ typedef struct replacing {
     file_fate *fates; /* one for each file */
     smi_look *looks;  /* of files that were looked into; n_rows as the plan saw them */
     bool can_mark;
+    smi_row_ids *ids; /* NULL: the table does not track its rows */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -201,20 +205,20 @@ static const sm_value *constants_of(const replacing *r, int64_t i, int64_t place
     return out;
 }
 
-/* A scan of all files with that fate: the table's columns in its order, then the place, as of
- * smi_replace_scan(). */
-static sm_status scan_of(const replacing *r, file_fate v, bool numbers, const sm_plan_node **out,
-                         sm_error *e)
+/* The files with that fate: the columns of the table as files have them, then the place, as of
+ * smi_replace_scan(). *columns: of each column of the table, where it is. */
+static sm_status dataset_of(const replacing *r, file_fate v, bool numbers, sm_dataset *d,
+                            int32_t **columns, const sm_delta_file ***files, sm_error *e)
 {
-    sm_dataset *d = SM_NEW(r->arena, sm_dataset);
-    int32_t *columns = NULL;
     int64_t n = 0;
 
-    SM_TRY(smi_candidate_base(r->stage->candidate, r->files, r->n_files, r->arena, d, &columns, e));
+    *files = SM_NEW_ARRAY(r->arena, const sm_delta_file *, r->n_files + 1);
+    SM_TRY(smi_candidate_base(r->stage->candidate, r->files, r->n_files, r->arena, d, columns, e));
     SM_ASSERT(d->n_files == r->n_files); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == v) {
             const int64_t place = numbers ? i << SMI_PLACE_BITS : i;
+            (*files)[n] = &r->files[i];
             d->files[n] = d->files[i];
             d->files[n++].constants = constants_of(r, i, place, d->n_constants);
         }
@@ -223,8 +227,53 @@ static sm_status scan_of(const replacing *r, file_fate v, bool numbers, const sm
     d->n_constants++;
     d->numbers_rows = numbers;
     d->schema = with_place(d->schema, r->arena);
+    return SM_OK;
+}
+
+/* A scan of all files with that fate: the table's columns in its order, then the place, as of
+ * smi_replace_scan(). */
+static sm_status scan_of(const replacing *r, file_fate v, bool numbers, const sm_plan_node **out,
+                         sm_error *e)
+{
+    sm_dataset *d = SM_NEW(r->arena, sm_dataset);
+    const sm_delta_file **files = NULL;
+    int32_t *columns = NULL;
+
+    SM_TRY(dataset_of(r, v, numbers, d, &columns, &files, e));
     const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
     *out = smi_scan_in_order(&relation, columns, d->schema->n_fields - 1, r->arena);
+    return SM_OK;
+}
+
+/* As scan_of(), and the rows' ids and versions, where the table has these: behind the place, or,
+ * with numbers, before it, as rows that are patched are written. */
+static sm_status scan_with_ids(const replacing *r, file_fate v, bool numbers,
+                               const sm_plan_node **out, sm_error *e)
+{
+    const int32_t n = r->stage->candidate->schema->n_fields;
+    sm_dataset *d = SM_NEW(r->arena, sm_dataset);
+    const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, n + 1 + SMI_ROW_IDS);
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, n + 1 + SMI_ROW_IDS);
+    const sm_delta_file **files = NULL;
+    const sm_plan_node *rows = NULL;
+    int32_t *columns = NULL;
+
+    if (!r->ids) {
+        return scan_of(r, v, numbers, out, e);
+    }
+    SM_TRY(dataset_of(r, v, numbers, d, &columns, &files, e));
+    r->ids->numbers_bins = numbers;
+    SM_TRY(smi_row_ids_dataset(r->ids, files, r->arena, d, e));
+    const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
+    SM_TRY(smi_row_ids_plan(r->ids, sm_plan_scan(&relation, false, r->arena), r->arena, &rows, e));
+    SM_ASSERT(rows->schema->n_fields == n + SMI_ROW_IDS + 1);
+    for (int32_t i = 0; i < rows->schema->n_fields; i++) {
+        const int32_t behind = numbers ? i : i == n ? n + SMI_ROW_IDS : i - 1;
+        const int32_t at = i < n ? columns[i] : behind;
+        exprs[i] = sm_expr_column(rows->schema, at, r->arena);
+        names[i] = rows->schema->fields[at].name;
+    }
+    *out = sm_plan_project(rows, exprs, names, rows->schema->n_fields, r->arena);
     return SM_OK;
 }
 
@@ -240,13 +289,15 @@ sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, bool numbers,
     return scan_of(&r, LOOK, numbers, out, e);
 }
 
-/* Those rows as the expressions of the change are over them. */
-static sm_status rows_of(const replacing *r, file_fate v, const sm_plan_node **out, sm_error *e)
+/* Those rows as the expressions of the change are over them; with_ids: and behind that their ids
+ * and versions, where the table has these. */
+static sm_status rows_of(const replacing *r, file_fate v, bool with_ids, const sm_plan_node **out,
+                         sm_error *e)
 {
     const sm_row_change *c = &r->stage->change.rows;
     const sm_plan_node *files = NULL;
 
-    SM_TRY(scan_of(r, v, false, &files, e));
+    SM_TRY(with_ids ? scan_with_ids(r, v, false, &files, e) : scan_of(r, v, false, &files, e));
     *out = files;
     return c->source ? smi_merge_pairs(c, files, r->arena, out, e) : SM_OK;
 }
@@ -295,26 +346,48 @@ static sm_status plan_counts(const replacing *r, const sm_plan_node *rows, sm_pl
     return finish_plan(r, counts, out, e);
 }
 
-/* The values that rows get, in the table's columns, and the place of their file behind these. */
-static const sm_plan_node *new_values(const replacing *r, const sm_plan_node *rows)
+/* The rows' ids, and their versions unless they change. `rows` end with both. */
+static sm_status written_ids(const replacing *r, const sm_plan_node *rows, const sm_expr **out,
+                             sm_error *e)
+{
+    const int32_t first = rows->schema->n_fields - SMI_ROW_IDS;
+    const sm_expr *const parts[] = {
+        r->stage->change.rows.acts,
+        sm_expr_constant(sm_value_null(&sm_type_i64), r->arena),
+        sm_expr_column(rows->schema, first + SMI_ROW_VERSION, r->arena),
+    };
+
+    out[SMI_ROW_ID] = sm_expr_column(rows->schema, first + SMI_ROW_ID, r->arena);
+    return sm_expr_case(parts, SM_COUNT(parts), r->arena, &out[SMI_ROW_VERSION], e);
+}
+
+/* The values that rows get, in the table's columns, then their ids and versions where it tracks
+ * them, and the place of their file behind these. */
+static sm_status new_values(const replacing *r, const sm_plan_node *rows, const sm_plan_node **out,
+                            sm_error *e)
 {
     const sm_row_change *c = &r->stage->change.rows;
     const sm_type *schema = r->stage->candidate->schema;
-    const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, schema->n_fields + 1);
-    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields + 1);
+    const int32_t n = schema->n_fields, n_ids = r->ids ? SMI_ROW_IDS : 0;
+    const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, n + n_ids + 1);
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, n + n_ids + 1);
 
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        exprs[i] = c->values[i];
+    for (int32_t i = 0; i < n; i++) {
+        exprs[i] = c->values ? c->values[i] : sm_expr_column(rows->schema, i, r->arena);
         names[i] = schema->fields[i].name;
     }
-    exprs[schema->n_fields] = place_of(r, rows);
-    names[schema->n_fields] = SM_STR("place");
-    return sm_plan_project(rows, exprs, names, schema->n_fields + 1, r->arena);
+    for (int32_t i = 0; i < n_ids; i++) {
+        names[n + i] = r->ids->names[i];
+    }
+    SM_TRY(r->ids ? written_ids(r, rows, exprs + n, e) : SM_OK);
+    exprs[n + n_ids] = place_of(r, rows);
+    names[n + n_ids] = SM_STR("place");
+    *out = sm_plan_project(rows, exprs, names, n + n_ids + 1, r->arena);
+    return SM_OK;
 }
 
 /* Plans the rows that stay, with the values that they get: those for which `deletes` is false or
- * NULL. With only_changed, those of them that change. Behind the table's columns they have their
- * place. */
+ * NULL. With only_changed, those of them that change. They are as new_values() has them. */
 static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, bool only_changed,
                            sm_plan **out, sm_error *e)
 {
@@ -332,7 +405,8 @@ static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, bool on
     if (only_changed) {
         SM_TRY(sm_plan_filter(kept, c->acts, r->arena, &kept, e));
     }
-    return finish_plan(r, c->values ? new_values(r, kept) : kept, out, e);
+    SM_TRY(c->values || r->ids ? new_values(r, kept, &kept, e) : SM_OK);
+    return finish_plan(r, kept, out, e);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -443,7 +517,7 @@ static sm_status look_into(replacing *r, sm_error *e)
         return SM_OK;
     }
     SM_TRY(scan_of(r, LOOK, false, &files, e));
-    SM_TRY(rows_of(r, LOOK, &rows, e));
+    SM_TRY(rows_of(r, LOOK, false, &rows, e));
     if (r->can_mark) {
         SM_TRY(plan_places(r, rows, &plan, e));
         SM_TRY(smi_mark_look(r->stage, plan, r->files, r->n_files, r->looks, e));
@@ -505,18 +579,20 @@ static sm_status take_matches(replacing *r, sm_error *e)
 int32_t *smi_replace_order(const sm_stage *s, sm_arena *a)
 {
     const sm_row_change *c = &s->change.rows;
-    const sm_type *schema = s->out.schema;
-    int32_t *order = SM_NEW_ARRAY(a, int32_t, schema->n_fields + 1);
+    const sm_type *schema = s->candidate->schema;
+    const int32_t n_out = s->out.schema->n_fields; /* with ids */
+    int32_t *order = SM_NEW_ARRAY(a, int32_t, n_out + 1);
 
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        const bool is_set = !c->values || c->values[i]->kind != SM_EXPR_COLUMN;
+    for (int32_t i = 0; i < n_out; i++) {
+        const bool is_set =
+            i >= schema->n_fields || !c->values || c->values[i]->kind != SM_EXPR_COLUMN;
         order[i] = is_set || !smi_field_is_generated(&schema->fields[i]) ? i : -1;
     }
     return order;
 }
 
-/* Writes the plan's rows into the stage's files. They have the table's columns in its order, then
- * the place; those of two places share no file, unless shares_files. What the table says of its
+/* Writes the plan's rows into the stage's files. They are as new_values() has them; those of two
+ * places share no file, unless shares_files. What the table says of its
  * rows counts for those that get new values. */
 static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool shares_files,
                                  const sm_sink *sink, sm_error *e)
@@ -524,6 +600,9 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool s
     sm_stage *s = r->stage;
     smi_out *o = &s->out;
 
+    if (r->ids) {
+        smi_row_ids_out(r->ids, o);
+    }
     o->order = smi_replace_order(s, r->arena);
     o->only = NULL; /* these rows are not those that the write was asked for */
     o->origin = shares_files ? -1 : o->schema->n_fields;
@@ -556,10 +635,10 @@ static sm_status plan_rewrite(const replacing *r, file_fate fate, sm_plan **out,
     const sm_plan_node *rows = NULL;
 
     if (fate == CUT && r->stage->change.matches) {
-        SM_TRY(scan_of(r, fate, true, &rows, e));
+        SM_TRY(scan_with_ids(r, fate, true, &rows, e));
         return finish_plan(r, rows, out, e);
     }
-    SM_TRY(rows_of(r, fate, &rows, e));
+    SM_TRY(rows_of(r, fate, true, &rows, e));
     SM_TRY(plan_kept(r, rows, fate == MARK, out, e));
     return fate == MARK ? sort_by_partition(r, *out, out, e) : SM_OK;
 }
@@ -569,7 +648,7 @@ static sm_status plan_rewrite(const replacing *r, file_fate fate, sm_plan **out,
 static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
 {
     smi_out *o = &r->stage->out;
-    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches};
+    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches, .has_ids = r->ids};
     const sm_sink patched = {&patch, smi_patch_push, smi_patch_finish};
     const sm_sink plain = {o, smi_out_push, smi_out_finish};
     sm_plan *plan = NULL;
@@ -578,7 +657,6 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
     if (!has_fate(r, fate)) {
         return SM_OK;
     }
-    SM_TRY(sm_delta_check_copy(r->stage->candidate->base, e));
     SM_TRY(plan_rewrite(r, fate, &plan, e));
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
     const smi_out before = *o;
@@ -588,6 +666,9 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
     o->order = before.order;
     o->only = before.only;
     o->rules = before.rules;
+    o->schema = before.schema;
+    o->stored = before.stored;
+    o->stored_columns = before.stored_columns;
     o->origin = -1;
     o->origins = NULL;
     return st;
@@ -611,7 +692,7 @@ static sm_status record_changes(const replacing *r, int64_t n_new, sm_error *e)
     if (!is_needed || !sm_delta_has_feed(r->stage->out.metadata)) {
         return SM_OK;
     }
-    SM_TRY(rows_of(&all, CUT, &feed.rows, e));
+    SM_TRY(rows_of(&all, CUT, false, &feed.rows, e));
     return smi_feed_write(r->stage, &feed, e);
 }
 
@@ -669,7 +750,8 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
         r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
         r.looks = SM_NEW_ARRAY(r.arena, smi_look, r.n_files + 1);
         r.can_mark = sm_delta_has_vectors(s->candidate->base);
-        st = replace_rows(&r, e);
+        st = smi_row_ids_settle(s->candidate->base, r.arena, &r.ids, e);
+        st = st == SM_OK ? replace_rows(&r, e) : st;
         smi_looks_release(r.looks, r.n_files);
     }
     sm_arena_free(r.arena);

@@ -282,8 +282,7 @@ static void take_ids(rewriting *w)
     const int32_t n = o->schema->n_fields;
     int32_t *columns = NULL;
 
-    o->schema = smi_row_ids_schema(w->ids, o->schema, o->arena);
-    smi_partition_out(o);
+    smi_row_ids_out(w->ids, o);
     columns = SM_NEW_ARRAY(w->arena, int32_t, o->schema->n_fields);
     for (int32_t i = 0; i < o->schema->n_fields; i++) {
         columns[i] = i < n ? w->columns[i] : i;

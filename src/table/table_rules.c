@@ -208,6 +208,7 @@ sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_
     const int32_t n = m->schema->n_fields;
     reading r = {.schema = m->schema, .arena = a};
     smi_rules made = {
+        .n_columns = n,
         .defaults = SM_NEW_ARRAY(a, const sm_expr *, n + 1),
         .generated = SM_NEW_ARRAY(a, const sm_expr *, n + 1),
     };
@@ -233,9 +234,10 @@ sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_
 
 /* ---- computing ------------------------------------------------------------------------------- */
 
-static sm_status fill_with(const sm_expr *const *values, sm_batch *b, sm_error *e)
+static sm_status fill_with(const sm_expr *const *values, int32_t n, sm_batch *b, sm_error *e)
 {
-    for (int32_t i = 0; i < b->n_columns; i++) {
+    SM_ASSERT(n <= b->n_columns); /* further ones are none of the table's */
+    for (int32_t i = 0; i < n; i++) {
         if (values[i]) {
             sm_column made = {0};
             SM_TRY(sm_expr_eval(values[i], b, NULL, b, &made, e));
@@ -250,9 +252,9 @@ sm_status smi_rules_fill(const smi_rules *r, sm_batch *b, sm_error *e)
     if (!r->has_missing) {
         return SM_OK;
     }
-    SM_TRY(fill_with(r->defaults, b, e));
+    SM_TRY(fill_with(r->defaults, r->n_columns, b, e));
     SM_TRY(r->identity ? smi_identity_fill(r->identity, b, e) : SM_OK);
-    return fill_with(r->generated, b, e);
+    return fill_with(r->generated, r->n_columns, b, e);
 }
 
 /* ---- checking -------------------------------------------------------------------------------- */

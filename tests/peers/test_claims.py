@@ -214,7 +214,6 @@ LIMITS = {
                                          "test_files_that_were_repaired_away_have_no_changes"),
     "order of rows": InTest("tests/cli/test_optimize.py", "test_rows_keep_their_order"),
     "writing with features other": InTest("src/table/table_rules_test.c", "UNSUPPORTED"),
-    "writing rows of a table with": InTest("tests/peers/test_features.py", '"rowTracking, used": (ROW_TRACKING, {}, False, COPIES)'),
     "turning on row tracking for a table of which": InTest("src/delta/delta_late_test.c", "how many it has"),
     "turning on row tracking while": InTest("src/delta/delta_late_test.c", "test_rows_turned_on_too_late"),
     "constraints, generated columns": InTest("src/query/spark_expr_test.c", "UNSUPPORTED"),

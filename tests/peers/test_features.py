@@ -30,7 +30,6 @@ OPERATIONS = {
     "vacuum": (["table", "vacuum", "t"], ROWS),
     "clone": (["table", "clone", "t", "u"], ROWS),
 }
-COPIES = {"delete of rows", "update", "merge"}  # some rows of a file change, the others go into another
 ALL = set(OPERATIONS)
 
 # Feature: properties, columns' metadata, is it a reader's, what is refused, the word in the error.
@@ -52,7 +51,7 @@ FEATURES = {
     "inCommitTimestamp": ({}, {}, False, set()),
     "inCommitTimestamp, used": ({"delta.enableInCommitTimestamps": "true"}, {}, False, set()),
     "rowTracking": ({}, {}, False, set()),
-    "rowTracking, used": (ROW_TRACKING, {}, False, COPIES),
+    "rowTracking, used": (ROW_TRACKING, {}, False, set()),
     "rowTracking, suspended": ({"delta.rowTrackingSuspended": "true"}, {}, False, set()),
     "icebergCompatV1": ({}, {}, False, ALL),
     "icebergCompatV2": ({}, {}, False, ALL),
