@@ -15,7 +15,7 @@ static sm_status add_bytes(void *ctx, sm_block *block, size_t len, sm_waker wake
 }
 
 /* n rows: n = first + i, s = a text with it, long in every second row, f NULL in every third. */
-static void write_file(kit *k, sm_str key, int64_t first, int64_t n)
+static void write_file(kit *k, sm_str key, int64_t first, int64_t n, int64_t group_rows)
 {
     const sm_format *format = sm_format_named(SM_STR("parquet"));
     const sm_type *schema = k_type(k, SCHEMA);
@@ -27,7 +27,7 @@ static void write_file(kit *k, sm_str key, int64_t first, int64_t n)
     void *opts = sm_arena_alloc(k->arena, format->opts_bytes);
     assert_ok(sm_options_default(format->options, opts, &e), &e);
     assert_ok(sm_options_set(format->options, opts, SM_STR("row_group_rows"),
-                             sm_value_i64(GROUP_ROWS), k->arena, &e),
+                             sm_value_i64(group_rows), k->arena, &e),
               &e);
     const sm_bytes_out to = {.write = add_bytes, .ctx = &bytes};
     assert_ok(format->writer->open(schema, opts, to, NULL, k->budget, &w, &e), &e);
@@ -59,8 +59,8 @@ static void write_file(kit *k, sm_str key, int64_t first, int64_t n)
     sm_buf_release(&bytes);
 }
 
-/* Three files of 3,500 rows: row groups of 1,000, 1,000, 1,000, 500. */
-static sm_dataset *three_files(kit *k)
+/* Three files of n rows, which go on from file to file. */
+static sm_dataset *make_files(kit *k, int64_t n, int64_t group_rows)
 {
     sm_error e = {0};
     sm_dataset *d = SM_NEW(k->arena, sm_dataset);
@@ -71,7 +71,7 @@ static sm_dataset *three_files(kit *k)
     for (int i = 0; i < 3; i++) {
         sm_entry entry;
         const sm_str key = sm_arena_strf(k->arena, "f%d.json", k->n_files++);
-        write_file(k, key, i * 3500, 3500);
+        write_file(k, key, i * n, n, group_rows);
         assert_ok(sm_store_stat(k->store, key, k->arena, &entry, &e), &e);
         d->files[i] = (sm_datafile){.uri = key,
                                     .store = k->store,
@@ -80,6 +80,12 @@ static sm_dataset *three_files(kit *k)
                                     .n_rows = -1};
     }
     return d;
+}
+
+/* Three files of 3,500 rows: row groups of 1,000, 1,000, 1,000, 500. */
+static sm_dataset *three_files(kit *k)
+{
+    return make_files(k, 3500, GROUP_ROWS);
 }
 
 /* Columns by number, and n >= at_least as a bound and as a filter. */
@@ -172,6 +178,89 @@ static void leaves_out_row_groups(void **state)
     kit_free(&k);
 }
 
+/* Rows of which one in so many is read. */
+typedef struct some_case {
+    int64_t n, group_rows, one_of;
+    int64_t rows_before[3];
+    bool is_damaged; /* the page indexes of the files */
+    int64_t want[8]; /* the first row and the end of each stretch that is read; −1: no more */
+} some_case;
+
+/* Damages the offset indexes, which are before the footer. */
+static void damage_index(kit *k, sm_str key)
+{
+    sm_error e = {0};
+    sm_buf bytes = {0};
+    assert_ok(sm_store_get(k->store, key, &bytes, &e), &e);
+    uint32_t footer_bytes = 0;
+    memcpy(&footer_bytes, bytes.data + bytes.len - 8, sizeof(footer_bytes));
+    for (size_t i = 1; i <= 250; i++) {
+        bytes.data[bytes.len - 8 - footer_bytes - i] ^= 0x55;
+    }
+    assert_ok(sm_store_put(k->store, key, bytes.data, bytes.len, SM_PUT_REPLACE, &e), &e);
+    sm_buf_release(&bytes);
+}
+
+static void make_some(kit *k, const void *data)
+{
+    static const int32_t columns[] = {0, 2};
+    const some_case *c = data;
+    sm_dataset *d = make_files(k, c->n, c->group_rows);
+    d->one_of = c->one_of;
+    for (int i = 0; i < 3; i++) {
+        d->files[i].rows_before = c->rows_before[i];
+        if (c->is_damaged) {
+            damage_index(k, d->files[i].key);
+        }
+    }
+    sm_plan_node *scan = k_scan(k, d);
+    const sm_field fields[] = {d->schema->fields[0], d->schema->fields[2]};
+    scan->schema = sm_type_struct(k->arena, fields, 2);
+    scan->as.scan.columns = (int32_t *)columns;
+    scan->as.scan.want.columns = columns;
+    scan->as.scan.want.n_columns = 2;
+    k_plan(k, scan);
+}
+
+/* Pieces of 20,480 rows: by where they are among the rows of all files, whatever these are. Without
+ * page index, as many of a row group's first rows. */
+static void reads_some_rows(void **state)
+{
+    static const some_case cases[] = {
+        {3500, 1000, 2, {0, 20480, 39960}, false, {0, 3500, 8000, 10500, -1}},
+        {70000,
+         50000,
+         2,
+         {0, 20480 * 3, 20480 * 5},
+         false,
+         {0, 20480, 40960, 70000, 90480, 110960, 160480, 180960}},
+        {70000,
+         50000,
+         2,
+         {0, 20480 * 3, 20480 * 5},
+         true,
+         {0, 29520, 50000, 70000, 70000, 90480, 140000, 160480}},
+        {3500, 1000, 8, {20480, 20480, 20480}, false, {-1}},
+    };
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_buf want = {0};
+        for (int s = 0; s < 8 && cases[i].want[s] >= 0; s += 2) {
+            for (int64_t n = cases[i].want[s]; n < cases[i].want[s + 1]; n++) {
+                char number[SM_F64_TEXT_BYTES];
+                sm_format_f64((double)n / 4, number);
+                sm_buf_printf(&want, "%lld %s\n", (long long)n, n % 3 ? number : "NULL");
+            }
+        }
+        sm_buf_text(&want, (sm_str){"", 1});
+        for (int t = 0; t < SM_COUNT(k_threads); t++) {
+            char *got = k_once(make_some, &cases[i], k_threads[t], 0);
+            assert_string_equal(got, (const char *)want.data);
+            free(got);
+        }
+        sm_buf_release(&want);
+    }
+}
+
 static void counts_without_columns(void **state)
 {
     const scan_case c = {{0}, 0, -1};
@@ -219,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scans_row_groups_in_order),
         cmocka_unit_test(leaves_out_row_groups),
+        cmocka_unit_test(reads_some_rows),
         cmocka_unit_test(counts_without_columns),
         cmocka_unit_test(fails_at_a_file_in_its_turn),
     };

@@ -75,6 +75,7 @@ typedef struct sm_datafile {
     sm_str etag;
     const sm_value *constants; /* one for each constant column of the dataset */
     int64_t n_rows;            /* without those that are deleted; −1: not known before reading */
+    int64_t rows_before;       /* of the files before it; where the dataset has `one_of` */
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
     const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
     sm_str within; /* errors in it are told with this: "the changes of version 5"; "": nothing */
@@ -100,6 +101,9 @@ typedef struct sm_dataset {
     int32_t n_constants;
     bool numbers_rows; /* parquet: the last constant column (BIGINT) is the file's constant plus the
                         * number of the row in the file, from 0; deleted rows are counted */
+    /* parquet: about one row of so many is read, some thousand neighbours at a time, from places
+     * that are evenly spread over all files. 0, 1: all rows are */
+    int64_t one_of;
     sm_datafile *files;
     int64_t n_files;
     const sm_lister *lister; /* not NULL: there are no files yet, each scan lists them for itself */

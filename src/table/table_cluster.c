@@ -5,7 +5,8 @@
  *
  * Order      Complete the open publication, open the newest version, list the files that may move
  *            (table_cluster_list.c), choose among them (table_cluster_choose.c). One pass over
- *            their columns samples them and gives the curve (table_curve.c). A second pass sorts
+ *            their columns, or over some of their pages where there are many, samples them and
+ *            gives the curve (table_curve.c). A second pass sorts
  *            their rows by its key, on disk where memory is short, into new files
  *            (table_rewrite.c), which are marked (table_cluster_mark.c).
  * Partitions Rows stay in their partition: each has sets and curves of its own, but that small ones
@@ -56,6 +57,12 @@ static int64_t files_for(uint64_t bytes, uint64_t file_bytes)
     const uint64_t pairs = (bytes + file_bytes) / 2 / file_bytes;
     return pairs > 1 ? 2 * (int64_t)pairs : (int64_t)((bytes + file_bytes / 2) / file_bytes);
 }
+
+/* Not all rows are read for the sample where there are many: of pieces of so many neighbours one in
+ * MOST_LEFT_OUT at the least, and LEAST_SAMPLED rows at the least. */
+#define PIECE_ROWS    20480
+#define LEAST_SAMPLED (1 << 18)
+#define MOST_LEFT_OUT 8
 
 #define MOST_TRIES    5
 #define FIRST_WAIT_MS 50 /* after a conflict; doubled for each in a row */
@@ -349,15 +356,78 @@ static sm_status push_sample(void *sample, sm_batch *rows, sm_waker waker, sm_er
     return SM_OK;
 }
 
+/* How many rows the files of a run have; −1: the log does not say. */
+static int64_t rows_of_run(const clustering *w, int64_t at)
+{
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < w->part.n_files && sum >= 0; i++) {
+        const int64_t n = w->part.runs[i] == at ? sm_delta_file_rows(w->part.files[i]) : 0;
+        sum = n < 0 ? -1 : sum + n;
+    }
+    return sum;
+}
+
+/* How often the rows are halved by the curve until a cell has at most three quarters of a row
+ * group's. */
+static int depth_of(const clustering *w, int64_t n_rows)
+{
+    int depth = 0;
+
+    while (depth < 63 && n_rows >> depth > w->group_rows - w->group_rows / 4) {
+        depth++;
+    }
+    return depth;
+}
+
+/* Of how many rows one is to be sampled. Where the rows are in the order of a column, four pieces
+ * must be within the width of a cell, so that its ranks are even; and enough rows must be left. */
+static int64_t one_of(const clustering *w, int64_t n_rows)
+{
+    const int depth = depth_of(w, n_rows), halvings = (depth + w->n_by - 1) / w->n_by;
+    const int64_t by_cells = (n_rows >> halvings) / (4 * PIECE_ROWS);
+    const int64_t by_rows = n_rows / LEAST_SAMPLED;
+    const int64_t n = by_cells < by_rows ? by_cells : by_rows;
+    return n < 1 ? 1 : n < MOST_LEFT_OUT ? n : MOST_LEFT_OUT;
+}
+
+/* The columns that are sorted by, of all rows or of one in so many. */
+static const sm_plan_node *plan_sample(const clustering *w, const sm_plan_node *rows,
+                                       const int32_t *places, int64_t one, sm_arena *a)
+{
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
+
+    if (one > 1) {
+        const sm_plan_node *scan = rows;
+        while (scan->kind != SM_PLAN_SCAN) {
+            scan = scan->inputs[0];
+        }
+        const sm_dataset *all = scan->as.scan.dataset;
+        sm_dataset *some = SM_NEW(a, sm_dataset);
+        *some = *all;
+        some->one_of = one;
+        some->files = SM_NEW_ARRAY(a, sm_datafile, all->n_files);
+        for (int64_t i = 0, n = 0; i < all->n_files; i++) {
+            some->files[i] = all->files[i];
+            some->files[i].rows_before = n;
+            n += all->files[i].n_rows;
+        }
+        const sm_relation relation = {.dataset = some, .label = scan->as.scan.label};
+        rows = sm_plan_scan(&relation, false, a);
+    }
+    for (int32_t i = 0; i < w->n_by; i++) {
+        const int32_t place = one > 1 ? sm_type_find(rows->schema, w->by[i]) : places[i];
+        exprs[i] = sm_expr_column(rows->schema, place, a);
+    }
+    return sm_plan_project(rows, exprs, w->by, w->n_by, a);
+}
+
 /* Chooses the cells of the curve that become row groups: of three eighths to three quarters of a
  * group's rows, so that most of them fit into one whatever the sample has missed. */
 static void settle_cells(clustering *w, int64_t n_rows, int bits)
 {
-    int depth = 0;
+    const int wanted = depth_of(w, n_rows), depth = wanted < bits ? wanted : bits;
 
-    while (depth < bits && n_rows >> depth > w->group_rows - w->group_rows / 4) {
-        depth++;
-    }
     w->sorted.cell_shift = depth > 0 ? bits - depth : 64;
     w->sorted.group_rows = w->group_rows;
     w->sorted.least_rows = w->group_rows / 4; /* and smaller ones share it with the next */
@@ -401,11 +471,11 @@ static void settle_cuts(clustering *w, int64_t at, uint64_t *quantiles, sm_arena
 }
 
 /* Keys between which the rows are sorted apart from others. */
-static void settle_quantiles(clustering *w, int64_t at, const smi_curve *curve, const smi_sample *s,
-                             sm_arena *a)
+static void settle_quantiles(clustering *w, int64_t at, int64_t n_rows, const smi_curve *curve,
+                             const smi_sample *s, sm_arena *a)
 {
     const smi_cluster_run *run = &w->part.items[at];
-    const int64_t n = smi_sample_rows(s) / RANGE_ROWS;
+    const int64_t n = n_rows / RANGE_ROWS;
 
     if (run->n_bins > 1) {
         w->n_quantiles = run->n_quantiles;
@@ -425,22 +495,25 @@ static sm_status sample_rows(clustering *w, int64_t at, const sm_plan_node *rows
                              const int32_t *places, sm_arena *a, const smi_curve **out, sm_error *e)
 {
     const bool is_shared = w->part.items[at].n_bins > 1;
-    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
+    const int64_t said = rows_of_run(w, at);
+    const int64_t one = is_shared || said < 0 ? 1 : one_of(w, said);
+    const sm_plan_node *columns = plan_sample(w, rows, places, one, a);
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, w->n_by);
     sm_plan *plan = NULL;
 
     for (int32_t i = 0; i < w->n_by; i++) {
-        exprs[i] = sm_expr_column(rows->schema, places[i], a);
-        types[i] = exprs[i]->type;
+        types[i] = columns->schema->fields[i].type;
     }
-    SM_TRY(sm_plan_finish(sm_plan_project(rows, exprs, w->by, w->n_by, a), a, &plan, e));
+    SM_TRY(sm_plan_finish(columns, a, &plan, e));
     smi_sample *s = smi_sample_new(types, w->n_by, w->bounded->budget);
+    smi_sample_expect(s, said < 0 ? 0 : said / one);
     const sm_sink sink = {.ctx = s, .push = push_sample};
     const sm_status st = sm_exec_run(plan, w->bounded, &sink, NULL, NULL, e);
     if (st == SM_OK) {
+        const int64_t n_rows = one > 1 ? said : smi_sample_rows(s);
         *out = smi_curve_new(w->curve, s, is_shared ? SMI_CURVE_BIN_SHIFT : 64, a);
-        settle_cells(w, is_shared ? 0 : smi_sample_rows(s), smi_curve_bits(*out) * w->n_by);
-        settle_quantiles(w, at, *out, s, a);
+        settle_cells(w, is_shared ? 0 : n_rows, smi_curve_bits(*out) * w->n_by);
+        settle_quantiles(w, at, n_rows, *out, s, a);
     }
     smi_sample_free(s);
     return st;

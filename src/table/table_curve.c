@@ -77,6 +77,16 @@ void smi_sample_free(smi_sample *s)
     }
 }
 
+void smi_sample_expect(smi_sample *s, int64_t n_rows)
+{
+    const int64_t wanted = SAMPLE_ROWS + SAMPLE_ROWS / 2; /* their number varies by some hundred */
+
+    SM_ASSERT(s->n_seen == 0 && n_rows >= 0);
+    if (n_rows > wanted) {
+        s->below = UINT64_MAX / (uint64_t)n_rows * (uint64_t)wanted;
+    }
+}
+
 int64_t smi_sample_rows(const smi_sample *s)
 {
     return s->n_seen;

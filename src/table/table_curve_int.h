@@ -39,6 +39,9 @@ void smi_sample_free(smi_sample *s); /* takes NULL */
 /** Shows it a batch of exactly the n columns. It takes what it needs; the rows come in their
  * order. */
 void smi_sample_add(smi_sample *s, const sm_batch *rows);
+/** Before the first row: there will be so many, so that fewer are taken and left again. Where there
+ * are far fewer, the sample is smaller. */
+void smi_sample_expect(smi_sample *s, int64_t n_rows);
 /** How many rows it was shown. */
 int64_t smi_sample_rows(const smi_sample *s);
 

@@ -9,6 +9,7 @@ import deltalake
 import duckdb
 import polars
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ROWS = 60_000
@@ -177,6 +178,24 @@ def test_same_bytes_at_any_threads_and_memory(smelt, lake):
             seen.add(tuple(files_bytes(uri)))
         assert len(seen) == 1
         assert (len(seen.pop()) > 4) == (target == "300000")
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_sample_of_many_rows(smelt, lake, index):
+    """Of 1,200,000 rows, in the order of their days, one third is sampled; files without page index too."""
+    folder = lake / "shop" / "views"
+    folder.mkdir(parents=True)
+    for part in range(3):
+        rows = pa.concat_tables([load(40_000, part * 10 + day) for day in range(10)])
+        pq.write_table(rows, folder / f"{part}.parquet", row_group_size=150_000, write_page_index=index)
+    deltalake.convert_to_deltalake(str(folder))
+    set_properties(folder, **{"smelt.rowGroupRows": "200000"})
+    before = all_rows(folder)
+    smelt("table", "cluster", str(folder), "--by", "Date,Contract")
+    assert all_rows(folder) == before
+    for column, value in (("Date", "2022-04-17"), ("Contract", "HNH070000")):
+        hit, n = hit_groups(folder, column, value)
+        assert n <= 16 and hit <= n / 2, column
 
 
 @pytest.mark.parametrize("words,code,said", [

@@ -15,7 +15,8 @@
  *           page index may tell that only rows first … end − 1 can pass. Then only the pages with
  *           these rows are read, of each leaf its own, and the rows before `first` in a leaf's
  *           first page are decoded and dropped. If a leaf that is read has repeated values, all
- *           pages of the row group are read.
+ *           pages of the row group are read. A dataset may ask for some pieces of all files only
+ *           (one_of): then each is a morsel, with the pages of its rows.
  * Deleted   Rows that the dataset leaves out (sm_deletes) are decoded and dropped from each batch.
  *           They are told by their number in the file, from 0 over all row groups. A dataset may
  *           ask for the numbers of the rows that are read (numbers_rows).
@@ -64,8 +65,9 @@ typedef struct pq_file {
     bound_spot *bounds;
     sm_str *unknown; /* paths of columns that no field takes, if those are looked for */
     int64_t n_unknown;
-    sm_block *deleted; /* one bit for each row of the file; NULL: none is deleted */
-    int64_t number;    /* of its first row, where the dataset numbers rows */
+    sm_block *deleted;           /* one bit for each row of the file; NULL: none is deleted */
+    int64_t number;              /* of its first row, where the dataset numbers rows */
+    int64_t one_of, rows_before; /* as the dataset has it, and its file */
 } pq_file;
 
 typedef struct pq_reader {
@@ -237,6 +239,8 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
     }
     find_bounds(f, d, want);
     SM_ASSERT(!d->numbers_rows || d->files);
+    f->one_of = d->one_of;
+    f->rows_before = d->files ? d->files[file].rows_before : 0;
     f->number = d->numbers_rows ? d->files[file].constants[d->n_constants - 1].as.i : 0;
     *out = (sm_file *)(void *)f;
     return SM_OK;
@@ -345,7 +349,7 @@ static smi_pq_span index_span(const pq_file *f)
                 smi_pq_span_widen(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
             }
         }
-        for (int32_t i = 0; i < f->n_used && all.len > 0; i++) {
+        for (int32_t i = 0; i < f->n_used && (all.len > 0 || f->one_of > 1); i++) {
             smi_pq_span_widen(&all, g->chunks[f->used[i]].offset_index);
         }
     }
@@ -355,7 +359,8 @@ static smi_pq_span index_span(const pq_file *f)
 static sm_status read_index(const pq_file *f, index_bytes *out, sm_error *e)
 {
     *out = (index_bytes){0};
-    const smi_pq_span at = f->n_bounds > 0 ? index_span(f) : (smi_pq_span){0};
+    const bool is_of_use = f->n_bounds > 0 || f->one_of > 1;
+    const smi_pq_span at = is_of_use ? index_span(f) : (smi_pq_span){0};
     if (at.len == 0 || at.len > INDEX_MOST) {
         return SM_OK;
     }
@@ -434,10 +439,33 @@ static bool slice_leaf(const smi_pq_chunk *c, const smi_pq_index *x, int64_t fir
     return from < to;
 }
 
-/* Narrows a morsel to the pages that may have rows which pass the bounds. false: there are none. */
-static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a, sm_morsel *m)
+/* The pages of all leaves that are read with rows first … end − 1 of a row group; NULL where their
+ * index does not tell. */
+static page_slice *make_slice(const pq_file *f, const smi_pq_group *g, const index_bytes *index,
+                              int64_t first, int64_t end, sm_arena *a)
 {
-    const smi_pq_group *g = &f->footer->groups[m->part];
+    page_slice *slice = SM_NEW(a, page_slice);
+    smi_pq_index x;
+
+    slice->first_row = first;
+    slice->end_row = end;
+    slice->leaves = SM_NEW_ARRAY(a, leaf_slice, f->n_used);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const smi_pq_chunk *c = &g->chunks[f->used[i]];
+        if (!index->bytes ||
+            !smi_pq_index_read(c, g->n_rows, index->bytes, index->at, false, a, &x) ||
+            !slice_leaf(c, &x, first, end, &slice->leaves[i])) {
+            return NULL;
+        }
+    }
+    return slice;
+}
+
+/* Finds the pages of a row group that may have rows which pass the bounds; *out is NULL where all
+ * are read. false: there are none. */
+static bool slice_pages(const pq_file *f, const smi_pq_group *g, const index_bytes *index,
+                        sm_arena *a, const page_slice **out)
+{
     int64_t first = 0, end = g->n_rows;
     smi_pq_index x;
     for (int32_t i = 0; i < f->n_bounds && index->bytes; i++) {
@@ -452,53 +480,126 @@ static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a,
     if (first >= end || (first == 0 && end == g->n_rows)) {
         return first < end;
     }
+    *out = make_slice(f, g, index, first, end, a); /* without its index: all pages are read */
+    return true;
+}
+
+/* ---- some of the rows ------------------------------------------------------------------------ */
+
+/* Rows that are read together: a page of the files that smelt writes. */
+#define PIECE_ROWS 20480
+
+typedef struct morsel_list {
+    sm_morsel *items;
+    int64_t n, cap;
+} morsel_list;
+
+static void add_morsel(const pq_file *f, int64_t group, const page_slice *slice, sm_arena *a,
+                       morsel_list *to)
+{
+    to->items = sm_arena_grow(a, to->items, to->n, &to->cap, sizeof(*to->items));
+    sm_morsel *m = &to->items[to->n];
+    *m = (sm_morsel){.in_file = to->n, .part = (int32_t)group, .pages = slice};
+    set_ranges(f, &f->footer->groups[group], a, m);
+    to->n++;
+}
+
+/* The first n rows of a row group without page index: its chunks are read as a whole, and decoded
+ * as far as that. */
+static page_slice *first_rows(const pq_file *f, const smi_pq_group *g, int64_t n, sm_arena *a)
+{
     page_slice *slice = SM_NEW(a, page_slice);
-    slice->first_row = first;
-    slice->end_row = end;
+
+    SM_ASSERT(n > 0 && n <= g->n_rows);
+    slice->end_row = n;
     slice->leaves = SM_NEW_ARRAY(a, leaf_slice, f->n_used);
     for (int32_t i = 0; i < f->n_used; i++) {
         const smi_pq_chunk *c = &g->chunks[f->used[i]];
-        if (!smi_pq_index_read(c, g->n_rows, index->bytes, index->at, false, a, &x) ||
-            !slice_leaf(c, &x, first, end, &slice->leaves[i])) {
-            return true; /* without its index: all pages are read */
+        slice->leaves[i] =
+            (leaf_slice){.data = {c->off_bytes, c->size_bytes}, .end_row = g->n_rows};
+    }
+    return slice;
+}
+
+/* Adds pieces of a row group, the first row of which has that number among those of all files. Of
+ * pieces that follow each other, also in several small files, one of so many is taken. */
+static void add_pieces(const pq_file *f, int64_t group, int64_t row, const index_bytes *index,
+                       sm_arena *a, morsel_list *to)
+{
+    const smi_pq_group *g = &f->footer->groups[group];
+    int64_t n_without = 0; /* rows of pieces, where the page index does not tell where they are */
+
+    for (int64_t first = 0; first < g->n_rows; first += PIECE_ROWS) {
+        const int64_t end = g->n_rows - first < PIECE_ROWS ? g->n_rows : first + PIECE_ROWS;
+        if ((row + first) / PIECE_ROWS % f->one_of != 0) {
+            continue;
+        }
+        const page_slice *slice = make_slice(f, g, index, first, end, a);
+        if (slice) {
+            add_morsel(f, group, slice, a, to);
+        } else {
+            n_without += end - first;
         }
     }
-    m->pages = slice;
-    return true;
+    if (n_without > 0) {
+        add_morsel(f, group, first_rows(f, g, n_without, a), a, to);
+    }
+}
+
+static void plan_some(const pq_file *f, const index_bytes *index, sm_arena *a, morsel_list *to)
+{
+    int64_t row = f->rows_before;
+
+    SM_ASSERT(f->one_of > 1 && f->n_bounds == 0 && row >= 0);
+    for (int64_t i = 0; i < f->footer->n_groups; i++) {
+        add_pieces(f, i, row, index, a, to);
+        row += f->footer->groups[i].n_rows;
+    }
+}
+
+/* A morsel for each row group that may have rows which pass the bounds. Returns how many have none.
+ */
+static int64_t plan_groups(const pq_file *f, const index_bytes *index, sm_arena *a, morsel_list *to)
+{
+    int64_t n_skipped = 0;
+
+    for (int64_t i = 0; i < f->footer->n_groups; i++) {
+        const smi_pq_group *g = &f->footer->groups[i];
+        const page_slice *slice = NULL;
+        if (g->n_rows == 0) {
+            continue;
+        }
+        if (is_excluded(f, g) || !slice_pages(f, g, index, a, &slice)) {
+            n_skipped++;
+            continue;
+        }
+        add_morsel(f, i, slice, a, to);
+    }
+    return n_skipped;
 }
 
 sm_status smi_pq_plan(sm_file *file, sm_arena *a, sm_morsel **out, int64_t *n, int64_t *skipped,
                       sm_error *e)
 {
     const pq_file *f = (const pq_file *)(const void *)file;
-    sm_morsel *morsels = SM_NEW_ARRAY(a, sm_morsel, f->footer->n_groups);
-    int64_t n_morsels = 0;
+    morsel_list list = {0};
     index_bytes index;
     *skipped = 0;
     if (f->footer->n_groups > INT32_MAX) {
         return sm_fail(e, SM_LIMIT, "file has %" PRId64 " row groups", f->footer->n_groups);
     }
     SM_TRY(read_index(f, &index, e));
-    for (int64_t i = 0; i < f->footer->n_groups; i++) {
-        const smi_pq_group *g = &f->footer->groups[i];
-        if (g->n_rows == 0) {
-            continue;
-        }
-        sm_morsel *m = &morsels[n_morsels];
-        *m = (sm_morsel){.in_file = n_morsels, .part = (int32_t)i};
-        if (is_excluded(f, g) || !slice_pages(f, &index, a, m)) {
-            ++*skipped;
-            continue;
-        }
-        set_ranges(f, g, a, m);
-        n_morsels++;
+    if (f->one_of > 1) {
+        plan_some(f, &index, a, &list);
+    } else {
+        *skipped = plan_groups(f, &index, a, &list);
     }
-    if (n_morsels > 0) {
-        morsels[n_morsels - 1].is_last = true;
+    if (list.n > 0) {
+        list.items[list.n - 1].is_last = true;
     }
     sm_free(index.bytes);
-    *out = morsels;
-    *n = n_morsels;
+    *out = list.items;
+    *n = list.n;
     return SM_OK;
 }
 
