@@ -17,15 +17,71 @@ static int32_t find_exact(const sm_type *t, sm_str name)
     return -1;
 }
 
+/* Goes from two types that differ to the first field within them that does, also of the elements of
+ * lists, and adds its name to the path; false: they differ here. */
+static bool step_into(const sm_type **there, const sm_type **here, sm_buf *path)
+{
+    const sm_type *t = *there, *h = *here;
+
+    for (int32_t i = 0; t->id == h->id && i < t->n_fields; i++) {
+        const bool is_struct = t->id == SM_TYPE_STRUCT;
+        const int32_t at = is_struct ? find_exact(h, t->fields[i].name) : i;
+        if (at < 0 || sm_type_eq(t->fields[i].type, h->fields[at].type) ||
+            (!is_struct && !(sm_type_is_nested(t->fields[i].type->id) &&
+                             sm_type_is_nested(h->fields[at].type->id)))) {
+            continue;
+        }
+        if (is_struct) {
+            sm_buf_printf(path, ".%.*s", SM_STR_ARG(t->fields[i].name));
+        }
+        *there = t->fields[i].type;
+        *here = h->fields[at].type;
+        return true;
+    }
+    return false;
+}
+
+/* Two structs whose common fields are alike: names what one of them has more. SM_OK: nothing, so
+ * their order differs. */
+static sm_status fail_field(sm_str path, const sm_type *there, const sm_type *here, sm_error *e)
+{
+    const bool are_structs = there->id == SM_TYPE_STRUCT && here->id == SM_TYPE_STRUCT;
+
+    for (int32_t i = 0; are_structs && i < here->n_fields; i++) {
+        if (find_exact(there, here->fields[i].name) < 0) {
+            return sm_fail(e, SM_SCHEMA, "column \"%.*s.%.*s\" is not in the table",
+                           SM_STR_ARG(path), SM_STR_ARG(here->fields[i].name));
+        }
+    }
+    for (int32_t i = 0; are_structs && i < there->n_fields; i++) {
+        if (find_exact(here, there->fields[i].name) < 0) {
+            return sm_fail(e, SM_SCHEMA, "column \"%.*s.%.*s\" of the table is missing here",
+                           SM_STR_ARG(path), SM_STR_ARG(there->fields[i].name));
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status fail_type(const sm_field *there, const sm_field *here, sm_error *e)
 {
-    sm_buf a = {0}, b = {0};
+    sm_buf a = {0}, b = {0}, path = {0};
+    const sm_type *t = there->type, *h = here->type;
 
+    sm_buf_text(&path, there->name);
+    while (step_into(&t, &h, &path)) {
+    }
+    sm_status st = fail_field(sm_buf_str(&path), t, h, e);
+    if (st == SM_OK) {
+        sm_type_print(t, &a);
+        sm_type_print(h, &b);
+        st = sm_fail(e, SM_SCHEMA, "column \"%.*s\" is %.*s in the table and %.*s here",
+                     SM_STR_ARG(sm_buf_str(&path)), SM_STR_ARG(sm_buf_str(&a)),
+                     SM_STR_ARG(sm_buf_str(&b)));
+    }
+    sm_buf_reset(&a);
+    sm_buf_reset(&b);
     sm_type_print(there->type, &a);
     sm_type_print(here->type, &b);
-    const sm_status st =
-        sm_fail(e, SM_SCHEMA, "column \"%.*s\" is %.*s in the table and %.*s here",
-                SM_STR_ARG(there->name), SM_STR_ARG(sm_buf_str(&a)), SM_STR_ARG(sm_buf_str(&b)));
     if (!sm_type_is_nested(there->type->id) && !sm_type_is_nested(here->type->id) &&
         sm_delta_may_widen(there->type, here->type)) {
         sm_error_todo(e,
@@ -38,6 +94,7 @@ static sm_status fail_type(const sm_field *there, const sm_field *here, sm_error
     }
     sm_buf_release(&a);
     sm_buf_release(&b);
+    sm_buf_release(&path);
     return st;
 }
 
