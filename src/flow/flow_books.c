@@ -379,6 +379,7 @@ static const smi_flow_root *roots_now(const sm_run *r, const smi_flow_books *b, 
     for (int32_t i = 0; b->query.len > 0 && i < *n; i++) {
         if (b->in.is_reload || sm_str_eq(roots[i].pipeline, r->p->name)) {
             roots[i].query = b->query;
+            roots[i].columns = b->columns;
         }
     }
     return roots;

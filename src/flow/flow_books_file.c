@@ -9,7 +9,7 @@
  *           from the same books. The number is the run's start in microseconds since 1970 followed
  *           by 11 random bits; it is always greater than the last one.
  * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots":
- *           [{"uri", "pipeline", "query"}]}
+ *           [{"uri", "pipeline", "query", "columns"}]}
  * Others    one entry a line: {"root", "path", …}, or {"gone": key} for an entry that was removed.
  * Chain     A file has the entries that changed since the file that it names as previous. The
  *           newest line about an entry counts. A file without a previous one is whole.
@@ -293,6 +293,7 @@ static void take_roots(reader *k, const sm_json *header)
             .uri = sm_arena_str(a, sm_json_text(sm_json_get(o, "uri"))),
             .pipeline = sm_arena_str(a, sm_json_text(sm_json_get(o, "pipeline"))),
             .query = sm_arena_str(a, sm_json_text(sm_json_get(o, "query"))),
+            .columns = sm_arena_str(a, sm_json_text(sm_json_get(o, "columns"))),
         };
     }
     k->books->roots = roots;
@@ -641,6 +642,9 @@ static void put_roots(sm_json_writer *w, const smi_flow_books_page *page)
         sm_json_set_text(w, "pipeline", root->pipeline);
         if (root->query.len) {
             sm_json_set_text(w, "query", root->query);
+        }
+        if (root->columns.len) {
+            sm_json_set_text(w, "columns", root->columns);
         }
         sm_json_end_object(w);
     }

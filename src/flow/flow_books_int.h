@@ -92,6 +92,7 @@ typedef struct smi_flow_books {
     int64_t n_others;
     smi_flow_folder *folders; /* one for each root; NULL: none was needed */
     sm_str query;             /* the load's; "": as the roots have it */
+    sm_str columns;           /* that the load has found, beside the query; "": they are declared */
     bool has_other_query;     /* the load's query is not the one in the books, so they change */
 } smi_flow_books;
 
@@ -124,8 +125,15 @@ sm_status smi_flow_books_reload(sm_run *r, smi_flow_source_state *s, smi_flow_bo
 /** After match or reload: the query that the books have for the source's root or, if that is new,
  * for the pipeline's other roots; "": none is known. */
 sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b);
+/** Likewise the columns that were found in the files of earlier loads, in `a`; NULL: none, or all
+ * files are loaded again. SM_CORRUPT if the text is none of a STRUCT. */
+sm_status smi_flow_books_columns(const sm_run *r, const smi_flow_books *b, sm_arena *a,
+                                 const sm_type **out, sm_error *e) SM_MUST_USE;
 /** Sets the query by which all roots of the pipeline are loaded from now on. Before enter. */
 void smi_flow_books_take_query(const sm_run *r, smi_flow_books *b, sm_str query);
+/** Sets the columns that were found in their files, a STRUCT; NULL: they are declared. After
+ * take_query, before enter. */
+void smi_flow_books_take_columns(const sm_run *r, smi_flow_books *b, const sm_type *columns);
 
 /** Do its rows leave the table without another file at its path? */
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known);

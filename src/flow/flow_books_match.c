@@ -443,24 +443,62 @@ void smi_flow_books_tell(sm_run *r, const smi_flow_books *b)
     }
 }
 
-sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b)
+/* The root that tells of the query and its columns: the source's or, if that is new, one of the
+ * pipeline's; NULL: there is none. */
+static const smi_flow_root *telling_root(const sm_run *r, const smi_flow_books *b)
 {
-    sm_str query = {0};
-
     SM_ASSERT(b->reads); /* after match or reload: before, the root is not known */
     if (b->match.root < b->n_roots) {
-        return b->roots[b->match.root].query;
+        return &b->roots[b->match.root];
     }
-    for (int32_t i = 0; i < b->n_roots && query.len == 0; i++) {
-        query = sm_str_eq(b->roots[i].pipeline, r->p->name) ? b->roots[i].query : query;
+    for (int32_t i = 0; i < b->n_roots; i++) {
+        if (b->roots[i].query.len > 0 && sm_str_eq(b->roots[i].pipeline, r->p->name)) {
+            return &b->roots[i];
+        }
     }
-    return query;
+    return NULL;
+}
+
+sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b)
+{
+    const smi_flow_root *root = telling_root(r, b);
+    return root ? root->query : (sm_str){0};
+}
+
+sm_status smi_flow_books_columns(const sm_run *r, const smi_flow_books *b, sm_arena *a,
+                                 const sm_type **out, sm_error *e)
+{
+    const smi_flow_root *root = b->in.is_reload ? NULL : telling_root(r, b);
+
+    *out = NULL;
+    if (!root || root->columns.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_type_parse(root->columns, a, out, e));
+    return (*out)->id == SM_TYPE_STRUCT
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT, "the table's books are damaged: no columns are \"%.*s\"",
+                         SM_STR_ARG(root->columns));
+}
+
+void smi_flow_books_take_columns(const sm_run *r, smi_flow_books *b, const sm_type *columns)
+{
+    sm_buf text = {0};
+
+    if (columns && columns->n_fields > 0) {
+        sm_type_print(columns, &text);
+    }
+    b->columns = sm_arena_str(r->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
 }
 
 void smi_flow_books_take_query(const sm_run *r, smi_flow_books *b, sm_str query)
 {
+    const smi_flow_root *root = telling_root(r, b);
+
     b->has_other_query = !sm_str_eq(query, smi_flow_books_query(r, b));
     b->query = query;
+    b->columns = root ? root->columns : (sm_str){0};
 }
 
 bool smi_flow_books_has_news(const smi_flow_books *b)

@@ -157,9 +157,11 @@ static void test_entries(void **state)
          .n_rows = -1,
          .is_displaced = true},
     };
-    const smi_flow_root roots[] = {
-        {.uri = SM_STR("/logs"), .pipeline = SM_STR("shop"), .query = SM_STR("SELECT \"a\"\n")},
-        {.uri = SM_STR(""), .pipeline = SM_STR("other")}};
+    const smi_flow_root roots[] = {{.uri = SM_STR("/logs"),
+                                    .pipeline = SM_STR("shop"),
+                                    .query = SM_STR("SELECT \"a\"\n"),
+                                    .columns = SM_STR("STRUCT(\"a b\" BIGINT)")},
+                                   {.uri = SM_STR(""), .pipeline = SM_STR("other")}};
     const smi_flow_books_page page = {
         .roots = roots, .n_roots = 2, .known = known, .n_known = SM_COUNT(known), .n_rows = 9};
     kit k;
@@ -169,8 +171,10 @@ static void test_entries(void **state)
     write_books(&k, &b, &page);
     b = read_books(&k);
     assert_int_equal(b.n_roots, 2);
+    SM_ASSERT(b.roots);
     assert_true(sm_str_eq(b.roots[0].query, roots[0].query));
-    assert_true(sm_str_is(b.roots[1].pipeline, "other"));
+    assert_true(sm_str_eq(b.roots[0].columns, roots[0].columns));
+    assert_true(sm_str_is(b.roots[1].pipeline, "other") && b.roots[1].columns.len == 0);
     assert_int_equal(b.chain.n_rows, 9);
     assert_int_equal(b.n_known, SM_COUNT(known));
     for (int i = 0; i < SM_COUNT(known); i++) {

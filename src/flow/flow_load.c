@@ -11,6 +11,9 @@
  * Nothing to read  If only the books change, because a file was renamed, a commit has the books
  *                  alone. A date whose files are all gone is removed in the same way. Otherwise
  *                  there is no candidate, and the table stays at its version.
+ * Columns          that nobody declared are found in the files that are read, together with those
+ *                  that the books have from earlier loads: so a file may lack any of them, or be
+ *                  empty. A full refresh finds them anew.
  * SQL              It reads the source's files one by one: a SELECT of columns and expressions,
  *                  with or without WHERE. Its `by` column is the file's date (file_date), so that
  *                  the rows of a date are the rows of its files. Any other SQL is refused.
@@ -28,8 +31,9 @@ typedef struct load {
     smi_flow_source_state *source;
     sm_str uri;
     smi_flow_books books;
-    int32_t by;     /* column of the SQL */
-    bool has_found; /* its columns were found by looking */
+    const sm_type *known; /* the columns that earlier loads found; NULL: none */
+    int32_t by;           /* column of the SQL */
+    bool has_found;       /* its columns were found by looking */
 } load;
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -114,7 +118,8 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
 }
 
 /* Types that were found by looking may be too narrow: these files may have only dates where earlier
- * ones had other text, or only null. The table's types count. true: plan the SQL again. */
+ * ones had other text, only integers, or only null. The table's types count where they take all
+ * that was found. true: plan the SQL again. */
 static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
 {
     const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
@@ -140,7 +145,7 @@ static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_ar
 static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_arena *a,
                           sm_plan **out, sm_error *e)
 {
-    sm_names_set_files(names, l->source->path, files);
+    sm_names_set_files(names, l->source->path, files, l->known);
     SM_TRY(smi_flow_plan(l->run, names, l->task, a, out, e));
     SM_TRY(check_plan(l, *out, files, a, e));
     return fit_table(l, names, *out, a) ? smi_flow_plan(l->run, names, l->task, a, out, e) : SM_OK;
@@ -193,10 +198,38 @@ static bool is_wider(const load *l, const sm_type *schema)
     return schema->n_fields > there->n_fields;
 }
 
-/* has_rows: rows of the SQL are written; else the table's own stay, or go. */
-static sm_status open_stage(load *l, const sm_type *schema, bool has_rows, sm_stage **out,
-                            sm_error *e)
+/* A column that was found of another type than the table has: places the error at the first file
+ * that has it so; false: there is no such column. */
+static bool place_unlike(const load *l, const sm_plan *plan, sm_error *e)
 {
+    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
+    const sm_type *rows = plan ? plan->root->schema : there;
+    sm_arena *a = sm_arena_new(NULL);
+    sm_str file = {0};
+
+    for (int32_t i = 0; i < there->n_fields && file.len == 0; i++) {
+        const sm_type *type = there->fields[i].type;
+        const int32_t at = sm_type_find(rows, there->fields[i].name);
+        sm_str *path = NULL;
+        if (at >= 0 && !sm_type_eq(sm_type_widen(a, rows->fields[at].type), type)) {
+            const int32_t n_path = smi_flow_plan_names(plan, at, a, &path);
+            file = n_path > 0 ? sm_names_unlike_file(smi_flow_plan_scan(plan)->as.scan.dataset,
+                                                     path, n_path, type)
+                              : (sm_str){0};
+        }
+    }
+    if (file.len > 0) {
+        sm_error_place_str(e, file, 0, -1);
+    }
+    sm_arena_free(a);
+    return file.len > 0;
+}
+
+/* plan: of the rows of the SQL; NULL: none are written, and the table's own stay, or go. */
+static sm_status open_stage(load *l, const sm_plan *plan, sm_stage **out, sm_error *e)
+{
+    const sm_type *schema =
+        plan ? plan->root->schema : sm_snapshot_metadata(l->books.snapshot)->schema;
     const smi_flow_rows replaced = replaced_dates(l);
     SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* only an existing table has rows to lose */
     sm_write write = {
@@ -210,12 +243,14 @@ static sm_status open_stage(load *l, const sm_type *schema, bool has_rows, sm_st
         .user_metadata = smi_flow_metadata(l->run),
         .has_base = true,
         .base = l->books.snapshot,
-        .keeps_values = !has_rows,
+        .keeps_values = !plan,
     };
     const sm_status st = smi_flow_stage_open(l->run, l->task, &write, schema, out, e);
     if (st == SM_SCHEMA && l->books.snapshot && e) {
-        char near[sizeof(e->todo)];
-        memcpy(near, e->todo, sizeof(near));
+        char near[sizeof(e->todo)] = {0};
+        if (!place_unlike(l, plan, e)) { /* a cast does not help: other days have other types */
+            memcpy(near, e->todo, sizeof(near));
+        }
         e->todo[0] = '\0';
         sm_error_todo(e, "%s%s%s--full-refresh %.*s loads all files again.", near,
                       near[0] ? " " : "",
@@ -238,6 +273,17 @@ static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
     return SM_OK;
 }
 
+/* The books keep the columns that were found, with those of earlier loads. */
+static void take_columns(load *l, const sm_plan *plan)
+{
+    const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
+    const int32_t n_stored = d->schema->n_fields - d->n_constants;
+
+    smi_flow_books_take_columns(
+        l->run, &l->books,
+        d->sampled ? sm_type_struct(l->run->arena, d->schema->fields, n_stored) : NULL);
+}
+
 /* Reads the files for which keep() is true by the SQL; the rows go into the table or nowhere. */
 static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), bool to_table,
                             sm_error *e)
@@ -258,8 +304,9 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
         st = smi_flow_execute(r, l->index, plan, NULL, e);
         goto done;
     }
+    take_columns(l, plan);
     choose_versions(l);
-    SM_TRY_GOTO(st, done, open_stage(l, plan->root->schema, true, &stage, e));
+    SM_TRY_GOTO(st, done, open_stage(l, plan, &stage, e));
     SM_TRY_GOTO(st, done, smi_flow_execute_into(r, l->index, plan, stage, e));
     st = end_stage(l, stage, e);
 done:
@@ -282,7 +329,7 @@ static sm_status bind_sql(load *l, sm_error *e)
 
     sm_status st = plan_sql(l, names, files, a, &plan, e);
     if (st == SM_OK && l->books.snapshot && l->books.has_other_query) {
-        st = open_stage(l, plan->root->schema, true, &stage, e);
+        st = open_stage(l, plan, &stage, e);
     }
     sm_stage_close(stage);
     sm_names_free(names);
@@ -374,7 +421,7 @@ static sm_status write_books(load *l, sm_error *e)
         !(smi_flow_books_has_news(&l->books) || lacks_property(l))) {
         return SM_OK;
     }
-    sm_status st = open_stage(l, sm_snapshot_metadata(there)->schema, false, &stage, e);
+    sm_status st = open_stage(l, NULL, &stage, e);
     if (st == SM_OK) {
         st = end_stage(l, stage, e);
     }
@@ -431,6 +478,7 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
     } else {
         SM_TRY_GOTO(st, done, smi_flow_books_match(r, l.source, &wants, &l.books, e));
     }
+    SM_TRY_GOTO(st, done, smi_flow_books_columns(r, &l.books, r->arena, &l.known, e));
     SM_TRY_GOTO(st, done, check_query(&l, query, e));
     SM_TRY_GOTO(st, done, check_variables(&l, names, e));
     smi_flow_books_take_query(r, &l.books, query);

@@ -158,7 +158,7 @@ static void set_sources(sm_run *r, sm_names *names, int32_t own)
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         smi_flow_source_state *s = &r->sources[i];
         if (i != own && s->is_open && sm_names_files(names, s->path) != &s->files) {
-            sm_names_set_files(names, s->path, &s->files);
+            sm_names_set_files(names, s->path, &s->files, NULL);
         }
     }
 }

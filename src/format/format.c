@@ -90,7 +90,7 @@ sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, s
     sm_sampled all = {0};
     const sm_status st = f->sample_file(sample, blob, -1, &all, e);
     if (st == SM_OK) {
-        *out = f->sample_end(sample, a);
+        *out = f->sample_end(sample, NULL, a);
         SM_ASSERT((*out)->id == SM_TYPE_STRUCT && !all.skips_rows && !all.skips_files);
     }
     f->sample_free(sample);

@@ -262,8 +262,10 @@ struct sm_format {
      * sample can go on with others. SM_LIMIT: there are too many columns. */
     sm_status (*sample_file)(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                              sm_error *e);
-    /* The schema of everything that was seen, copied into `a`. At least one file gave SM_OK. */
-    const sm_type *(*sample_end)(sm_sample *s, sm_arena *a);
+    /* The schema of everything that was seen, copied into `a`. At least one file gave SM_OK.
+     * `known`: the columns of earlier files, which decide whether an object is a STRUCT or a MAP;
+     * NULL: there are none. */
+    const sm_type *(*sample_end)(sm_sample *s, const sm_type *known, sm_arena *a);
     void (*sample_free)(sm_sample *s); /* takes NULL */
 
     /* Reads what the footer says of the whole file: rows, and the range of each column of `schema`,

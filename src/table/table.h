@@ -49,14 +49,15 @@ void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
 /** `layer.table` stands for what the table will be once the candidate is published. Retains it. */
 void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
 /** read_json and read_parquet of exactly this path read these files instead of listing it: a load
- * reads only what is new. Borrowed, as long as `n`. */
-void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
+ * reads only what is new. `known`: the columns that were found in files of before, a STRUCT, which
+ * belong to the sample where columns are not declared (table_fit.c); NULL: none. Both are borrowed,
+ * as long as `n`. */
+void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files, const sm_type *known);
 /** The files that were set for that path; NULL: none. */
 const sm_files *sm_names_files(const sm_names *n, sm_str path);
 /**
- * Fits a column that was found in a sample of files to the table's column that it goes to: where
- * the table has VARCHAR, texts that look like dates or times stay VARCHAR; what the sample had only
- * NULL of takes the table's type. At any depth.
+ * Fits a column that was found in a sample of files to the table's column that it goes to: it has
+ * the table's type where that takes all values that were found (table_fit.c). At any depth.
  *
  * Shape     d: a dataset of these names. path: the column, a field of it and so on, by name; n_path
  *           >= 1. there: the type of the table's column
@@ -64,6 +65,10 @@ const sm_files *sm_names_files(const sm_names *n, sm_str path);
  */
 bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there);
+/** The first file of a dataset whose values of that column do not fit the type that the table has
+ * for it; "": columns were declared, or it is not among the files of a sample. Reads them again. */
+sm_str sm_names_unlike_file(const sm_dataset *d, const sm_str *path, int32_t n_path,
+                            const sm_type *there);
 /** Bytes of a text file that one worker takes, for files that are read by these names; 0: the
  * format's own figure. */
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);

@@ -13,10 +13,6 @@
 
 #include "base/policy.h"
 
-/* How much is read to find columns, as in DuckDB. */
-#define SAMPLE_ROWS  20480
-#define SAMPLE_FILES 32
-
 /* ---- read_<format> --------------------------------------------------------------------------- */
 
 /* A call of read_<format>: what its arguments say, then what was found by them. */
@@ -27,6 +23,7 @@ typedef struct read_call {
     const sm_table_arg *path; /* NULL: not given */
     sm_str *paths;
     int32_t n_paths;
+    const sm_type *known;                  /* the columns of earlier files; NULL: none */
     const sm_type *columns;                /* NULL: not given */
     const sm_sampled *sampled;             /* how they were found; NULL: they were given */
     int64_t sample_size, max_sample_files; /* −1: all */
@@ -233,6 +230,7 @@ static sm_status find_files(read_call *c, sm_str path, sm_error *e)
     sm_files found = {0};
 
     if (chosen) {
+        c->known = sm_map_get(c->names->known, path);
         add_files(c, chosen);
         return SM_OK;
     }
@@ -283,9 +281,22 @@ static sm_status sample_file(const read_call *c, sm_sample *s, const sm_datafile
     return SM_OK;
 }
 
+/* The columns of a sample that has ended. Those of earlier files count as if their lines were part
+ * of it, also where no file of it has a line. */
+static void take_columns(read_call *c, sm_sample *s, const sm_sampled *all)
+{
+    sm_arena *a = c->names->arena;
+
+    c->sampled = all;
+    c->columns = all->n_files > 0 ? c->format->sample_end(s, c->known, a) : c->known;
+    if (c->known) {
+        c->columns = smi_fit_type(c->format, c->columns, c->known, a);
+    }
+}
+
 /* Finds the columns in the first files that have some: one that is blank, empty or broken does not
- * decide for the others. Where no file has any, the error is that of the first that is not
- * empty. */
+ * decide for the others. Where no file has any, nor is one known, the error is that of the first
+ * that is not empty. */
 static sm_status find_columns(read_call *c, sm_error *e)
 {
     sm_sample *s = c->format->sample_new(c->options);
@@ -312,10 +323,11 @@ static sm_status find_columns(read_call *c, sm_error *e)
         }
     }
     SM_ASSERT(all->n_files <= c->n_files);
-    st = all->n_files > 0 ? SM_OK : first.status != SM_OK ? first.status : fail_empty(c, &first);
+    st = all->n_files > 0 || c->known ? SM_OK
+         : first.status != SM_OK      ? first.status
+                                      : fail_empty(c, &first);
     if (st == SM_OK) {
-        c->columns = c->format->sample_end(s, c->names->arena);
-        c->sampled = all;
+        take_columns(c, s, all);
     }
 done:
     if (st != SM_OK && e) {
@@ -323,77 +335,6 @@ done:
     }
     c->format->sample_free(s);
     return st;
-}
-
-static bool is_time(const sm_type *t)
-{
-    return t->id == SM_TYPE_DATE || t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
-}
-
-/* `t` with `type` as that of its field i; `t` itself where nothing changes. */
-static const sm_type *with_field(const sm_type *t, int32_t i, const sm_type *type, sm_arena *a)
-{
-    SM_ASSERT(i >= 0 && i < t->n_fields);
-    if (t->fields[i].type == type) {
-        return t;
-    }
-    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
-    sm_type *const out = SM_NEW(a, sm_type);
-    memcpy(fields, t->fields, (size_t)t->n_fields * sizeof(*fields));
-    fields[i].type = type;
-    *out = *t;
-    out->fields = fields;
-    return out;
-}
-
-/* `found`, except that it takes from the table's type what the sample could not know: texts that
- * look like times, and values of which only NULL was seen. */
-static const sm_type *fit_type(const sm_type *found, const sm_type *there, sm_arena *a)
-{
-    if (found == &sm_type_unseen) {
-        return sm_type_copy(a, there);
-    }
-    if (is_time(found) && there->id == SM_TYPE_STRING) {
-        return &sm_type_string;
-    }
-    if (found->id != there->id || !sm_type_is_nested(found->id)) {
-        return found;
-    }
-    for (int32_t i = 0; i < found->n_fields; i++) {
-        const int32_t at =
-            found->id == SM_TYPE_STRUCT ? sm_type_find(there, found->fields[i].name) : i;
-        if (at >= 0) {
-            const sm_type *field = fit_type(found->fields[i].type, there->fields[at].type, a);
-            found = with_field(found, i, field, a);
-        }
-    }
-    return found;
-}
-
-/* The same for the field at `path` in `found`. */
-static const sm_type *fit_type_at(const sm_type *found, const sm_str *path, int32_t n_path,
-                                  const sm_type *there, sm_arena *a)
-{
-    if (n_path == 0) {
-        return fit_type(found, there, a);
-    }
-    const int32_t i = sm_type_find(found, path[0]);
-    SM_ASSERT(i >= 0);
-    return with_field(found, i, fit_type_at(found->fields[i].type, path + 1, n_path - 1, there, a),
-                      a);
-}
-
-bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
-                        const sm_type *there)
-{
-    SM_ASSERT(n_path > 0);
-    if (!d->sampled || sm_type_find(d->schema, path[0]) >= d->schema->n_fields - d->n_constants) {
-        return false; /* the column was declared, or is of the file's name */
-    }
-    const sm_type *schema = fit_type_at(d->schema, path, n_path, there, n->arena);
-    const bool is_other = schema != d->schema;
-    ((sm_dataset *)d)->schema = schema; /* read_relation() made it, in n's arena */
-    return is_other;
 }
 
 /* ---- its dataset ----------------------------------------------------------------------------- */
@@ -513,7 +454,7 @@ static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
         .sampled = c->sampled,
     };
     SM_TRY(full_schema(c, &d->schema, e));
-    SM_ASSERT(d->schema->n_fields == c->columns->n_fields + d->n_constants);
+    SM_ASSERT(d->schema && d->schema->n_fields == c->columns->n_fields + d->n_constants);
     for (int64_t i = 0; i < c->n_files; i++) {
         d->files[i] = c->files[i].file;
         SM_TRY(set_constants(c, &c->files[i], &d->files[i], e));
@@ -528,8 +469,8 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         .names = n,
         .format = format,
         .options = sm_arena_alloc(n->arena, format->opts_bytes + 1),
-        .sample_size = SAMPLE_ROWS,
-        .max_sample_files = SAMPLE_FILES,
+        .sample_size = SMI_SAMPLE_ROWS,
+        .max_sample_files = SMI_SAMPLE_FILES,
     };
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
 

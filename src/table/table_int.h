@@ -28,6 +28,7 @@ struct sm_names {
     sm_map *variables; /* name -> sm_value */
     sm_map *named;     /* layer.table -> smi_named */
     sm_map *files;     /* path -> const sm_files */
+    sm_map *known;     /* path -> const sm_type: the columns of its files of before */
     sm_map *relations; /* layer.table -> sm_relation */
     sm_map *calls;     /* a table function's call, as text -> sm_relation */
     smi_pins pins;     /* up to which publication tables are seen */
@@ -60,6 +61,15 @@ sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const
 /** What the table will be once the candidate is published. */
 sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
                                  sm_error *e) SM_MUST_USE;
+
+/* How much is read to find columns, as in DuckDB: rows of a file, and files. */
+#define SMI_SAMPLE_ROWS  20480
+#define SMI_SAMPLE_FILES 32
+
+/** The type of a column, or the STRUCT of all, that was found in a sample of files of format `f`,
+ * fitted to the one that is known (table_fit.c). In `a`, or `found` itself where it fits. */
+const sm_type *smi_fit_type(const sm_format *f, const sm_type *found, const sm_type *known,
+                            sm_arena *a);
 
 /** sm_resolver.function: read_…, delta_scan, table_changes, 'path'. */
 sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
@@ -753,7 +763,7 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,
                          sm_error *e) SM_MUST_USE;
 /** Refuses columns that no table may have: without a type, or with names that most readers take for
  * the same one. */
-sm_status smi_schema_check(const sm_type *columns, sm_error *e) SM_MUST_USE;
+sm_status smi_schema_check(const sm_type *rows, sm_error *e) SM_MUST_USE;
 /** The columns that must not be NULL, in `a`; SM_UNSUPPORTED where a nested field must not. */
 sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
                               sm_error *e) SM_MUST_USE;

@@ -28,6 +28,7 @@ sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget)
     n->variables = sm_map_new(n->arena);
     n->named = sm_map_new(n->arena);
     n->files = sm_map_new(n->arena);
+    n->known = sm_map_new(n->arena);
     n->relations = sm_map_new(n->arena);
     n->calls = sm_map_new(n->arena);
     smi_pins_init(&n->pins, budget);
@@ -107,9 +108,10 @@ void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c)
     named_at(n, table)->candidate = c;
 }
 
-void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files)
+void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files, const sm_type *known)
 {
     *sm_map_at(n->files, path) = (void *)files;
+    *sm_map_at(n->known, path) = (void *)known;
     forget_relations(n);
 }
 
@@ -443,6 +445,7 @@ static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, 
     sm_str table = {0};
 
     SM_TRY(name_of_parts(n, parts, n_parts, &table, e));
+    SM_ASSERT(table.len > 0 && table.data);
     return resolve_once(n, n->relations, table, table, &newest, out, e);
 }
 
@@ -455,6 +458,7 @@ static sm_status resolve_table_at(void *ctx, const sm_str *parts, int32_t n_part
     sm_str table = {0};
 
     SM_TRY(name_of_parts(n, parts, n_parts, &table, e));
+    SM_ASSERT(table.len > 0 && table.data);
     SM_TRY(smi_arg_at(arg, &at, e));
     const sm_str name = sm_arena_strf(a, "AT %.*s", SM_STR_ARG(table)); /* no table function's */
     return resolve_once(n, n->calls, smi_call_text(name, arg, 1, n->arena), table, &at, out, e);

@@ -327,7 +327,7 @@ static void test_read_chosen(void **state)
     assert_ok(sm_files_find(test_stores, logs, SM_STR("json$"), true, k.arena, &found, &e), &e);
     sm_files chosen = {.items = &found.items[0], .n = 1};
     chosen.items[0].file.content_out = &content;
-    sm_names_set_files(n, logs, &chosen);
+    sm_names_set_files(n, logs, &chosen, NULL);
     const sm_table_arg args[] = {text_arg("", logs.data), columns_arg(k.arena),
                                  bool_arg("file_date", true)};
     assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
@@ -338,7 +338,7 @@ static void test_read_chosen(void **state)
     assert_true(content.bytes == want.bytes && content.head == want.head && content.has_lines);
     /* None of them: no rows, and no listing of the folder. */
     chosen.n = 0;
-    sm_names_set_files(n, logs, &chosen);
+    sm_names_set_files(n, logs, &chosen, NULL);
     assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
     assert_int_equal(r.dataset->n_files, 0);
     assert_string_equal(read_relation_text(&k, &r), "");

@@ -1,5 +1,6 @@
 """Columns that smelt finds by itself: which files and rows it looks at, and how it reports keys
 that the sample missed."""
+import functools
 import gzip
 import json
 import random
@@ -463,6 +464,7 @@ tasks: [{load: raw.l, from: logs, sql: l.sql, by: day}]
 """
 
 
+EVOLVING = PIPELINE.replace("by: day", "by: day, evolve: add")
 LOAD = ("SELECT {} file_date AS day FROM read_json(var('logs'), file_date => true, "
         "bad_lines => 'quarantine', validate => 'all')")
 
@@ -470,9 +472,9 @@ LOAD = ("SELECT {} file_date AS day FROM read_json(var('logs'), file_date => tru
 @pytest.fixture
 def load(smelt, put, tmp_path):
     """Runs a load of the files that are there, by the same SQL each time."""
-    def run(select, *args, code=0, **files):
+    def run(select, *args, code=0, pipeline=PIPELINE, **files):
         put(**files)
-        (tmp_path / "p.yaml").write_text(PIPELINE)
+        (tmp_path / "p.yaml").write_text(pipeline)
         (tmp_path / "l.sql").write_text(LOAD.format(select))
         done = smelt("run", "p.yaml", *args, check=False)
         assert done.returncode == code, done.stderr
@@ -571,3 +573,157 @@ def test_a_pipeline_counts_keys_of_declared_columns_and_fails_at_found_ones(smel
     else:
         assert 'key "extra" is not among the columns' in done.stderr
         assert not (tmp_path / "lake/raw/l/_delta_log").exists()
+
+
+# ---- days that differ from those before -----------------------------------------------------------
+
+ALL = "* EXCLUDE (file_date),"
+FULL = {"id": 1, "x": 1.5, "t": "a", "d": "2022-04-03", "at": AT, "ok": True, "big": 2**63,
+        "s": {"a": 1, "l": [1.5], "e": {"u": "x"}}, "l": [{"k": 1, "m": 2.5}], "odd name": 1,
+        "STRUCT": {"q\"q": 1, "": 3, "DATE": "x"}, "m": {f"u{n}": 1 for n in range(200)}}
+
+
+def rows_of(smelt, what="*"):
+    return ask(smelt, f"SELECT {what} FROM raw.l")
+
+
+@pytest.mark.parametrize("day", [
+    [], [""], ["", "  "], ["no JSON"], ["no JSON", '{"id":'], [{}], [{"id": 7}], [{"x": 2}],
+    [{"t": 5}, {"t": True}, {"t": 1.25}], [{"s": {"l": [2]}}], [{"s": {"e": {}}, "l": []}],
+    [{"l": [{"m": 3}]}, {"s": None, "m": {"u5": 2}}], [{"m": {"u5": None, "other": 1}}],
+    [{"big": 5}, {"x": 1, "STRUCT": {"DATE": "2022-04-03"}}], [{"s": {"e": {"u": 5}, "a": None}}],
+])
+def test_a_day_may_lack_what_the_table_has(smelt, load, put, day):
+    load(ALL, **{"20240101": [FULL]})
+    before, types = rows_of(smelt)[0], rows_of(smelt, ", ".join(f'typeof("{c}")' for c in FULL))
+    load(ALL, **{"20240102": day})
+    rows = [row for row in rows_of(smelt) if row != before]
+    good = [row for row in day if isinstance(row, dict)]
+    assert len(rows) == len(good) and before in rows_of(smelt)
+    assert rows_of(smelt, "DISTINCT " + ", ".join(f'typeof("{c}")' for c in FULL)) == types
+    for row in good:
+        assert any(all(holds(was[c], row[c]) if c in row else was[c] is None for c in FULL)
+                   for was in rows), (row, rows)
+    refused = [line for line in day if isinstance(line, str) and line.strip()]
+    assert len(ask(smelt, "FROM bad.q") if refused else []) == len(refused)
+    assert "0 quarantined" in load(ALL)  # the same run again finds nothing new
+
+
+def holds(was, value):
+    """Is the value in the row, where objects may have more keys, and texts are of any scalar?"""
+    if isinstance(value, dict) and isinstance(was, dict):
+        return all(holds(was.get(k), v) for k, v in value.items())
+    if isinstance(value, list) and isinstance(was, list):
+        return len(was) == len(value) and all(map(holds, was, value))
+    if isinstance(was, str) and not isinstance(value, str):
+        return was == json.dumps(value)
+    return was == value or value == {} and (was is None or not any(was.values()))
+
+
+@pytest.mark.parametrize("select", ["x, upper(t) AS t, s.a + 1 AS a,", "s, m,", "s.e.u AS u, ok,"])
+@pytest.mark.parametrize("day", [[], ["no JSON"], [{}], [{"id": 2}], [{"t": "b"}]])
+def test_columns_by_name_that_no_new_line_has(smelt, load, select, day):
+    load(select, **{"20240101": [FULL]})
+    load(select, **{"20240102": day})
+    assert len(rows_of(smelt)) == 1 + sum(isinstance(row, dict) for row in day)
+    load(select, **{"20240103": [FULL]})
+    days = ask(smelt, "SELECT * EXCLUDE (day) FROM raw.l WHERE day <> '2024-01-02'")
+    assert len(days) == 2 and days[0] == days[1]
+
+
+@pytest.mark.parametrize("name, data", [("20240102.json.gz", gzip.compress(b"")), ("20240102.json", b""),
+                                        ("20240102.json", b"\xef\xbb\xbf"), ("20240102.json", b"\n\n"),
+                                        ("20240102.json", b"\xef\xbb\xbf\n")])
+def test_a_file_of_nothing(smelt, load, tmp_path, name, data):
+    load(ALL, **{"20240101": [FULL]})
+    (tmp_path / "logs" / name).write_bytes(data)
+    assert " read = 0 kept + 0 quarantined" in load(ALL)
+    assert len(rows_of(smelt)) == 1
+    assert "2 unchanged and skipped" in load(ALL)
+    (tmp_path / "logs/20240101.json").rename(tmp_path / "logs/other_20240101.json")
+    load(ALL)
+    assert len(rows_of(smelt)) == 1
+
+
+def test_the_first_load_needs_a_line(smelt, load, tmp_path):
+    told = load(ALL, code=1, **{"20240101": []})
+    assert 'no columns: "./logs/20240101.json" is empty' in told and "columns => {name: 'TYPE', …}" in told
+    told = load(ALL, code=1, **{"20240101": ["no JSON"]})
+    assert "at ./logs/20240101.json:1:2" in told and "or declare the columns" in told
+    assert not (tmp_path / "lake/raw").exists()
+
+
+@pytest.mark.parametrize("first, then, where, was, now", [
+    ({"v": 1}, {"v": 1.5}, "v", "BIGINT", "DOUBLE"),
+    ({"v": 1}, {"v": "x"}, "v", "BIGINT", "VARCHAR"),
+    ({"v": 1}, {"v": 2**64}, "v", "BIGINT", "DECIMAL(38,0)"),
+    ({"v": "2022-04-03"}, {"v": "x"}, "v", "DATE", "VARCHAR"),
+    ({"v": AT}, {"v": "2022-04-03"}, "v", "TIMESTAMP WITH TIME ZONE", "DATE"),
+    ({"v": True}, {"v": 1}, "v", "BOOLEAN", "BIGINT"),
+    ({"v": 1}, {"v": [1]}, "v", "BIGINT", "BIGINT[]"),
+    ({"v": [1]}, {"v": 1}, "v", "BIGINT[]", "BIGINT"),
+    ({"v": "x"}, {"v": {"a": 1}}, "v", "VARCHAR", "STRUCT(a BIGINT)"),
+    ({"v": {"a": 1}}, {"v": "x"}, "v", "STRUCT(a BIGINT)", "VARCHAR"),
+    ({"v": {"a": 1, "b": 2}}, {"v": {"b": 2.5}}, "v.b", "BIGINT", "DOUBLE"),
+    ({"v": {"a": [{"b": 2}]}}, {"v": {"a": [{"b": "x"}], "c": 1}}, "v.a.b", "BIGINT", "VARCHAR"),
+    ({"v": [1]}, {"v": ["x"]}, "v", "BIGINT[]", "VARCHAR[]"),
+])
+def test_another_type_stops_the_load_and_is_told_with_its_file(smelt, load, first, then, where, was, now):
+    load("v,", **{"20240101": [first]})
+    told = load("v,", code=1, **{"20240102": [""], "20240103": ["", then, "no JSON"], "20240104": []})
+    assert f'column "{where}" is {was} in the table and {now} here' in told, told
+    assert "  at ./logs/20240103.json\n" in told
+    assert "--full-refresh raw.l loads all files again" in told
+    assert len(rows_of(smelt)) == 1
+    load("v,", "--full-refresh", "raw.l")
+    seen = len(rows_of(smelt)) + len(ask(smelt, "FROM bad.q WHERE reason = 'type_mismatch'"))
+    assert seen == 2  # where the kinds cannot be one column, lines of one of them are in the quarantine
+
+
+@pytest.mark.parametrize("evolve", [True, False])
+def test_new_keys_come_under_the_policy_of_the_table(smelt, load, evolve):
+    load = functools.partial(load, pipeline=EVOLVING if evolve else PIPELINE)
+    load(ALL, **{"20240101": [{"a": 1, "b": 1}]})
+    told = load(ALL, code=not evolve, **{"20240102": [{"b": 2, "c": "x"}, {"d": 1.5}]})
+    if not evolve:
+        assert 'column "c" is not in the table' in told and "evolve: add" in told
+        return
+    load(ALL, **{"20240103": [{"c": "2022-04-03"}], "20240104": []})
+    assert [[row[c] for c in "abcd"] for row in ask(smelt, "FROM raw.l ORDER BY day, d")] == [
+        [1, 1, None, None], [None, None, None, 1.5], [None, 2, "x", None], [None, None, "2022-04-03", None]]
+
+
+def test_an_object_stays_what_it_was(smelt, load):
+    """A day of few keys would be a STRUCT, one where each line has another key would be a MAP."""
+    wide = {f"k{n}": n for n in range(20)}
+    load(ALL, **{"20240101": [{"s": wide, "m": {f"u{n}": n for n in range(200)}}]})
+    load(ALL, **{"20240102": [{"s": {f"k{n}": n}, "m": {"u1": n}} for n in range(20)]})
+    load(ALL, **{"20240103": [{"s": {}, "m": {}}, {"s": {"k1": None}, "m": {"new": None}}]})
+    types = ask(smelt, "SELECT DISTINCT left(typeof(s), 6) AS s, typeof(m) AS m FROM raw.l")
+    assert types == [{"s": "STRUCT", "m": "MAP(VARCHAR, BIGINT)"}]
+    assert ask(smelt, "SELECT sum(s.k7) AS k, sum(m['u1']) AS u FROM raw.l") == [{"k": 14, "u": 191}]
+
+
+def test_a_key_in_other_letters(smelt, load):
+    """`city` in the SQL means City where the files have only that."""
+    load("city AS city,", **{"20240101": [{"city": "Hue"}]})
+    load("city AS city,", **{"20240102": [{"City": "Hanoi"}]})
+    load("city AS city,", **{"20240103": [{"city": "Rome"}]})
+    load("city AS city,", **{"20240104": [{"city": "Oslo", "City": "no"}]})
+    assert [row["city"] for row in ask(smelt, "FROM raw.l ORDER BY day")] == ["Hue", "Hanoi", "Rome", "Oslo"]
+
+
+def test_what_is_known_goes_with_the_rows(smelt, load, put, tmp_path):
+    """After a RESTORE it is what it was then; a full refresh finds all anew; a new folder has it too."""
+    load("x, y,", **{"20240101": [{"x": 1, "y": 1}]})
+    load("x, y,", **{"20240102": [{"x": None}]})
+    smelt("table", "restore", "lake/raw/l", "--version", "0")
+    load("x, y,", **{"20240103": [{"y": 2}]})
+    assert len(rows_of(smelt)) == 3
+    put(**{"20240101": [{"x": 1.5, "y": "a"}], "20240103": [{"y": "b"}]})
+    load("x, y,", "--full-refresh", "raw.l")
+    assert rows_of(smelt, "DISTINCT typeof(x) AS x, typeof(y) AS y") == [{"x": "DOUBLE", "y": "VARCHAR"}]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/20240105.json").write_text('{"x":2}\n')
+    load("x, y,", "--var", "logs=./more", "--other-root")
+    assert rows_of(smelt, "sum(x) AS x, count(*) AS n") == [{"x": 3.5, "n": 4}]

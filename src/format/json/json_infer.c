@@ -28,7 +28,8 @@
  * Maps     As in DuckDB: an object below the top level becomes a MAP from VARCHAR to what all its
  *          fields hold together, if a field is on average in less than a tenth of the objects, or
  *          if there are 200 fields or more of similar types; and only if no line would be refused
- *          for it. So ids as keys do not become a column each.
+ *          for it. So ids as keys do not become a column each. Where the caller knows the columns
+ *          of earlier files, an object is what it was there, whatever this sample has of its keys.
  * Limits   10,000 keys outside of MAPs: SM_LIMIT. When that many were seen, objects that are MAPs
  *          by then are found, and their keys are dropped.
  * Callers  read_json and the like (table_function.c), before there is a scan. Blocks. */
@@ -365,19 +366,34 @@ static bool is_rare(const seen *at)
     return n < FIELD_APPEARANCE_THRESHOLD * (double)at->n_objects * (double)n_fields_of(at);
 }
 
-/* Decides whether an object is a MAP. Returns what the MAP's values hold; NULL: it is a STRUCT. */
-static seen *map_value(sm_sample *s, const seen *at)
+/* What all fields of an object hold together. */
+static seen *merge_fields(sm_sample *s, const seen *at)
 {
-    const bool rare = is_rare(at);
-    const int64_t n = n_fields_of(at), n_keys = s->n_keys;
-    if (at->value || (!rare && n < MAP_INFERENCE_THRESHOLD)) {
-        return at->value;
-    }
+    const int64_t n_keys = s->n_keys;
     seen *all = SM_NEW(s->arena, seen);
-    for (int64_t i = 0; i < n; i++) {
+
+    for (int64_t i = 0; i < n_fields_of(at); i++) {
         merge_seen(s, all, sm_map_value(at->fields, i));
     }
     s->n_keys = n_keys; /* merging has counted fields of `all`, which become no columns */
+    return all;
+}
+
+/* Decides whether an object is a MAP. Returns what the MAP's values hold; NULL: it is a STRUCT.
+ * known: its type in earlier files; NULL: not known. */
+static seen *map_value(sm_sample *s, const seen *at, const sm_type *known)
+{
+    const bool is_known = known && (known->id == SM_TYPE_STRUCT || known->id == SM_TYPE_MAP);
+    const bool rare = is_rare(at);
+    const int64_t n = n_fields_of(at);
+    if (at->value || (is_known && known->id == SM_TYPE_STRUCT) ||
+        (!is_known && !rare && n < MAP_INFERENCE_THRESHOLD)) {
+        return at->value;
+    }
+    seen *all = merge_fields(s, at);
+    if (is_known) {
+        return all;
+    }
     double sum = 0;
     for (int64_t i = 0; i < n && !rare; i++) {
         sum += similarity(all, sm_map_value(at->fields, i));
@@ -391,7 +407,7 @@ static int64_t drop_map_keys(sm_sample *s, seen *at, bool is_root)
 {
     int64_t n_keys = at->element ? drop_map_keys(s, at->element, false) : 0;
     if (!is_root && kind_to_read(at) == SAW_OBJECT && at->fields) {
-        at->value = map_value(s, at);
+        at->value = map_value(s, at, NULL);
         at->fields = at->value ? NULL : at->fields;
     }
     SM_ASSERT(!at->value || !at->fields);
@@ -406,18 +422,28 @@ static int64_t drop_map_keys(sm_sample *s, seen *at, bool is_root)
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a);
+static const sm_type *type_of(sm_sample *s, const seen *at, const sm_type *known, sm_arena *a);
 
-static const sm_type *struct_of(sm_sample *s, const seen *at, sm_arena *a)
+/* What is known of a field of a `known` type of that kind; NULL: nothing. */
+static const sm_type *known_field(const sm_type *known, sm_type_id kind, int32_t i)
 {
+    return known && known->id == kind && i >= 0 ? known->fields[i].type : NULL;
+}
+
+static const sm_type *struct_of(sm_sample *s, const seen *at, const sm_type *known, sm_arena *a)
+{
+    const bool is_known = known && known->id == SM_TYPE_STRUCT;
     const int64_t n = n_fields_of(at);
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
     int32_t n_fields = 0;
     for (int64_t i = 0; i < n; i++) {
-        const sm_type *type = type_of(s, sm_map_value(at->fields, i), a);
+        const sm_str name = sm_map_key(at->fields, i);
+        const sm_type *field =
+            known_field(known, SM_TYPE_STRUCT, is_known ? sm_type_find(known, name) : -1);
+        const sm_type *type = type_of(s, sm_map_value(at->fields, i), field, a);
         if (type) {
             fields[n_fields++] = (sm_field){
-                .name = sm_arena_str(a, sm_map_key(at->fields, i)),
+                .name = sm_arena_str(a, name),
                 .type = type,
                 .is_nullable = true,
             };
@@ -426,11 +452,14 @@ static const sm_type *struct_of(sm_sample *s, const seen *at, sm_arena *a)
     return sm_type_struct(a, fields, n_fields);
 }
 
-static const sm_type *map_of(sm_sample *s, const seen *value, sm_arena *a)
+static const sm_type *map_of(sm_sample *s, const seen *value, const sm_type *known, sm_arena *a)
 {
     const sm_field key = {.name = SM_STR("key"), .type = &sm_type_string};
     const sm_field field = {
-        .name = SM_STR("value"), .type = type_of(s, value, a), .is_nullable = true};
+        .name = SM_STR("value"),
+        .type = type_of(s, value, known_field(known, SM_TYPE_MAP, 1), a),
+        .is_nullable = true,
+    };
     return field.type ? sm_type_map(a, key, field) : NULL;
 }
 
@@ -444,7 +473,7 @@ static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
 }
 
 /* The type of what was seen; NULL for an object that is always empty, or a list of such objects. */
-static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
+static const sm_type *type_of(sm_sample *s, const seen *at, const sm_type *known, sm_arena *a)
 {
     switch (kind_to_read(at)) {
     case SAW_BOOL:
@@ -460,13 +489,13 @@ static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
     case SAW_INSTANT:
         return &sm_type_timestamp;
     case SAW_LIST: {
-        const sm_type *element = type_of(s, at->element, a);
+        const sm_type *element = type_of(s, at->element, known_field(known, SM_TYPE_LIST, 0), a);
         const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};
         return element ? sm_type_list(a, field) : NULL;
     }
     case SAW_OBJECT: {
-        const seen *value = map_value(s, at);
-        const sm_type *type = value ? map_of(s, value, a) : struct_of(s, at, a);
+        const seen *value = map_value(s, at, known);
+        const sm_type *type = value ? map_of(s, value, known, a) : struct_of(s, at, known, a);
         return type && type->n_fields > 0 ? type : at->n_scalars > 0 ? &sm_type_string : NULL;
     }
     case SAW_NOTHING:
@@ -670,9 +699,10 @@ sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm
     return SM_OK;
 }
 
-const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a)
+const sm_type *smi_json_sample_end(sm_sample *s, const sm_type *known, sm_arena *a)
 {
-    return struct_of(s, s->root, a);
+    SM_ASSERT(!known || known->id == SM_TYPE_STRUCT);
+    return struct_of(s, s->root, known, a);
 }
 
 void smi_json_sample_free(sm_sample *s)

@@ -36,7 +36,7 @@ static sm_status sample_all(const sample_in *in, int n, sm_sampled *seen, sm_buf
         blob = NULL;
     }
     if (n_given > 0) {
-        sm_type_print(json->sample_end(s, a), out);
+        sm_type_print(json->sample_end(s, NULL, a), out);
         sm_buf_printf(out, "%c", 0);
         st = SM_OK;
     }

@@ -307,7 +307,7 @@ sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_erro
 sm_sample *smi_json_sample_new(const void *opts);
 sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                                sm_error *e) SM_MUST_USE;
-const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a);
+const sm_type *smi_json_sample_end(sm_sample *s, const sm_type *known, sm_arena *a);
 void smi_json_sample_free(sm_sample *s); /* takes NULL */
 
 extern const struct sm_writer_ops smi_json_writer; /* json_writer.c: one array of objects */

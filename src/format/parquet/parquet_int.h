@@ -850,7 +850,7 @@ static inline uint8_t *smi_pq_room(sm_buf *b, size_t more)
 sm_sample *smi_pq_sample_new(const void *opts);
 sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                              sm_error *e) SM_MUST_USE;
-const sm_type *smi_pq_sample_end(sm_sample *s, sm_arena *a);
+const sm_type *smi_pq_sample_end(sm_sample *s, const sm_type *known, sm_arena *a);
 void smi_pq_sample_free(sm_sample *s); /* takes NULL */
 sm_status smi_pq_look(sm_blob *blob, const sm_type *schema, sm_arena *a, sm_written *out,
                       sm_error *e) SM_MUST_USE;

@@ -99,7 +99,7 @@ sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_s
     return st;
 }
 
-const sm_type *smi_pq_sample_end(sm_sample *s, sm_arena *a)
+const sm_type *smi_pq_sample_end(sm_sample *s, const sm_type *known, sm_arena *a)
 {
     SM_ASSERT(s->schema); /* at least one file was sampled */
     return sm_type_copy(a, s->schema);
