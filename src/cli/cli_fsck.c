@@ -43,69 +43,101 @@ static sm_status read_options(const smi_fsck_opts *o, bool is_dry, sm_fsck *out,
     return SM_OK;
 }
 
-/* ---- for machines ---------------------------------------------------------------------------- */
+/* ---- findings, as they come ------------------------------------------------------------------ */
 
-static void put_findings(sm_json_writer *w, const sm_fsck_report *r)
+/* Where they go. */
+typedef struct telling {
+    sm_str table; /* its URI */
+    bool is_json;
+    sm_buf out;
+    sm_json_writer w; /* is_json: within "findings" from the first one on */
+} telling;
+
+/* Most of a text that is kept before it is printed. */
+#define HELD_BYTES ((size_t)1 << 16)
+
+static void begin_answer(telling *t)
 {
-    sm_json_set_array(w, "findings");
-    for (int64_t i = 0; i < r->n_findings; i++) {
-        const sm_fsck_finding *f = &r->findings[i];
-        sm_json_begin_object(w);
-        SM_ASSERT(f->kind >= 0 && f->kind < SM_COUNT(kind_names));
-        sm_json_set_text_or_null(w, "kind", sm_str_of(kind_names[f->kind]));
-        sm_json_set_text_or_null(w, "file", f->file);
-        sm_json_set_i64_or_null(w, "version", f->version);
-        sm_json_set_text_or_null(w, "what", f->what);
-        sm_json_set_text_or_null(w, "todo", f->todo);
-        sm_json_set_i64_or_null(w, "rows", f->n_rows);
-        sm_json_end_object(w);
+    if (t->w.depth == 0) {
+        t->w.out = &t->out;
+        sm_json_begin_object(&t->w);
+        sm_json_set_text_or_null(&t->w, "table", t->table);
+        sm_json_set_array(&t->w, "findings");
     }
-    sm_json_end_array(w);
 }
 
-static void answer(smi_cli *cli, sm_str uri, const sm_fsck *opts, const sm_fsck_report *r)
+static void put_finding(telling *t, const sm_fsck_finding *f)
 {
-    sm_buf out = {0};
-    sm_json_writer w = {.out = &out};
+    sm_json_writer *w = &t->w;
 
-    sm_json_begin_object(&w);
-    sm_json_set_text_or_null(&w, "table", uri);
-    sm_json_set_i64_or_null(&w, "version", r->version);
-    sm_json_set_i64(&w, "commits", r->log.n_commits);
-    sm_json_set_i64(&w, "checkpoints", r->log.n_checkpoints);
-    sm_json_set_i64(&w, "compared", r->log.n_compared);
-    sm_json_set_i64(&w, "files", r->n_files);
-    sm_json_set_i64(&w, "bytes", r->bytes);
-    sm_json_set_bool(&w, "data", opts->reads_data);
-    sm_json_set_i64(&w, "leftovers", r->n_leftovers);
-    sm_json_set_i64(&w, "leftover_bytes", r->leftover_bytes);
-    sm_json_set_i64_or_null(&w, "publication", r->publication > 0 ? r->publication : -1);
-    put_findings(&w, r);
-    if (opts->is_repair) {
-        sm_json_set_bool(&w, "dry_run", opts->is_dry);
-        sm_json_set_i64(&w, "removed_files", r->n_removed);
-        sm_json_set_i64_or_null(&w, "removed_rows", r->removed_rows);
-        sm_json_set_i64_or_null(&w, "repaired", r->made);
+    begin_answer(t);
+    sm_json_begin_object(w);
+    SM_ASSERT(f->kind >= 0 && f->kind < SM_COUNT(kind_names));
+    sm_json_set_text_or_null(w, "kind", sm_str_of(kind_names[f->kind]));
+    sm_json_set_text_or_null(w, "file", f->file);
+    sm_json_set_i64_or_null(w, "version", f->version);
+    sm_json_set_text_or_null(w, "what", f->what);
+    sm_json_set_text_or_null(w, "todo", f->todo);
+    sm_json_set_i64_or_null(w, "rows", f->n_rows);
+    sm_json_end_object(w);
+    if (t->out.len > HELD_BYTES) {
+        fwrite(t->out.data, 1, t->out.len, stdout);
+        sm_buf_reset(&t->out);
     }
-    sm_json_set_i64(&w, "left", r->n_left);
-    sm_json_end_object(&w);
-    smi_answer_print(cli, &w);
+}
+
+static void print_finding(const sm_fsck_finding *f)
+{
+    printf("%s%.*s%s", smi_bold(), SM_STR_ARG(f->file), smi_plain());
+    if (f->version >= 0) {
+        printf(" (version %" PRId64 ")", f->version);
+    }
+    printf(": %.*s\n  %.*s\n", SM_STR_ARG(f->what), SM_STR_ARG(f->todo));
+}
+
+/* sm_fsck.found */
+static void tell(void *ctx, const sm_fsck_finding *f)
+{
+    telling *t = ctx;
+
+    SM_ASSERT(f->file.len > 0 && f->what.len > 0 && f->todo.len > 0);
+    if (t->is_json) {
+        put_finding(t, f);
+    } else {
+        print_finding(f);
+    }
+}
+
+/* ---- for machines ---------------------------------------------------------------------------- */
+
+static void answer(smi_cli *cli, telling *t, const sm_fsck *opts, const sm_fsck_report *r)
+{
+    sm_json_writer *w = &t->w;
+
+    begin_answer(t);
+    sm_json_end_array(w);
+    sm_json_set_i64_or_null(w, "version", r->version);
+    sm_json_set_i64(w, "commits", r->log.n_commits);
+    sm_json_set_i64(w, "checkpoints", r->log.n_checkpoints);
+    sm_json_set_i64(w, "compared", r->log.n_compared);
+    sm_json_set_i64(w, "files", r->n_files);
+    sm_json_set_i64(w, "bytes", r->bytes);
+    sm_json_set_bool(w, "data", opts->reads_data);
+    sm_json_set_i64(w, "leftovers", r->n_leftovers);
+    sm_json_set_i64(w, "leftover_bytes", r->leftover_bytes);
+    sm_json_set_i64_or_null(w, "publication", r->publication > 0 ? r->publication : -1);
+    if (opts->is_repair) {
+        sm_json_set_bool(w, "dry_run", opts->is_dry);
+        sm_json_set_i64(w, "removed_files", r->n_removed);
+        sm_json_set_i64_or_null(w, "removed_rows", r->removed_rows);
+        sm_json_set_i64_or_null(w, "repaired", r->made);
+    }
+    sm_json_set_i64(w, "left", r->n_left);
+    sm_json_end_object(w);
+    smi_answer_print(cli, w);
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */
-
-static void print_findings(const sm_fsck_report *r)
-{
-    for (int64_t i = 0; i < r->n_findings; i++) {
-        const sm_fsck_finding *f = &r->findings[i];
-        SM_ASSERT(f->file.len > 0 && f->what.len > 0 && f->todo.len > 0);
-        printf("%s%.*s%s", smi_bold(), SM_STR_ARG(f->file), smi_plain());
-        if (f->version >= 0) {
-            printf(" (version %" PRId64 ")", f->version);
-        }
-        printf(": %.*s\n  %.*s\n", SM_STR_ARG(f->what), SM_STR_ARG(f->todo));
-    }
-}
 
 static void print_removed(const sm_fsck *opts, const sm_fsck_report *r)
 {
@@ -130,7 +162,6 @@ static void print_report(sm_str uri, const sm_fsck *opts, const sm_fsck_report *
 {
     char size[SM_SIZE_TEXT_BYTES], count[SM_COUNTED_TEXT_BYTES], more[SM_COUNTED_TEXT_BYTES];
 
-    print_findings(r);
     printf("table        %.*s\n", SM_STR_ARG(uri));
     if (r->version >= 0) {
         printf("version      %" PRId64 "\n", r->version);
@@ -165,16 +196,19 @@ sm_status smi_fsck_run(smi_cli *cli, sm_store *store, const smi_fsck_opts *o, bo
     sm_fsck opts;
     sm_fsck_report r = {.version = -1};
     const sm_str uri = sm_store_uri(store);
+    telling t = {.table = uri, .is_json = cli->globals.json};
     char count[SM_COUNTED_TEXT_BYTES];
 
     SM_TRY(read_options(o, is_dry, &opts, e));
+    opts.found = tell;
+    opts.ctx = &t;
     const sm_status st = sm_table_fsck(store, &opts, &cli->env, cli->arena, &r, e);
     if (st != SM_OK && r.n_findings == 0) {
         return st;
     }
     SM_ASSERT(r.n_left <= r.n_findings);
     if (cli->globals.json) {
-        answer(cli, uri, &opts, &r);
+        answer(cli, &t, &opts, &r);
     } else {
         print_report(uri, &opts, &r);
     }

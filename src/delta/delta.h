@@ -200,6 +200,12 @@ sm_hash128 sm_delta_file_hash(const sm_delta_file *f);
  * statistics. They live in `a` and borrow the file. */
 const sm_range *sm_snapshot_ranges(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a);
 
+/** A copy in `a` of a file of the snapshot; without tags. */
+sm_delta_file sm_delta_file_copy(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a);
+/** What is wrong with the statistics of a file, as a static text: no JSON, or a number of rows that
+ * is none. NULL where nothing is, or there are none. Readers pass over such statistics. */
+const char *sm_delta_stats_flaw(sm_str stats_json);
+
 /* Who is given the files of a snapshot, one by one. */
 typedef struct sm_delta_sink {
     /* Before the first file, and when all begins anew since a checkpoint turned out to be damaged:
@@ -265,7 +271,7 @@ sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int
                                  sm_arena *a, sm_dataset *out, int32_t **columns,
                                  sm_error *e) SM_MUST_USE;
 
-/** The same of files that sm_snapshot_pick() found, which it borrows. */
+/** The same of files that sm_snapshot_pick() found, or of copies, which it borrows. */
 sm_status sm_snapshot_dataset_picked(const sm_snapshot *s, const sm_delta_file *files,
                                      int64_t n_files, sm_arena *a, sm_dataset *out,
                                      int32_t **columns, sm_error *e) SM_MUST_USE;

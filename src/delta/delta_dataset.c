@@ -112,22 +112,31 @@ static const sm_value *copy_values(const sm_value *values, int32_t n, sm_arena *
     return out;
 }
 
+sm_delta_file sm_delta_file_copy(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a)
+{
+    return (sm_delta_file){
+        .path = sm_arena_str(a, f->path),
+        .key = sm_arena_str(a, f->key),
+        .size_bytes = f->size_bytes,
+        .modified_ms = f->modified_ms,
+        .partition = copy_values(f->partition, s->metadata.n_partition_columns, a),
+        .n_rows = f->n_rows,
+        .stats_json = sm_arena_str(a, f->stats_json),
+        .dv = smi_vector_copy(f->dv, a),
+        .base_row_id = f->base_row_id,
+        .row_version = f->row_version,
+    };
+}
+
 static sm_status list_file(void *ctx, const sm_delta_file *f, sm_error *e)
 {
     listing *l = ctx;
     const sm_snapshot *s = l->lister->snapshot;
-    sm_delta_file *kept = SM_NEW(l->arena, sm_delta_file);
+    sm_delta_file *kept = SM_NEW(l->arena, sm_delta_file), brief = *f;
 
     SM_ASSERT(l->n <= l->cap && s == l->lister->base.of);
-    *kept = (sm_delta_file){
-        .path = sm_arena_str(l->arena, f->path),
-        .key = sm_arena_str(l->arena, f->key),
-        .size_bytes = f->size_bytes,
-        .modified_ms = f->modified_ms,
-        .partition = copy_values(f->partition, s->metadata.n_partition_columns, l->arena),
-        .n_rows = f->n_rows,
-        .dv = smi_vector_copy(f->dv, l->arena),
-    };
+    brief.stats_json = SM_STR(""); /* they have excluded what they can */
+    *kept = sm_delta_file_copy(s, &brief, l->arena);
     l->files = sm_arena_grow(l->arena, l->files, l->n, &l->cap, sizeof(*l->files));
     SM_TRY(smi_datafile_of(s, kept, l->arena, &l->files[l->n], e));
     l->n++;

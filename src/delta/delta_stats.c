@@ -559,6 +559,27 @@ int64_t smi_stats_rows(sm_str json)
     return n_rows;
 }
 
+const char *sm_delta_stats_flaw(sm_str stats_json)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_json *doc = NULL;
+    const char *flaw = NULL;
+    int64_t n_rows = 0;
+
+    if (stats_json.len > 0 &&
+        (sm_json_parse(stats_json, a, &doc, NULL) != SM_OK || doc->type != SM_JSON_OBJECT)) {
+        flaw = "its statistics in the log are no JSON object";
+    } else if (stats_json.len > 0) {
+        const sm_json *said = sm_json_get(doc, "numRecords");
+        const bool is_said = said && said->type != SM_JSON_NULL;
+        flaw = is_said && (!sm_json_i64(said, &n_rows) || n_rows < 0)
+                   ? "numRecords of its statistics in the log is no number of rows"
+                   : NULL;
+    }
+    sm_arena_free(a);
+    return flaw;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_timestamp(int64_t us, bool has_zone, sm_json_writer *w)

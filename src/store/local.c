@@ -27,7 +27,7 @@
 
 #include "store/store_int.h"
 
-#define TMP_PREFIX     ".smelt-tmp-"
+#define TMP_PREFIX     SMI_TEMPORARY
 #define TMP_NAME_BYTES (sizeof(TMP_PREFIX) + 16)
 
 /* Two I/O threads with a read of 4 MiB each; the queue of a disk needs less. */
@@ -341,9 +341,17 @@ static void add_other(listing *l, sm_str key)
     }
 }
 
+static bool is_temporary_name(const char *name)
+{
+    return strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0;
+}
+
 static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *here,
                           const struct dirent *d, sm_error *e)
 {
+    if (l->what->is_left && d->d_type == DT_REG && !is_temporary_name(d->d_name)) {
+        return SM_OK;
+    }
     const sm_str key = join_key(l->arena, folder, d->d_name);
     const bool is_after = sm_str_cmp(key, l->what->after) > 0;
     if (d->d_type == DT_DIR) {
@@ -367,7 +375,7 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
         add_folder(l, key, here);
     } else if (!S_ISREG(info.st_mode)) {
         add_other(l, key);
-    } else if (is_after) {
+    } else if (is_after && (!l->what->is_left || is_temporary_name(d->d_name))) {
         add_item(l, entry_of(key, &info));
     }
     return SM_OK;
@@ -376,7 +384,7 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
 static bool is_hidden(const listing *l, const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-           (!l->what->is_own && strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0);
+           (!l->what->is_own && is_temporary_name(name));
 }
 
 /* The way to the open folder; NULL if the way has come through it already. */

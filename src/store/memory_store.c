@@ -390,7 +390,7 @@ static sm_status memory_list(sm_store *s, const smi_listing *what, sm_arena *a, 
          i < b->n_items && sm_str_starts(b->items[i].key, prefix); i++) {
         const sm_str full = b->items[i].key;
         const sm_str key = {full.data + root_len, full.len - root_len};
-        if (sm_str_cmp(key, what->after) <= 0) {
+        if (sm_str_cmp(key, what->after) <= 0 || (what->is_left && !smi_is_temporary(key))) {
             continue;
         }
         if (what->delimited) {

@@ -13,7 +13,9 @@
 
 typedef struct listing {
     smi_s3 *s;
-    sm_arena *arena;
+    sm_arena *kept;  /* of the entries */
+    sm_arena *arena; /* of a page: a bucket may have millions of keys that are not wanted */
+    sm_buf next;     /* the token of the next page */
     sm_entry *entries;
     int64_t n, cap;
     sm_entry at; /* the entry that is being read */
@@ -48,7 +50,7 @@ static sm_str below_root(listing *l, sm_str text)
 
 static void add_entry(listing *l, sm_entry entry)
 {
-    l->entries = sm_arena_grow(l->arena, l->entries, l->n, &l->cap, sizeof(*l->entries));
+    l->entries = sm_arena_grow(l->kept, l->entries, l->n, &l->cap, sizeof(*l->entries));
     l->entries[l->n++] = entry;
 }
 
@@ -83,11 +85,30 @@ static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
     l->is_result |= parent.len == 0 && sm_str_is(name, "ListBucketResult");
 }
 
-/* Adds a page to the entries. Its keys are decoded at its end, as the element that says whether
- * they are encoded may follow them. */
+/* Keeps the entries of a page that are wanted. Their keys are decoded now, as the element that says
+ * whether they are encoded may follow them. */
+static void keep_wanted(listing *l, const smi_listing *what, int64_t first)
+{
+    const int64_t end = l->n;
+
+    l->n = first;
+    for (int64_t i = first; i < end; i++) {
+        sm_entry entry = l->entries[i];
+        entry.key = below_root(l, entry.key);
+        if (what->is_left && !smi_is_temporary(entry.key)) {
+            continue;
+        }
+        entry.key = sm_arena_str(l->kept, entry.key);
+        entry.etag = sm_arena_str(l->kept, entry.etag);
+        l->entries[l->n++] = entry;
+    }
+}
+
+/* Adds a page to the entries. */
 static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
 {
     smi_s3 *s = l->s;
+    sm_arena_reset(l->arena);
     sm_pair params[6] = {
         {SM_STR("list-type"), SM_STR("2")},
         {SM_STR("encoding-type"), SM_STR("url")},
@@ -97,8 +118,8 @@ static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
     if (what->delimited) {
         params[n++] = (sm_pair){SM_STR("delimiter"), SM_STR("/")};
     }
-    if (l->token.len > 0) {
-        params[n++] = (sm_pair){SM_STR("continuation-token"), l->token};
+    if (l->next.len > 0) {
+        params[n++] = (sm_pair){SM_STR("continuation-token"), sm_buf_str(&l->next)};
     } else if (what->after.len > 0) {
         params[n++] = (sm_pair){SM_STR("start-after"), smi_s3_key(s, what->after, l->arena)};
     }
@@ -117,9 +138,9 @@ static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
         st = sm_fail(e, SM_CORRUPT, "the response of %.100s is not a list of objects", s->host);
     }
     smi_s3_call_release(&c);
-    for (int64_t i = first; i < l->n; i++) {
-        l->entries[i].key = below_root(l, l->entries[i].key);
-    }
+    keep_wanted(l, what, first);
+    sm_buf_reset(&l->next);
+    sm_buf_text(&l->next, l->token);
     return st;
 }
 
@@ -146,10 +167,15 @@ static void keep_objects(listing *l, const smi_listing *what)
 sm_status smi_s3_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_entry **out,
                       int64_t *n, sm_error *e)
 {
-    listing l = {.s = (smi_s3 *)store, .arena = a};
+    listing l = {.s = (smi_s3 *)store, .kept = a, .arena = sm_arena_new(NULL)};
+    sm_status st = SM_OK;
+
     do {
-        SM_TRY(list_page(&l, what, e));
-    } while (l.is_truncated);
+        st = list_page(&l, what, e);
+    } while (st == SM_OK && l.is_truncated);
+    sm_arena_free(l.arena);
+    sm_buf_release(&l.next);
+    SM_TRY(st);
     keep_objects(&l, what);
     if (l.n > 0) { /* objects and folders come separately, and not every server sorts by bytes */
         qsort(l.entries, (size_t)l.n, sizeof(*l.entries), compare_entries);

@@ -425,6 +425,20 @@ sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena
     return list_entries(s, &what, a, out, n, e);
 }
 
+bool smi_is_temporary(sm_str key)
+{
+    sm_str folder, name;
+
+    sm_uri_split(key, &folder, &name);
+    return sm_str_starts(name, SM_STR(SMI_TEMPORARY));
+}
+
+sm_status sm_store_list_left(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n, sm_error *e)
+{
+    const smi_listing what = {.is_own = true, .is_left = true};
+    return list_entries(s, &what, a, out, n, e);
+}
+
 sm_status sm_store_list_own(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n, sm_error *e)
 {
     const smi_listing what = {.is_own = true};

@@ -154,6 +154,10 @@ sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena
 sm_status sm_store_list_own(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n,
                             sm_error *e) SM_MUST_USE;
 
+/** The same of the temporary files alone. Cost: memory for these, and for the names of folders. */
+sm_status sm_store_list_left(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n,
+                             sm_error *e) SM_MUST_USE;
+
 /** Looks an object up; *out is in the arena. SM_NOT_FOUND if there is none. */
 sm_status sm_store_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out,
                         sm_error *e) SM_MUST_USE;

@@ -22,7 +22,13 @@ typedef struct smi_listing {
     bool delimited;
     bool
         is_own; /* temporary files too; no symbolic links. Means nothing to stores without either */
+    bool is_left; /* is_own: only temporary files */
 } smi_listing;
+
+/* How the names of temporary files begin. */
+#define SMI_TEMPORARY ".smelt-tmp-"
+/** Is the object's name one of a temporary file? */
+bool smi_is_temporary(sm_str key);
 
 /* A range, and where its bytes go. */
 typedef struct smi_read {

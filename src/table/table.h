@@ -761,14 +761,6 @@ sm_status sm_table_vacuum(sm_stores *stores, const sm_vacuum *v, sm_budget *budg
 
 #define SM_ROWS_UNNAMED INT64_MIN /* sm_fsck.rows_named: the user named no number of rows */
 
-typedef struct sm_fsck {
-    bool reads_data;      /* all pages of all files, and compares statistics with the values */
-    bool is_repair;       /* removes the entries of files that are gone from the log */
-    bool removes_damaged; /* is_repair: also of files that are there but damaged */
-    bool is_dry;          /* is_repair: only find out what would go */
-    int64_t rows_named; /* is_repair, not is_dry: the rows that the user lets go; −1: not known */
-} sm_fsck;
-
 typedef enum sm_fsck_kind {
     SM_FSCK_LOG,         /* the log is damaged, or contradicts itself */
     SM_FSCK_GONE,        /* a file is not in its store */
@@ -777,7 +769,8 @@ typedef enum sm_fsck_kind {
     SM_FSCK_DAMAGED,     /* its footer, or a page, cannot be read */
     SM_FSCK_ROWS,        /* it has another number of rows than the log says */
     SM_FSCK_VECTOR,      /* its deletion vector cannot be read, or does not fit it */
-    SM_FSCK_STATISTICS,  /* statistics exclude values that it has, so queries leave rows out */
+    SM_FSCK_STATISTICS, /* statistics exclude values that it has, so that queries leave rows out, or
+                          * cannot be read */
 } sm_fsck_kind;
 
 typedef struct sm_fsck_finding {
@@ -789,13 +782,24 @@ typedef struct sm_fsck_finding {
     int64_t n_rows;  /* of the file, as the log says; −1: not known. Of the log: 0 */
 } sm_fsck_finding;
 
+typedef struct sm_fsck {
+    bool reads_data;      /* all pages of all files, and compares statistics with the values */
+    bool is_repair;       /* removes the entries of files that are gone from the log */
+    bool removes_damaged; /* is_repair: also of files that are there but damaged */
+    bool is_dry;          /* is_repair: only find out what would go */
+    int64_t rows_named; /* is_repair, not is_dry: the rows that the user lets go; −1: not known */
+    /* Is given each finding when it is made, for the call: of the log, then in the order of the
+     * files. There may be a million. NULL: they are counted. */
+    void (*found)(void *ctx, const sm_fsck_finding *f);
+    void *ctx;
+} sm_fsck;
+
 typedef struct sm_fsck_report {
     int64_t version; /* that was checked; −1: none can be opened */
     sm_delta_audit log;
     int64_t n_files, bytes;
     int64_t n_leftovers, leftover_bytes; /* temporary files of writers, some perhaps at work */
     int64_t publication;                 /* that is open in the lake and has the table; 0: none */
-    const sm_fsck_finding *findings;     /* of the log, then in the order of the files */
     int64_t n_findings;
     int64_t n_removed, removed_bytes; /* entries that the repair removed, or would remove */
     int64_t removed_rows;             /* −1: the statistics of one do not say how many it had */
@@ -813,8 +817,9 @@ typedef struct sm_fsck_report {
  * Errors    SM_NOT_FOUND: no table; SM_USAGE: rows_named is not what the repair would take, nothing
  *           was done; SM_DENIED: the table is append-only; those of the store
  * Threads   no worker; starts up to 16 threads of its own, each with one request at a time
- * Cost      a request for each commit and checkpoint; two for each file, more where it has a
- *           deletion vector; a listing of the table's folder. reads_data: all bytes
+ * Cost      a request for each commit, and four for each checkpoint; two for each file, more where
+ *           it has a deletion vector; a listing of the table's folder. reads_data: all bytes.
+ *           Memory for some thousand files, and 32 bytes for each; a repair lists those that go
  */
 sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env *env, sm_arena *a,
                         sm_fsck_report *out, sm_error *e) SM_MUST_USE;

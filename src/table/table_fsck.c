@@ -7,6 +7,10 @@
  *          log (delta_audit.c). Open the newest version, as readers see it. Look at each of its
  *          files, several at a time. Read their pages, one file after the other (reads_data,
  *          table_fsck_data.c). Count temporary files. Repair.
+ * Windows  A table may have a million files. They are copied and looked at some thousand at a time,
+ *          as the log gives them, and each finding is handed on when its window is done. Of files
+ *          with findings a hash is kept: where a checkpoint turns out to be damaged, all files come
+ *          anew, and nothing is told twice. A repair lists the files whose entries go.
  * File     It is in its store; its size is the log's; its footer can be read and its columns fit
  *          the table's; it has as many rows as the log says; its deletion vector can be read, and
  *          deletes rows that it has, as many as the log says. The first thing that is wrong ends
@@ -17,6 +21,7 @@
  *          it, so the user must name how many: by then he has seen the findings. Files that are
  *          there but damaged stay, unless he asks for them too. No file is deleted: that is
  *          vacuum's work. */
+#include "base/hash_set.h"
 #include "table/table_int.h"
 
 #include <inttypes.h>
@@ -38,6 +43,18 @@ typedef struct looker {
     int64_t file;      /* at which it is */
 } looker;
 
+/* Files that are looked at together: enough for 16 threads to be at work most of the time, and few
+ * beside what reading the checkpoint takes. */
+#define WINDOW 4096
+
+typedef struct window {
+    sm_arena *arena; /* of the files */
+    sm_delta_file *files;
+    const char **flaws; /* of the statistics in the log; NULL: none */
+    found **by_file;    /* the last one of each file */
+    int64_t n;
+} window;
+
 struct checking {
     const sm_fsck *opts;
     const sm_exec_env *env;
@@ -45,13 +62,11 @@ struct checking {
     sm_arena *arena; /* of the report */
     sm_fsck_report *out;
     sm_snapshot *snapshot;
-    const sm_delta_file *files;
-    int64_t n_files;
-    found **by_file;                /* the last one of each file */
+    window window;
     looker lookers[SMI_EACH_SLOTS]; /* a thread's own each */
-    sm_fsck_finding *findings;
-    int64_t cap_findings;
-    const sm_delta_file **removes;
+    bool has_failed;                /* looking at files did, not the log */
+    sm_hash_set told, going;        /* files with findings; those of them whose entries go */
+    int64_t n_going;                /* findings of these */
 };
 
 bool smi_fsck_is_fault(sm_status st)
@@ -66,9 +81,9 @@ static void find(looker *w, sm_fsck_kind kind, const char *what)
 {
     found *f = SM_NEW(w->kept, found);
 
-    SM_ASSERT(w->file >= 0 && w->file < w->k->n_files);
-    *f = (found){kind, sm_arena_str(w->kept, sm_str_of(what)), w->k->by_file[w->file]};
-    w->k->by_file[w->file] = f;
+    SM_ASSERT(w->file >= 0 && w->file < w->k->window.n);
+    *f = (found){kind, sm_arena_str(w->kept, sm_str_of(what)), w->k->window.by_file[w->file]};
+    w->k->window.by_file[w->file] = f;
 }
 
 /* A fault becomes a finding, and all is well; another failure stays one. */
@@ -101,7 +116,7 @@ static sm_status look_at_vector(looker *w, const sm_datafile *d, int64_t n_rows,
 
 static sm_status look_into(looker *w, const sm_dataset *d, sm_blob *blob, sm_error *e)
 {
-    const sm_delta_file *f = &w->k->files[w->file];
+    const sm_delta_file *f = &w->k->window.files[w->file];
     const sm_type *stored =
         sm_type_struct(w->scratch, d->schema->fields, d->schema->n_fields - d->n_constants);
     sm_error bad = {0};
@@ -134,8 +149,8 @@ static sm_status look_at_file(looker *w, sm_error *e)
     sm_error bad = {0};
 
     sm_arena_reset(w->scratch);
-    sm_status st =
-        sm_snapshot_dataset_of(w->k->snapshot, &w->file, 1, w->scratch, &d, &columns, &bad);
+    sm_status st = sm_snapshot_dataset_picked(w->k->snapshot, &w->k->window.files[w->file], 1,
+                                              w->scratch, &d, &columns, &bad);
     if (st != SM_OK) {
         return take_fault(w, st, SM_FSCK_UNREACHABLE, "", &bad, e);
     }
@@ -163,7 +178,11 @@ static sm_status look_at(void *ctx, int slot, int64_t i, sm_error *e)
         *w = (looker){.k = k, .kept = sm_arena_new(NULL), .scratch = sm_arena_new(NULL)};
     }
     w->file = i;
-    return look_at_file(w, e);
+    const sm_status st = look_at_file(w, e);
+    if (st == SM_OK && k->window.flaws[i] && !k->window.by_file[i]) {
+        find(w, SM_FSCK_STATISTICS, k->window.flaws[i]);
+    }
+    return st;
 }
 
 static const char *todo_of(sm_fsck_kind kind)
@@ -171,44 +190,103 @@ static const char *todo_of(sm_fsck_kind kind)
     switch (kind) {
     case SM_FSCK_GONE:
         return "Put it back, if there is a copy; smelt table restore goes back to a version that "
-               "is "
-               "whole; --repair removes its entry from the log.";
+               "is whole; --repair removes its entry from the log.";
     case SM_FSCK_UNREACHABLE:
         return "Queries of the table fail. docs/limits.md says which files a table may name.";
     case SM_FSCK_STATISTICS:
-        return "Queries may leave out rows of it: write its rows anew.";
+        return "Queries may leave out rows of it, or read it in vain: write its rows anew.";
     default:
         return "Put it back, if there is a copy; smelt table restore goes back to a version that "
-               "is "
-               "whole; --repair --damaged removes its entry from the log.";
+               "is whole; --repair --damaged removes its entry from the log, and its rows.";
     }
 }
 
-static void add_finding(checking *k, const sm_fsck_finding *f)
+static void tell(checking *k, const sm_fsck_finding *f)
 {
-    sm_fsck_report *o = k->out;
-
-    k->findings =
-        sm_arena_grow(k->arena, k->findings, o->n_findings, &k->cap_findings, sizeof(*k->findings));
-    k->findings[o->n_findings++] = *f;
-    o->findings = k->findings;
+    k->out->n_findings++;
+    if (k->opts->found) {
+        k->opts->found(k->opts->ctx, f);
+    }
 }
 
 /* The findings of a file in the order in which they were made, from the last one back. */
-static void add_of_file(checking *k, int64_t file, const found *last)
+static void tell_of_file(checking *k, const sm_delta_file *file, const found *last)
 {
     if (!last) {
         return;
     }
-    add_of_file(k, file, last->next);
-    add_finding(k, &(sm_fsck_finding){
-                       .kind = last->kind,
-                       .version = k->out->version,
-                       .file = sm_arena_str(k->arena, k->files[file].path),
-                       .what = sm_arena_str(k->arena, last->what),
-                       .todo = sm_str_of(todo_of(last->kind)),
-                       .n_rows = sm_delta_file_rows(&k->files[file]),
-                   });
+    tell_of_file(k, file, last->next);
+    tell(k, &(sm_fsck_finding){
+                .kind = last->kind,
+                .version = k->out->version,
+                .file = file->path,
+                .what = last->what,
+                .todo = sm_str_of(todo_of(last->kind)),
+                .n_rows = sm_delta_file_rows(file),
+            });
+}
+
+static bool is_removed(const checking *k, sm_fsck_kind kind)
+{
+    switch (kind) {
+    case SM_FSCK_GONE:
+        return true;
+    case SM_FSCK_SIZE:
+    case SM_FSCK_DAMAGED:
+    case SM_FSCK_ROWS:
+    case SM_FSCK_VECTOR:
+        return k->opts->removes_damaged;
+    case SM_FSCK_LOG:
+    case SM_FSCK_UNREACHABLE:
+    case SM_FSCK_STATISTICS:
+        return false;
+    }
+    return false;
+}
+
+/* Does a repair take the entry of a file with these findings? */
+static bool goes(const checking *k, const found *last)
+{
+    bool out = false;
+
+    for (const found *f = last; f && k->opts->is_repair; f = f->next) {
+        out = out || is_removed(k, f->kind);
+    }
+    return out;
+}
+
+static void count_going(sm_fsck_report *o, const sm_delta_file *file)
+{
+    const int64_t n_rows = sm_delta_file_rows(file);
+
+    o->n_removed++;
+    o->removed_bytes += (int64_t)file->size_bytes;
+    o->removed_rows = n_rows < 0 || o->removed_rows < 0 ? -1 : o->removed_rows + n_rows;
+}
+
+/* Hands on what was found in a file of the window. */
+static sm_status settle_file(checking *k, int64_t i, sm_error *e)
+{
+    const sm_delta_file *file = &k->window.files[i];
+    const found *last = k->window.by_file[i];
+    const int64_t n_before = k->out->n_findings;
+    bool is_new = true;
+
+    k->out->n_files++;
+    k->out->bytes += (int64_t)file->size_bytes;
+    if (!last) {
+        return SM_OK;
+    }
+    SM_TRY(sm_hash_set_add(&k->told, sm_delta_file_hash(file), &is_new, e));
+    if (is_new) {
+        tell_of_file(k, file, last);
+    }
+    if (goes(k, last)) {
+        count_going(k->out, file);
+        k->n_going += k->out->n_findings - n_before;
+        return sm_hash_set_add(&k->going, sm_delta_file_hash(file), NULL, e);
+    }
+    return SM_OK;
 }
 
 static void look_found(void *ctx, sm_fsck_kind kind, const char *what)
@@ -222,28 +300,111 @@ static sm_status read_files(checking *k, sm_error *e)
     looker *w = &k->lookers[0];
     const smi_fsck_sink sink = {look_found, w};
 
-    for (int64_t i = 0; i < k->n_files && k->opts->reads_data; i++) {
-        if (!k->by_file[i]) {
+    for (int64_t i = 0; i < k->window.n && k->opts->reads_data; i++) {
+        if (!k->window.by_file[i]) {
             w->k = k;
             w->kept = w->kept ? w->kept : sm_arena_new(NULL);
             w->file = i;
-            SM_TRY(smi_fsck_data(k->snapshot, i, k->env, sink, e));
+            SM_TRY(smi_fsck_data(k->snapshot, &k->window.files[i], k->env, sink, e));
         }
     }
     return SM_OK;
 }
 
+static void empty_window(checking *k)
+{
+    window *w = &k->window;
+
+    for (int i = 0; i < SMI_EACH_SLOTS; i++) {
+        if (k->lookers[i].kept) {
+            sm_arena_reset(k->lookers[i].kept);
+        }
+    }
+    if (w->n > 0) {
+        sm_arena_reset(w->arena);
+        memset(w->by_file, 0, (size_t)w->n * sizeof(*w->by_file));
+        w->n = 0;
+    }
+}
+
+static sm_status look_at_window(checking *k, sm_error *e)
+{
+    sm_status st = smi_each(k->window.n, look_at, k, k->env->budget, e);
+
+    st = st == SM_OK ? read_files(k, e) : st;
+    /* Also after a failure: what was found until then is true. */
+    for (int64_t i = 0; i < k->window.n; i++) {
+        const sm_status settled = settle_file(k, i, st == SM_OK ? e : NULL);
+        st = st == SM_OK ? settled : st;
+    }
+    k->has_failed = st != SM_OK;
+    empty_window(k);
+    return st;
+}
+
+/* sm_delta_sink: all files come, perhaps anew. */
+static void begin_files(void *ctx)
+{
+    checking *k = ctx;
+    sm_fsck_report *o = k->out;
+
+    empty_window(k);
+    o->n_files = o->bytes = 0;
+    o->n_removed = o->removed_rows = o->removed_bytes = 0;
+}
+
+static sm_status take_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    checking *k = ctx;
+    window *w = &k->window;
+    sm_delta_file brief = *f;
+
+    SM_ASSERT(w->n < WINDOW);
+    if (!k->opts->reads_data) {
+        brief.stats_json = SM_STR(""); /* the values are not held against them */
+    }
+    w->files[w->n] = sm_delta_file_copy(k->snapshot, &brief, w->arena);
+    w->flaws[w->n++] = sm_delta_stats_flaw(f->stats_json);
+    return w->n < WINDOW ? SM_OK : look_at_window(k, e);
+}
+
+static void tell_unopened(checking *k, const char *what, const char *todo)
+{
+    tell(k, &(sm_fsck_finding){
+                .kind = SM_FSCK_LOG,
+                .version = -1,
+                .file = SM_STR("_delta_log"),
+                .what = sm_arena_strf(k->arena, "the newest version cannot be opened: %s", what),
+                .todo = sm_str_of(todo),
+            });
+}
+
+/* Is it the log's fault that the newest version cannot be read? */
+static bool is_of_log(const checking *k, sm_status st)
+{
+    return st == SM_CORRUPT ||
+           (st != SM_NOT_FOUND && smi_fsck_is_fault(st) && k->out->log.n_flaws > 0);
+}
+
 static sm_status look_at_files(checking *k, sm_error *e)
 {
-    k->files = sm_snapshot_files(k->snapshot, &k->n_files);
-    k->by_file = SM_NEW_ARRAY(k->arena, found *, k->n_files + 1);
-    sm_status st = smi_each(k->n_files, look_at, k, k->env->budget, e);
-    st = st == SM_OK ? read_files(k, e) : st;
-    for (int64_t i = 0; i < k->n_files; i++) {
-        k->out->bytes += (int64_t)k->files[i].size_bytes;
-        add_of_file(k, i, k->by_file[i]);
+    const sm_delta_sink to = {.begin = begin_files, .file = take_file, .ctx = k};
+    window *w = &k->window;
+    sm_error bad = {0};
+
+    w->files = SM_NEW_ARRAY(k->arena, sm_delta_file, WINDOW);
+    w->flaws = SM_NEW_ARRAY(k->arena, const char *, WINDOW);
+    w->by_file = SM_NEW_ARRAY(k->arena, found *, WINDOW);
+    sm_status st = sm_snapshot_each(k->snapshot, NULL, &to, &bad);
+    st = st == SM_OK ? look_at_window(k, &bad) : st;
+    if (st != SM_OK && !k->has_failed && is_of_log(k, st)) {
+        tell_unopened(k, bad.what, "Not all of its files were looked at, and none is removed.");
+        k->out->n_removed = k->out->removed_rows = k->out->removed_bytes = k->n_going = 0;
+        return SM_OK;
     }
-    k->out->n_files = k->n_files;
+    if (st != SM_OK && e) {
+        *e = bad;
+    }
     return st;
 }
 
@@ -254,14 +415,10 @@ static sm_status count_leftovers(checking *k, sm_error *e)
     sm_entry *entries = NULL;
     int64_t n = 0;
 
-    const sm_status st = sm_store_list_own(k->store, k->arena, &entries, &n, e);
+    const sm_status st = sm_store_list_left(k->store, k->arena, &entries, &n, e);
     for (int64_t i = 0; st == SM_OK && i < n; i++) {
-        sm_str folder, name;
-        sm_uri_split(entries[i].key, &folder, &name);
-        if (sm_str_starts(name, SM_STR(".smelt-tmp-"))) {
-            k->out->n_leftovers++;
-            k->out->leftover_bytes += (int64_t)entries[i].size_bytes;
-        }
+        k->out->n_leftovers++;
+        k->out->leftover_bytes += (int64_t)entries[i].size_bytes;
     }
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
@@ -315,34 +472,22 @@ static sm_status look_at_log(checking *k, sm_error *e)
     SM_TRY(sm_delta_audit_log(k->store, k->env->budget, k->arena, log, e));
     for (int64_t i = 0; i < log->n_flaws; i++) {
         const sm_delta_flaw *f = &log->flaws[i];
-        add_finding(k, &(sm_fsck_finding){
-                           .kind = SM_FSCK_LOG,
-                           .version = f->version,
-                           .file = f->file,
-                           .what = f->what,
-                           .todo = f->todo,
-                       });
+        tell(k, &(sm_fsck_finding){
+                    .kind = SM_FSCK_LOG,
+                    .version = f->version,
+                    .file = f->file,
+                    .what = f->what,
+                    .todo = f->todo,
+                });
     }
-    sm_status st = sm_table_open(k->store, k->env->budget, &k->snapshot, &bad);
+    const sm_status st = sm_table_open(k->store, k->env->budget, &k->snapshot, &bad);
     if (st == SM_OK) {
-        st = sm_snapshot_list(k->snapshot, &bad);
-    }
-    if (st != SM_OK) {
-        sm_snapshot_release(k->snapshot);
-        k->snapshot = NULL;
-    } else {
         k->out->version = sm_snapshot_version(k->snapshot);
         return SM_OK;
     }
-    if (st == SM_CORRUPT || (st != SM_NOT_FOUND && smi_fsck_is_fault(st) && log->n_flaws > 0)) {
-        add_finding(k, &(sm_fsck_finding){
-                           .kind = SM_FSCK_LOG,
-                           .version = -1,
-                           .file = SM_STR("_delta_log"),
-                           .what = sm_arena_strf(
-                               k->arena, "the newest version cannot be opened: %s", bad.what),
-                           .todo = SM_STR("Its files were not looked at."),
-                       });
+    k->snapshot = NULL;
+    if (is_of_log(k, st)) {
+        tell_unopened(k, bad.what, "Its files were not looked at.");
         return SM_OK;
     }
     if (e) {
@@ -352,50 +497,6 @@ static sm_status look_at_log(checking *k, sm_error *e)
 }
 
 /* ---- the repair ------------------------------------------------------------------------------ */
-
-static bool is_removed(const checking *k, sm_fsck_kind kind)
-{
-    switch (kind) {
-    case SM_FSCK_GONE:
-        return true;
-    case SM_FSCK_SIZE:
-    case SM_FSCK_DAMAGED:
-    case SM_FSCK_ROWS:
-    case SM_FSCK_VECTOR:
-        return k->opts->removes_damaged;
-    case SM_FSCK_LOG:
-    case SM_FSCK_UNREACHABLE:
-    case SM_FSCK_STATISTICS:
-        return false;
-    }
-    return false;
-}
-
-/* Chooses the entries that go, in the snapshot's order, and counts the findings that stay. */
-static void choose(checking *k)
-{
-    sm_fsck_report *o = k->out;
-
-    k->removes = SM_NEW_ARRAY(k->arena, const sm_delta_file *, k->n_files + 1);
-    o->n_left = o->n_findings;
-    for (int64_t i = 0; i < k->n_files && k->opts->is_repair; i++) {
-        int64_t n = 0;
-        bool goes = false;
-        for (const found *f = k->by_file[i]; f; f = f->next) {
-            goes = goes || is_removed(k, f->kind);
-            n++;
-        }
-        if (!goes) {
-            continue;
-        }
-        const int64_t n_rows = sm_delta_file_rows(&k->files[i]);
-        o->removed_rows = n_rows < 0 || o->removed_rows < 0 ? -1 : o->removed_rows + n_rows;
-        o->removed_bytes += (int64_t)k->files[i].size_bytes;
-        k->removes[o->n_removed++] = &k->files[i];
-        o->n_left -= n;
-    }
-    SM_ASSERT(o->n_left >= 0);
-}
 
 static sm_status check_named(const checking *k, sm_error *e)
 {
@@ -417,6 +518,28 @@ static sm_status check_named(const checking *k, sm_error *e)
     return st;
 }
 
+/* sm_snapshot_list_if */
+static bool is_going(void *ctx, const sm_delta_file *f)
+{
+    const checking *k = ctx;
+
+    return sm_hash_set_has(&k->going, sm_delta_file_hash(f));
+}
+
+static void list_removes(checking *k, sm_delta_commit *record)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(k->snapshot, &n);
+    const sm_delta_file **removes = SM_NEW_ARRAY(k->arena, const sm_delta_file *, n + 1);
+
+    SM_ASSERT(n == k->out->n_removed);
+    for (int64_t i = 0; i < n; i++) {
+        removes[i] = &files[i];
+    }
+    record->removes = removes;
+    record->n_removes = n;
+}
+
 static sm_status repair(checking *k, sm_error *e)
 {
     sm_fsck_report *o = k->out;
@@ -427,21 +550,21 @@ static sm_status repair(checking *k, sm_error *e)
         {SM_STR("numRemovedFiles"), sm_value_i64(o->n_removed)},
         {SM_STR("removedFilesSize"), sm_value_i64(o->removed_bytes)},
     };
-    const sm_delta_commit record = {
+    sm_delta_commit record = {
         .operation = SM_STR("FSCK"),
         .parameters = parameters,
         .n_parameters = SM_COUNT(parameters),
         .metrics = metrics,
         .n_metrics = SM_COUNT(metrics),
         .isolation = SM_READ_NOTHING,
-        .removes = k->removes,
-        .n_removes = o->n_removed,
     };
 
     if (o->n_removed == 0 || k->opts->is_dry) {
         return SM_OK;
     }
     SM_TRY(check_named(k, e));
+    SM_TRY(sm_snapshot_list_if(k->snapshot, is_going, k, e));
+    list_removes(k, &record);
     const sm_status st =
         smi_publish_record(k->store, k->snapshot, &record, k->env->budget, &o->made, e);
     SM_ASSERT(st != SM_OK || o->made > o->version);
@@ -458,18 +581,28 @@ static sm_status check_and_repair(checking *k, sm_error *e)
         SM_TRY(look_at_files(k, e));
     }
     SM_TRY(count_leftovers(k, e));
-    choose(k);
+    k->out->n_left = k->out->n_findings;
     const sm_status st = repair(k, e);
-    if (st != SM_OK || k->opts->is_dry) {
-        k->out->n_left = k->out->n_findings;
+    if (st == SM_OK && k->out->made >= 0) {
+        k->out->n_left -= k->n_going;
     }
+    SM_ASSERT(k->out->n_left >= 0);
     return st;
 }
 
 sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env *env, sm_arena *a,
                         sm_fsck_report *out, sm_error *e)
 {
-    checking k = {.opts = opts, .env = env, .store = table, .arena = a, .out = out};
+    checking k = {
+        .opts = opts,
+        .env = env,
+        .store = table,
+        .arena = a,
+        .out = out,
+        .window = {.arena = sm_arena_new(env->budget)},
+        .told = {.budget = env->budget},
+        .going = {.budget = env->budget},
+    };
 
     SM_ASSERT(opts->is_repair || (!opts->is_dry && !opts->removes_damaged));
     *out = (sm_fsck_report){.version = -1, .made = -1};
@@ -478,6 +611,9 @@ sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env 
         sm_arena_free(k.lookers[i].kept);
         sm_arena_free(k.lookers[i].scratch);
     }
+    sm_arena_free(k.window.arena);
+    sm_hash_set_release(&k.told);
+    sm_hash_set_release(&k.going);
     sm_snapshot_release(k.snapshot);
     return sm_within(e, st, "check of %.*s", SM_STR_ARG(sm_store_uri(table)));
 }

@@ -230,20 +230,16 @@ static sm_status read_file(reading *r, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_fsck_data(const sm_snapshot *s, int64_t file, const sm_exec_env *env,
+sm_status smi_fsck_data(const sm_snapshot *s, const sm_delta_file *file, const sm_exec_env *env,
                         smi_fsck_sink sink, sm_error *e)
 {
-    int64_t n_files = 0;
-    const sm_delta_file *files = sm_snapshot_files(s, &n_files);
     int32_t *columns = NULL;
     sm_dataset d;
-    reading r = {.env = env, .sink = sink, .dataset = &d};
+    reading r = {.file = file, .env = env, .sink = sink, .dataset = &d};
     sm_error bad = {0};
 
-    SM_ASSERT(file >= 0 && file < n_files);
-    r.file = &files[file];
     r.arena = sm_arena_new(env->budget);
-    sm_status st = sm_snapshot_dataset_of(s, &file, 1, r.arena, &d, &columns, &bad);
+    sm_status st = sm_snapshot_dataset_picked(s, file, 1, r.arena, &d, &columns, &bad);
     if (st == SM_OK) {
         r.n_stored = d.schema->n_fields - d.n_constants;
         r.log = d.files[0].ranges;

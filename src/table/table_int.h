@@ -720,7 +720,7 @@ typedef struct smi_fsck_sink {
 bool smi_fsck_is_fault(sm_status st);
 /** Reads all pages of one file of the snapshot, and compares the statistics of the log and of the
  * file with its values (table_fsck_data.c). Errors: those that are no fault of the file. */
-sm_status smi_fsck_data(const sm_snapshot *s, int64_t file, const sm_exec_env *env,
+sm_status smi_fsck_data(const sm_snapshot *s, const sm_delta_file *file, const sm_exec_env *env,
                         smi_fsck_sink sink, sm_error *e) SM_MUST_USE;
 
 /** How many rows the table wants its row groups to have: smelt.rowGroupRows; 0 where it does not

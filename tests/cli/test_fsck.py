@@ -141,6 +141,60 @@ def test_statistics_that_hide_rows(smelt, table):
     assert "column id: the log says that no value is less than 310, it has 30" in told["findings"][0]["what"]
 
 
+@pytest.mark.parametrize("stats, what", [
+    ("{", "its statistics in the log are no JSON object"), ("[]", "its statistics in the log are no JSON object"),
+    ('{"numRecords":-5}', "numRecords of its statistics in the log is no number of rows"),
+    ('{"numRecords":"5"}', "numRecords of its statistics in the log is no number of rows"),
+    ("{}", None), (None, None)])
+def test_statistics_that_cannot_be_read(smelt, table, stats, what):
+    """Readers pass over them; the rows are there. They are no reason to take a file away."""
+    commit = table / "_delta_log" / "00000000000000000003.json"
+    lines = [json.loads(line) for line in commit.read_text().splitlines()]
+    for line in lines:
+        if "add" in line:
+            line["add"]["stats"] = stats
+    commit.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert smelt.sql(f"SELECT count(*) AS n FROM '{table}'") == [{"n": 400}]
+    code, told = fsck(smelt, table, "--repair", "--damaged", "--dry-run")
+    assert {(f["kind"], f["what"]) for f in told["findings"]} == ({("statistics", what)} if what else set())
+    assert (code, told["left"], told["removed_files"]) == ((1, 2, 0) if what else (0, 0, 0))
+
+
+def test_many_findings(smelt, lake):
+    """More than are held at a time; each is told once, in the order of the files, and a repair takes all."""
+    log = lake / "shop" / "many" / "_delta_log"
+    log.mkdir(parents=True)
+    schema = {"type": "struct", "fields": [{"name": "a", "type": "integer", "nullable": True, "metadata": {}}]}
+    lines = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
+             {"metaData": {"id": "i", "format": {"provider": "parquet"}, "schemaString": json.dumps(schema),
+                           "partitionColumns": [], "configuration": {}}}]
+    lines += [{"add": {"path": f"part-{i:05}.parquet", "partitionValues": {}, "size": 1, "modificationTime": 1,
+                       "dataChange": True, "stats": '{"numRecords":2}'}} for i in range(10000)]
+    (log / f"{0:020}.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, told = fsck(smelt, log.parent)
+    assert (code, told["files"], told["left"]) == (1, 10000, 10000)
+    assert [f["file"] for f in told["findings"]] == [f"part-{i:05}.parquet" for i in range(10000)]
+    done = smelt("table", "fsck", log.parent, check=False)
+    assert done.stdout.count("it is gone from the store") == 10000 and "10,000 findings in table" in done.stderr
+    code, told = fsck(smelt, log.parent, "--repair", "--rows", 20000)
+    assert (code, told["repaired"], told["removed_files"], told["left"]) == (0, 1, 10000, 0)
+    assert fsck(smelt, log.parent)[1]["files"] == 0
+
+
+def test_a_checkpoint_that_is_damaged_within(smelt, table):
+    """It is found when its files are read: all files come anew, and a finding is told once."""
+    gone = files_of(table)[0]
+    gone.unlink()
+    checkpoint = table / "_delta_log" / "00000000000000000002.checkpoint.parquet"
+    rows = pq.read_table(checkpoint)
+    add = rows.column("add").to_pylist()
+    add[[i for i, a in enumerate(add) if a][-1]]["size"] = -1
+    i = rows.column_names.index("add")
+    pq.write_table(rows.set_column(i, rows.field(i), pa.array(add, rows.field(i).type)), checkpoint)
+    code, told = fsck(smelt, table)
+    assert code == 1 and sorted(kinds(told)) == ["gone", "log"] and told["files"] == 8, told
+
+
 def test_the_log(smelt, table):
     log = table / "_delta_log"
     (log / "_last_checkpoint").write_text('{"version":9}')
