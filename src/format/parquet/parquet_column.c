@@ -36,6 +36,9 @@
 #define PAGE_BYTES  (1u << 20)
 #define TRY_VALUES  (10 * STRIDE)
 #define FEW_VALUES  (2 * STRIDE)
+/* By so many values an encoding is chosen. A whole page gives the same choice in what was measured,
+ * and costs 3 % of a merge, where each file has but a few pages. */
+#define CHOICE_VALUES (4 * STRIDE)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -449,19 +452,20 @@ static bool append_mapped(smi_pq_column *c, const sm_column *from, row_set r)
 
 /* ---- encoding a page ------------------------------------------------------------------------- */
 
-static void encode_plain_texts(const smi_pq_column *c, sm_buf *out)
+/* A PLAIN text: its length, then its bytes. */
+static void encode_plain_texts(const smi_pq_column *c, int64_t n, sm_buf *out)
 {
-    const int64_t n = (int64_t)(c->lens.len / sizeof(int32_t));
     const int32_t *len = (const int32_t *)(const void *)c->lens.data;
     const uint8_t *from = c->plain.data;
-    uint8_t *to = smi_pq_room(out, c->lens.len + c->plain.len + 1);
+    uint8_t *to = smi_pq_room(out, (size_t)n * sizeof(*len) + c->plain.len + 1);
+    const uint8_t *const start = to;
     for (int64_t i = 0; i < n; i++) {
         memcpy(to, &len[i], 4);
         sm_str_copy(to + 4, from, (size_t)len[i]);
         to += 4 + len[i];
         from += len[i];
     }
-    out->len += c->lens.len + c->plain.len;
+    out->len += (size_t)(to - start);
 }
 
 static void append_bytes(sm_buf *out, const void *bytes, size_t n)
@@ -491,9 +495,8 @@ static int32_t common_bytes(const uint8_t *a, const uint8_t *b, int32_t n)
 
 /* DELTA_BYTE_ARRAY: how many bytes each string shares with the one before; then the rest of each as
  * DELTA_LENGTH_BYTE_ARRAY. */
-static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
+static void encode_delta_texts(smi_pq_column *c, int64_t n, sm_buf *out)
 {
-    const int64_t n = (int64_t)(c->lens.len / sizeof(int32_t));
     const int32_t *len = (const int32_t *)(const void *)c->lens.data;
     const uint8_t *at = c->plain.data, *last = at;
     sm_buf_reset(&c->memo);
@@ -519,29 +522,45 @@ static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
     out->len += (size_t)(to - start);
 }
 
-/* Encodes the page's values that are not codes. */
-static void encode_values(smi_pq_column *c, smi_pq_encoding encoding, sm_buf *out)
+/* The bytes of the page's first n values in `plain`. */
+static size_t plain_bytes_of(const smi_pq_column *c, int64_t n)
 {
-    const int64_t n = c->n_values;
-    SM_ASSERT(n > 0 && c->dict_state == SMI_PQ_DICT_OFF);
+    const int32_t *len = (const int32_t *)(const void *)c->lens.data;
+    size_t bytes = 0;
+    if (n == c->n_values) {
+        return c->plain.len;
+    }
+    if (c->stage != SMI_PQ_STAGE_TEXT) {
+        return c->plain.len / (size_t)c->n_values * (size_t)n;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        bytes += (size_t)len[i];
+    }
+    return bytes;
+}
+
+/* Encodes the page's first n values, which are not codes. */
+static void encode_values(smi_pq_column *c, smi_pq_encoding encoding, int64_t n, sm_buf *out)
+{
+    SM_ASSERT(n > 0 && n <= c->n_values && c->dict_state == SMI_PQ_DICT_OFF);
     if (encoding == SMI_PQ_DELTA_BINARY_PACKED && c->stage == SMI_PQ_STAGE_4) {
         smi_pq_delta_write_i32((const int32_t *)(const void *)c->plain.data, n, out);
     } else if (encoding == SMI_PQ_DELTA_BINARY_PACKED) {
         smi_pq_delta_write_i64((const int64_t *)(const void *)c->plain.data, n, out);
     } else if (encoding == SMI_PQ_DELTA_LENGTH_BYTE_ARRAY) {
         smi_pq_delta_write_i32((const int32_t *)(const void *)c->lens.data, n, out);
-        append_bytes(out, c->plain.data, c->plain.len);
+        append_bytes(out, c->plain.data, plain_bytes_of(c, n));
     } else if (encoding == SMI_PQ_DELTA_BYTE_ARRAY) {
-        encode_delta_texts(c, out);
+        encode_delta_texts(c, n, out);
     } else if (c->stage == SMI_PQ_STAGE_TEXT) {
-        encode_plain_texts(c, out);
+        encode_plain_texts(c, n, out);
     } else if (c->stage == SMI_PQ_STAGE_BOOL) {
         uint8_t *bits = smi_pq_room(out, sm_bits_bytes(n) + 1);
         memset(bits, 0, sm_bits_bytes(n));
         smi_pq_pack_bools(c->plain.data, n, bits);
         out->len += sm_bits_bytes(n);
     } else {
-        append_bytes(out, c->plain.data, c->plain.len);
+        append_bytes(out, c->plain.data, plain_bytes_of(c, n));
     }
 }
 
@@ -553,7 +572,8 @@ static sm_status pressed_bytes(smi_pq_column *c, const sm_buf *in, size_t *n, sm
                               e);
 }
 
-/* Chooses the encoding of values that are not codes, for the rest of the file, by this page. */
+/* Chooses the encoding of values that are not codes, for the rest of the file, by the first values
+ * of this page. */
 static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
 {
     static const smi_pq_encoding of_texts[] = {SMI_PQ_PLAIN, SMI_PQ_DELTA_LENGTH_BYTE_ARRAY,
@@ -563,6 +583,7 @@ static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
     const bool is_float = c->type->id == SM_TYPE_F32 || c->type->id == SM_TYPE_F64;
     const smi_pq_encoding *const candidates = is_text ? of_texts : of_numbers;
     const int n_candidates = is_text ? SM_COUNT(of_texts) : SM_COUNT(of_numbers);
+    const int64_t n_tried = c->n_values < CHOICE_VALUES ? c->n_values : CHOICE_VALUES;
     size_t least = SIZE_MAX;
     c->choice = SMI_PQ_PLAIN;
     c->has_choice = true;
@@ -572,7 +593,7 @@ static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
     for (int i = 0; i < n_candidates; i++) {
         size_t packed = 0;
         sm_buf_reset(&c->trial);
-        encode_values(c, candidates[i], &c->trial);
+        encode_values(c, candidates[i], n_tried, &c->trial);
         SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
         if (packed < least) {
             least = packed;
@@ -675,7 +696,7 @@ static sm_status close_page(smi_pq_column *c, sm_error *e)
         encode_codes(c, &c->raw);
         c->has_coded_pages = true;
     } else if (c->n_values > 0) {
-        encode_values(c, p->encoding, &c->raw);
+        encode_values(c, p->encoding, c->n_values, &c->raw);
     }
     p->value_bytes = c->raw.len - p->off - p->rep_bytes - p->def_bytes;
     if (c->raw.len - p->off > INT32_MAX || c->n_levels > INT32_MAX) {
