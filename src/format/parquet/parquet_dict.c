@@ -224,28 +224,55 @@ static int64_t text_codes(smi_pq_dict *d, const sm_str *values, const uint32_t *
     return n;
 }
 
+/* Are all of n > 0 values the same? Tells at once where the first two differ. */
+static bool are_same(const smi_pq_dict *d, const void *values, int64_t n)
+{
+    uint64_t other = 0;
+    if (d->value_bytes == 0) {
+        const sm_str *const s = values;
+        int64_t i = 1;
+        while (i < n && s[i].len == s[0].len &&
+               (s[i].data == s[0].data ||
+                is_same_text((const uint8_t *)s[i].data, (const uint8_t *)s[0].data, s[0].len))) {
+            i++;
+        }
+        return i == n;
+    }
+    if (n > 1 && number_at(d, values, 0) != number_at(d, values, 1)) {
+        return false;
+    }
+    for (int64_t i = 1; i < n; i++) {
+        other |= number_at(d, values, i) ^ number_at(d, values, 0);
+    }
+    return other == 0;
+}
+
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
 {
     SM_ASSERT(d->n <= d->max_entries && d->n_bytes <= d->max_bytes);
     SM_ASSERT(d->value_bytes == 0 ? d->entries.len == d->n * sizeof(dict_entry)
                                   : d->values.len == (size_t)d->n * (size_t)d->value_bytes);
-    const sm_str *const texts = d->value_bytes == 0 ? values : NULL;
+    const bool is_text = d->value_bytes == 0;
+    const size_t bytes = is_text ? sizeof(sm_str) : (size_t)d->value_bytes;
     uint32_t hashes[HASHED];
 
     grow_slots(d);
     for (int64_t at = 0; at < n; at += HASHED) {
+        const void *const from = (const uint8_t *)values + (size_t)at * bytes;
         const int64_t some = n - at < HASHED ? n - at : HASHED;
-        for (int64_t i = 0; i < some; i++) {
+        const int64_t n_asked = are_same(d, from, some) ? 1 : some;
+        for (int64_t i = 0; i < n_asked; i++) {
             hashes[i] =
-                texts ? hash_text(texts[at + i]) : hash_number(number_at(d, values, at + i));
+                is_text ? hash_text(((const sm_str *)from)[i]) : hash_number(number_at(d, from, i));
             __builtin_prefetch(&d->slots[hashes[i] & (d->n_slots - 1)]);
         }
-        const void *from =
-            (const uint8_t *)values + at * (texts ? (int)sizeof(sm_str) : d->value_bytes);
-        const int64_t done = texts ? text_codes(d, from, hashes, some, codes + at)
-                                   : number_codes(d, from, hashes, some, codes + at);
-        if (done < some) {
+        const int64_t done = is_text ? text_codes(d, from, hashes, n_asked, codes + at)
+                                     : number_codes(d, from, hashes, n_asked, codes + at);
+        if (done < n_asked) {
             return at + done;
+        }
+        for (int64_t i = n_asked; i < some; i++) {
+            codes[at + i] = codes[at];
         }
     }
     return n;

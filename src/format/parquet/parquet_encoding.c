@@ -26,6 +26,10 @@
 #define DELTA_MINIS_MAX 4096
 #define DELTA_BLOCK_MAX (1u << 24)
 
+#define PACK_WIDTH 31 /* half a group of 8 values and a part of a byte fit into 128 bits */
+#define PACK_ROOM  32
+#define RUN_STEP   64
+
 _Static_assert(DELTA_MINI % 32 == 0, "a miniblock is whole words of any width");
 _Static_assert(DELTA_BLOCK % 128 == 0 && DELTA_MINI * DELTA_MINIS == DELTA_BLOCK,
                "Encodings.md: blocks are multiples of 128, and miniblocks divide them");
@@ -259,7 +263,30 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
     out->len += bytes;
 }
 
-#define RUNS_WRITE(name, type)                                                                     \
+/* Packs a group of 8 values, `width` bytes of the up to PACK_ROOM that are written. No group waits
+ * for the one before it, so the processor packs several at the same time. */
+#define PACK_GROUP(name, type)                                                                     \
+    static inline void name(const type *v, int width, uint8_t *to)                                 \
+    {                                                                                              \
+        unsigned __int128 half[2];                                                                 \
+        SM_ASSERT(width > 0 && width <= PACK_WIDTH);                                               \
+        for (int i = 0; i < 2; i++, v += 4) {                                                      \
+            const uint64_t low = (uint64_t)v[0] | (uint64_t)v[1] << width;                         \
+            const uint64_t high = (uint64_t)v[2] | (uint64_t)v[3] << width;                        \
+            SM_ASSERT(((low | high) & ~mask_of(2 * width)) == 0); /* else it changes others */     \
+            half[i] = low | (unsigned __int128)high << (2 * width);                                \
+        }                                                                                          \
+        const int bits = 4 * width, odd = bits % 8; /* the halves may meet within a byte */        \
+        const unsigned __int128 rest = half[0] >> (bits - odd) | half[1] << odd;                   \
+        memcpy(to, &half[0], sizeof(half[0]));                                                     \
+        memcpy(to + bits / 8, &rest, sizeof(rest));                                                \
+    }
+PACK_GROUP(pack_group_u8, uint8_t)
+PACK_GROUP(pack_group_u32, uint32_t)
+PACK_GROUP(pack_group_u64, uint64_t)
+#undef PACK_GROUP
+
+#define RUNS_WRITE(name, type, pack_group)                                                         \
     static void name##_packed(const type *v, int64_t n, int width, sm_buf *out)                    \
     {                                                                                              \
         const int64_t groups = (n + 7) / 8;                                                        \
@@ -268,10 +295,14 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
         }                                                                                          \
         put_varint(out, (uint64_t)groups << 1 | 1);                                                \
         const size_t bytes = (size_t)groups * (size_t)width;                                       \
-        uint8_t *p = smi_pq_room(out, bytes + 8);                                                  \
+        uint8_t *p = smi_pq_room(out, bytes + PACK_ROOM);                                          \
         uint64_t acc = 0;                                                                          \
         int filled = 0;                                                                            \
-        for (int64_t i = 0; i < n; i++) {                                                          \
+        int64_t i = 0;                                                                             \
+        for (; width <= PACK_WIDTH && i + 8 <= n; i += 8, p += width) {                            \
+            pack_group(v + i, width, p);                                                           \
+        }                                                                                          \
+        for (; i < n; i++) {                                                                       \
             SM_ASSERT(((uint64_t)v[i] & ~mask_of(width)) == 0); /* else it changes others */       \
             acc |= (uint64_t)v[i] << filled;                                                       \
             filled += width;                                                                       \
@@ -291,15 +322,29 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
         out->len += bytes;                                                                         \
     }                                                                                              \
                                                                                                    \
+    /* Where the run of equal values that begins at i ends; levels are often one long run. */      \
+    static int64_t name##_run_end(const type *v, int64_t i, int64_t n)                             \
+    {                                                                                              \
+        int64_t end = i + 1;                                                                       \
+        type other = 0;                                                                            \
+        while (other == 0 && end + RUN_STEP <= n && v[end] == v[i]) {                              \
+            for (int64_t k = 0; k < RUN_STEP; k++) {                                               \
+                other |= v[end + k] ^ v[i];                                                        \
+            }                                                                                      \
+            end += other == 0 ? RUN_STEP : 0;                                                      \
+        }                                                                                          \
+        while (end < n && v[end] == v[i]) {                                                        \
+            end++;                                                                                 \
+        }                                                                                          \
+        return end;                                                                                \
+    }                                                                                              \
+                                                                                                   \
     void name(const type *v, int64_t n, int width, sm_buf *out)                                    \
     {                                                                                              \
         int64_t packed = 0; /* values before it are written */                                     \
         int64_t i = 0;                                                                             \
         while (i < n) {                                                                            \
-            int64_t same = i + 1;                                                                  \
-            while (same < n && v[same] == v[i]) {                                                  \
-                same++;                                                                            \
-            }                                                                                      \
+            const int64_t same = name##_run_end(v, i, n);                                          \
             /* A packed stretch holds whole groups: the run gives what is missing to the last. */  \
             const int64_t odd = (i - packed) % 8 == 0 ? 0 : 8 - (i - packed) % 8;                  \
             if (same - i - odd >= 8) {                                                             \
@@ -312,8 +357,8 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
         name##_packed(v + packed, n - packed, width, out);                                         \
     }
 
-RUNS_WRITE(smi_pq_runs_write, uint32_t)
-RUNS_WRITE(smi_pq_runs_write_u8, uint8_t)
+RUNS_WRITE(smi_pq_runs_write, uint32_t, pack_group_u32)
+RUNS_WRITE(smi_pq_runs_write_u8, uint8_t, pack_group_u8)
 #undef RUNS_WRITE
 
 /* ---- reading deltas -------------------------------------------------------------------------- */
@@ -400,11 +445,15 @@ static inline uint64_t get_wide(const uint8_t *p, uint64_t bit, int width, uint6
             const int64_t take = (uint64_t)n < d->mini_left ? n : (int64_t)d->mini_left;           \
             const uint64_t mask = mask_of(d->width), min = d->min_delta;                           \
             uint64_t last = d->last;                                                               \
-            for (int64_t i = 0; i < take; i++) {                                                   \
+            for (int64_t i = 0; d->width == 0 && i < take; i++) { /* no step waits for another */  \
+                out[i] = (type)(last + min * (uint64_t)(i + 1));                                   \
+            }                                                                                      \
+            for (int64_t i = 0; d->width > 0 && i < take; i++) {                                   \
                 last += min + get_wide(d->packed, d->packed_bit, d->width, mask);                  \
                 d->packed_bit += (uint64_t)d->width;                                               \
                 out[i] = (type)last;                                                               \
             }                                                                                      \
+            last += d->width == 0 ? min * (uint64_t)take : 0;                                      \
             d->last = last;                                                                        \
             out += take;                                                                           \
             n -= take;                                                                             \
@@ -435,18 +484,25 @@ const uint8_t *smi_pq_delta_end(const smi_pq_delta *d)
 
 /* ---- writing deltas -------------------------------------------------------------------------- */
 
-/* Packs a miniblock of differences, less the least one, each in `width` bits. */
-static void put_mini(const int64_t *delta, int64_t min, int width, sm_buf *out)
+/* Packs the values of a miniblock, each in `width` bits. */
+static void put_mini(const uint64_t *values, int width, sm_buf *out)
 {
     SM_ASSERT(width >= 0 && width <= 64);
+    uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + PACK_ROOM);
+    uint64_t word = 0;
+    int filled = 0;
+    out->len += (size_t)DELTA_MINI / 8 * (size_t)width;
     if (width == 0) {
         return;
     }
-    uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + 16);
-    uint64_t word = 0;
-    int filled = 0;
+    if (width <= PACK_WIDTH) {
+        for (int i = 0; i < DELTA_MINI; i += 8, p += width) {
+            pack_group_u64(values + i, width, p);
+        }
+        return;
+    }
     for (int i = 0; i < DELTA_MINI; i++) {
-        const uint64_t v = (uint64_t)delta[i] - (uint64_t)min;
+        const uint64_t v = values[i];
         SM_ASSERT((v & ~mask_of(width)) == 0); /* else it changes others */
         word |= v << filled;
         filled += width;
@@ -459,7 +515,29 @@ static void put_mini(const int64_t *delta, int64_t min, int width, sm_buf *out)
     }
     SM_ASSERT(filled == 0 || filled == 32); /* of a miniblock of 32 values */
     memcpy(p, &word, 8);
-    out->len += (size_t)DELTA_MINI / 8 * (size_t)width;
+}
+
+/* Writes the least difference of a block and the widths of its miniblocks. */
+static void put_block_head(int64_t min, const uint8_t *widths, sm_buf *out)
+{
+    put_varint(out, ((uint64_t)min << 1) ^ (uint64_t)(min >> 63));
+    memcpy(smi_pq_room(out, DELTA_MINIS), widths, DELTA_MINIS);
+    out->len += DELTA_MINIS;
+}
+
+/* The least of a whole block. In four parts, since each comparison waits for the one before. */
+static int64_t least_of(const int64_t *delta)
+{
+    int64_t least[4] = {delta[0], delta[1], delta[2], delta[3]};
+    for (int i = 4; i < DELTA_BLOCK; i += 4) {
+        for (int k = 0; k < 4; k++) {
+            least[k] = delta[i + k] < least[k] ? delta[i + k] : least[k];
+        }
+    }
+    for (int k = 1; k < 4; k++) {
+        least[0] = least[k] < least[0] ? least[k] : least[0];
+    }
+    return least[0];
 }
 
 /* Writes one block of n differences; behind them there is room for a whole one. */
@@ -467,30 +545,26 @@ static void put_block(int64_t *delta, int n, sm_buf *out)
 {
     SM_ASSERT(n > 0 && n <= DELTA_BLOCK);
     const int n_minis = (n + DELTA_MINI - 1) / DELTA_MINI;
-    int64_t most[DELTA_MINIS];
+    uint64_t values[DELTA_BLOCK];
     uint8_t widths[DELTA_MINIS] = {0};
-    int64_t min = delta[0];
-    for (int m = 0; m < n_minis; m++) {
-        const int64_t *d = delta + m * DELTA_MINI;
-        const int n_here = n - m * DELTA_MINI < DELTA_MINI ? n - m * DELTA_MINI : DELTA_MINI;
-        most[m] = d[0];
-        for (int i = 0; i < n_here; i++) {
-            min = d[i] < min ? d[i] : min;
-            most[m] = d[i] > most[m] ? d[i] : most[m];
-        }
+    for (int i = n; i < DELTA_BLOCK; i++) {
+        delta[i] = delta[0];
     }
+    const int64_t min = least_of(delta);
     for (int i = n; i < DELTA_BLOCK; i++) {
         delta[i] = min;
     }
     for (int m = 0; m < n_minis; m++) {
-        const uint64_t range = (uint64_t)most[m] - (uint64_t)min;
-        widths[m] = range == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(range));
+        uint64_t any = 0; /* has the highest bit of the greatest value */
+        for (int i = m * DELTA_MINI; i < (m + 1) * DELTA_MINI; i++) {
+            values[i] = (uint64_t)delta[i] - (uint64_t)min;
+            any |= values[i];
+        }
+        widths[m] = any == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(any));
     }
-    put_varint(out, ((uint64_t)min << 1) ^ (uint64_t)(min >> 63));
-    memcpy(smi_pq_room(out, DELTA_MINIS), widths, DELTA_MINIS);
-    out->len += DELTA_MINIS;
+    put_block_head(min, widths, out);
     for (int m = 0; m < n_minis; m++) {
-        put_mini(delta + m * DELTA_MINI, min, widths[m], out);
+        put_mini(values + m * DELTA_MINI, widths[m], out);
     }
 }
 
@@ -502,14 +576,25 @@ static void put_delta_head(int64_t n, int64_t first, sm_buf *out)
     put_varint(out, ((uint64_t)first << 1) ^ (uint64_t)(first >> 63));
 }
 
-/* Differences wrap around in the type's width: so 32 bits suffice for those of INT32. */
+/* Differences wrap around in the type's width: so 32 bits suffice for those of INT32. Those of a
+ * block are often all the same: of lengths that are all the same, of ids that count up. */
 #define DELTA_WRITE(name, type, unsigned_type)                                                     \
     void name(const type *v, int64_t n, sm_buf *out)                                               \
     {                                                                                              \
+        static const uint8_t no_widths[DELTA_MINIS];                                               \
         int64_t delta[DELTA_BLOCK];                                                                \
         put_delta_head(n, n > 0 ? v[0] : 0, out);                                                  \
         for (int64_t i = 1; i < n; i += DELTA_BLOCK) {                                             \
             const int count = n - i < DELTA_BLOCK ? (int)(n - i) : DELTA_BLOCK;                    \
+            const unsigned_type first = (unsigned_type)v[i] - (unsigned_type)v[i - 1];             \
+            unsigned_type other = 0;                                                               \
+            for (int k = 1; k < count; k++) {                                                      \
+                other |= first ^ ((unsigned_type)v[i + k] - (unsigned_type)v[i + k - 1]);          \
+            }                                                                                      \
+            if (other == 0) {                                                                      \
+                put_block_head((type)first, no_widths, out);                                       \
+                continue;                                                                          \
+            }                                                                                      \
             for (int k = 0; k < count; k++) {                                                      \
                 delta[k] = (type)((unsigned_type)v[i + k] - (unsigned_type)v[i + k - 1]);          \
             }                                                                                      \

@@ -244,6 +244,72 @@ static void deltas_come_back(void **state)
     }
 }
 
+/* Long runs are looked at many values at a time: one of every length, at every place. */
+static void runs_of_every_length_come_back(void **state)
+{
+    static uint32_t v[40000], back[40000];
+    static uint8_t small[40000], small_back[40000];
+    int64_t n = 0;
+    for (int64_t run = 1; run <= 270; run++) {
+        for (int64_t i = 0; i < run; i++, n++) {
+            v[n] = small[n] = (uint8_t)(run % 3);
+        }
+    }
+    assert_true(n <= SM_COUNT(v));
+    for (int64_t first = 0; first < 300; first += 7) {
+        sm_buf out = {0};
+        smi_pq_runs r;
+        smi_pq_runs_write(v + first, n - first, 2, &out);
+        assert_true(out.len < 4096); /* 262 runs of 8 values and more */
+        const uint8_t *p = pad(out.data, out.len);
+        smi_pq_runs_init(&r, p, p + out.len, 2);
+        assert_true(smi_pq_runs_u32(&r, back, n - first));
+        assert_memory_equal(v + first, back, (size_t)(n - first) * sizeof(v[0]));
+        sm_buf_reset(&out);
+        smi_pq_runs_write_u8(small + first, n - first, 2, &out);
+        p = pad(out.data, out.len);
+        smi_pq_runs_init(&r, p, p + out.len, 2);
+        assert_true(smi_pq_runs_u8(&r, small_back, n - first));
+        assert_memory_equal(small + first, small_back, (size_t)(n - first));
+        sm_buf_release(&out);
+    }
+}
+
+/* A block of equal differences has no values in it, unless one of them is another. */
+static void equal_differences_come_back(void **state)
+{
+    static int64_t v[300], back[300];
+    static int32_t v32[300], back32[300];
+    static const int64_t steps[] = {0, 1, -3, 1000000007, INT32_MAX, INT64_MIN, INT64_MAX};
+    for (int s = 0; s < SM_COUNT(steps); s++) {
+        for (int64_t odd = 0; odd <= SM_COUNT(v); odd++) { /* SM_COUNT(v): none is odd */
+            sm_buf out = {0};
+            smi_pq_delta d;
+            for (int64_t i = 0; i < SM_COUNT(v); i++) {
+                const uint64_t x = (uint64_t)steps[s] * (uint64_t)i + (i == odd ? 12345 : 0);
+                v[i] = (int64_t)x;
+                v32[i] = (int32_t)x;
+            }
+            smi_pq_delta_write_i64(v, SM_COUNT(v), &out);
+            assert_true(odd < SM_COUNT(v) || out.len < 64);
+            const uint8_t *p = pad(out.data, out.len);
+            assert_true(smi_pq_delta_init(&d, p, p + out.len));
+            assert_ptr_equal(smi_pq_delta_end(&d), p + out.len);
+            for (int64_t i = 0; i < SM_COUNT(v); i += 60) {
+                assert_true(smi_pq_delta_i64(&d, back + i, 60));
+            }
+            assert_memory_equal(v, back, sizeof(v));
+            sm_buf_reset(&out);
+            smi_pq_delta_write_i32(v32, SM_COUNT(v32), &out);
+            p = pad(out.data, out.len);
+            assert_true(smi_pq_delta_init(&d, p, p + out.len));
+            assert_true(smi_pq_delta_i32(&d, back32, SM_COUNT(v32)));
+            assert_memory_equal(v32, back32, sizeof(v32));
+            sm_buf_release(&out);
+        }
+    }
+}
+
 static void thrift_is_read_and_bounded(void **state)
 {
     static const struct {
@@ -287,6 +353,8 @@ int main(void)
         cmocka_unit_test(deltas_are_read),
         cmocka_unit_test(malformed_deltas_are_refused),
         cmocka_unit_test(deltas_come_back),
+        cmocka_unit_test(runs_of_every_length_come_back),
+        cmocka_unit_test(equal_differences_come_back),
         cmocka_unit_test(thrift_is_read_and_bounded),
     };
     return cmocka_run_group_tests_name("parquet_encoding", tests, NULL, NULL);

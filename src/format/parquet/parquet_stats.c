@@ -173,6 +173,7 @@ void smi_pq_page_range(const smi_pq_footer *f, const smi_pq_stats *page, int64_t
 #define FOOTER_TEXT_BYTES  64
 #define RANGE_CODE_POINTS  32
 #define RANGE_BINARY_BYTES 32
+#define FEW_ENTRIES        1024 /* of a dictionary; a page has many more rows */
 
 void smi_pq_seen_init(smi_pq_seen *s, const sm_type *t)
 {
@@ -298,28 +299,46 @@ static const uint64_t *heads_of(const smi_pq_dict *d, sm_buf *heads)
     return (const uint64_t *)(const void *)heads->data;
 }
 
+/* The least and the greatest text of codes, which are kept in ends[0] and ends[1]. */
+static void see_code(const smi_pq_dict *d, const uint64_t *head, uint32_t code, uint32_t ends[2])
+{
+    const uint32_t least = ends[0], most = ends[1];
+    SM_ASSERT(code < d->n);
+    if (head[code] <= head[least] && code != least &&
+        (head[code] < head[least] ||
+         sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, least)) < 0)) {
+        ends[0] = code;
+    }
+    if (head[code] >= head[most] && code != most &&
+        (head[code] > head[most] ||
+         sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, most)) > 0)) {
+        ends[1] = code;
+    }
+}
+
 void smi_pq_seen_codes(smi_pq_seen *s, const smi_pq_dict *d, const uint32_t *codes, int64_t n,
                        sm_buf *heads)
 {
     const uint64_t *head = heads_of(d, heads);
-    uint32_t least = codes[0], most = codes[0];
+    uint32_t ends[2] = {codes[0], codes[0]};
+    uint8_t is_used[FEW_ENTRIES] = {0};
     SM_ASSERT(n > 0 && codes[0] < d->n && sm_type_is_bytes(s->type->id));
-    for (int64_t i = 1; i < n; i++) {
-        const uint32_t code = codes[i];
-        SM_ASSERT(code < d->n);
-        if (head[code] <= head[least] && code != least &&
-            (head[code] < head[least] ||
-             sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, least)) < 0)) {
-            least = code;
+    if (d->n <= FEW_ENTRIES) { /* each entry is looked at once */
+        for (int64_t i = 0; i < n; i++) {
+            is_used[codes[i]] = 1;
         }
-        if (head[code] >= head[most] && code != most &&
-            (head[code] > head[most] ||
-             sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, most)) > 0)) {
-            most = code;
+        for (uint32_t code = 0; code < d->n; code++) {
+            if (is_used[code]) {
+                see_code(d, head, code, ends);
+            }
+        }
+    } else {
+        for (int64_t i = 1; i < n; i++) {
+            see_code(d, head, codes[i], ends);
         }
     }
-    see_text(s, smi_pq_dict_text(d, least));
-    see_text(s, smi_pq_dict_text(d, most));
+    see_text(s, smi_pq_dict_text(d, ends[0]));
+    see_text(s, smi_pq_dict_text(d, ends[1]));
 }
 
 void smi_pq_seen_add(smi_pq_seen *s, const void *values, int64_t n)
