@@ -143,7 +143,10 @@ static sm_status eval_cast(const smi_evaluation *v, const sm_expr *x, const sm_b
     sm_column *args = NULL;
     int64_t n_rows = 0;
     SM_TRY(eval_args(v, x, in, &args, &n_rows, e));
-    SM_TRY(smi_cast_column(x, &args[0], v->into, out, e));
+    const sm_status st = smi_cast_column(x, &args[0], v->into, out, e);
+    if (st != SM_OK) {
+        return x->column.len > 0 ? sm_within(e, st, "column %.*s", SM_STR_ARG(x->column)) : st;
+    }
     if (n_rows != in->n_rows) {
         spread_constant(out, in->n_rows);
     }

@@ -37,6 +37,7 @@ typedef struct sm_table_arg {
 } sm_table_arg;
 
 typedef struct sm_plan_node sm_plan_node;
+typedef struct sm_expr sm_expr;
 
 /* What a name in FROM stands for: a dataset to scan, a plan built by calls, or a view, whose SQL is
  * bound in its place. */
@@ -50,6 +51,9 @@ typedef struct sm_relation {
     /* Is the column computed where rows that are added to the table do not have it? NULL: none is,
      * and they have NULL there. */
     bool (*is_computed)(const sm_field *column);
+    /* What such a column has where a statement says DEFAULT, as a constant of its type; SM_DENIED:
+     * it has no default, but is computed from others. NULL where is_computed is. */
+    sm_status (*default_of)(const sm_field *column, sm_arena *a, const sm_expr **out, sm_error *e);
     bool keep_refused; /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
     sm_unknown unknown; /* what keys without a column are, in rows and objects taken whole */
@@ -80,7 +84,6 @@ typedef struct sm_resolver {
 
 /* ---- expressions, bound ---------------------------------------------------------------------- */
 
-typedef struct sm_expr sm_expr;
 typedef struct sm_function sm_function;
 
 typedef enum sm_expr_kind {
@@ -109,6 +112,7 @@ struct sm_expr {
     int32_t n_args;
     uint32_t off_bytes, end_bytes; /* in `sql`: for messages */
     const sm_sql *sql;
+    sm_str column; /* CAST, for messages: of a table, that gets the value; "": none */
 };
 
 /**

@@ -169,6 +169,9 @@ sm_status smi_identity_fill(smi_identity *id, sm_batch *b, sm_error *e) SM_MUST_
 const sm_type *smi_identity_marked(const smi_identity *id, const sm_type *schema, sm_arena *a);
 /** Does the table itself know the column's value where rows do not have it? */
 bool smi_field_is_computed(const sm_field *f);
+/** sm_relation.default_of of such a column. */
+sm_status smi_field_default(const sm_field *f, sm_arena *a, const sm_expr **out,
+                            sm_error *e) SM_MUST_USE;
 /** Is it a generated column, whose value always follows from the other columns? */
 bool smi_field_is_generated(const sm_field *f);
 /**

@@ -78,7 +78,40 @@ static sm_status snapshot_relation(sm_names *n, sm_snapshot *s, sm_str label, sm
         sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)));
     out->table = s;
     out->is_computed = smi_field_is_computed;
+    out->default_of = smi_field_default;
     return SM_OK;
+}
+
+/* Where the table of that name is: its name may stand where a place must. "": there is none. */
+static sm_str place_of_name(const sm_names *n, sm_str name)
+{
+    sm_str place = {0};
+    sm_store *store = NULL;
+    bool is_there = false;
+
+    if (sm_names_uri(n, name, n->arena, &place, NULL) != SM_OK ||
+        sm_store_open(n->stores, place, &store, NULL) != SM_OK) {
+        return (sm_str){0};
+    }
+    const sm_status st = sm_delta_exists(store, &is_there, NULL);
+    sm_store_release(store);
+    return st == SM_OK && is_there ? place : (sm_str){0};
+}
+
+/* `st`: what opening it gave, if it was tried. An error with advice may say already that the table
+ * is under way. */
+static sm_status fail_no_table(const sm_names *n, sm_str uri, sm_status st, sm_error *e)
+{
+    const sm_str place = place_of_name(n, uri);
+
+    if (place.len == 0 && st == SM_NOT_FOUND && e && e->todo[0]) {
+        return st;
+    }
+    (void)sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
+    if (place.len > 0) {
+        sm_error_todo(e, "The table of this name is at '%.*s'.", SM_STR_ARG(place));
+    }
+    return SM_NOT_FOUND;
 }
 
 sm_status smi_names_open(sm_names *n, sm_str uri, const sm_table_at *at, bool *is_there,
@@ -97,10 +130,8 @@ sm_status smi_names_open(sm_names *n, sm_str uri, const sm_table_at *at, bool *i
         st = smi_pins_open_at(&n->pins, store, at, out, e);
         *is_there = at->kind != SM_AT_NEWEST || st != SM_NOT_FOUND;
     }
-    if (!*is_there) { /* an error with advice says already that it is under way */
-        return st == SM_NOT_FOUND && e && e->todo[0]
-                   ? st
-                   : sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
+    if (!*is_there) {
+        return fail_no_table(n, uri, st, e);
     }
     SM_TRY(st);
     hold_snapshot(n, *out);

@@ -184,9 +184,9 @@ static bool value_of_now(const sm_type *t, sm_str text, sm_value *out)
     return (is_time || is_date) && t->id == SM_TYPE_DATE;
 }
 
-static sm_status read_default(const reading *r, int32_t column, smi_rules *out, sm_error *e)
+/* *out stays as it is where the column has no default. */
+static sm_status read_default(const reading *r, const sm_field *f, const sm_expr **out, sm_error *e)
 {
-    const sm_field *f = &r->schema->fields[column];
     const sm_str text = meta_text(f, DEFAULT, r->arena);
     sm_value now = {0};
 
@@ -194,12 +194,28 @@ static sm_status read_default(const reading *r, int32_t column, smi_rules *out, 
         return SM_OK;
     }
     if (value_of_now(f->type, text, &now)) {
-        out->defaults[column] = sm_expr_constant(now, r->arena);
+        *out = sm_expr_constant(now, r->arena);
         return SM_OK;
     }
     return read_expr(r,
                      sm_arena_strf(r->arena, "the default of column \"%.*s\"", SM_STR_ARG(f->name)),
-                     text, f->type, &out->defaults[column], e);
+                     text, f->type, out, e);
+}
+
+sm_status smi_field_default(const sm_field *f, sm_arena *a, const sm_expr **out, sm_error *e)
+{
+    static const sm_type no_columns = {.id = SM_TYPE_STRUCT};
+    const reading r = {.schema = &no_columns, .arena = a};
+
+    *out = NULL;
+    SM_TRY(read_default(&r, f, out, e));
+    if (*out) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_DENIED, "the table computes column \"%.*s\" itself", SM_STR_ARG(f->name));
+    sm_error_todo(e, "Leave it out, or say DEFAULT in all rows that are added.");
+    return st;
 }
 
 sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_arena *a,
@@ -219,7 +235,7 @@ sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_
         const bool is_given = !order || order[i] >= 0;
         SM_TRY(read_generated(&r, i, is_given, &made, e));
         if (!is_given && !made.generated[i]) {
-            SM_TRY(read_default(&r, i, &made, e));
+            SM_TRY(read_default(&r, &m->schema->fields[i], &made.defaults[i], e));
         }
         SM_ASSERT(is_given || made.generated[i] || made.defaults[i] || /* smi_schema_match saw it */
                   smi_field_is_identity(&m->schema->fields[i]));

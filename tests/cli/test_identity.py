@@ -56,6 +56,19 @@ def test_rows_get_the_next_values(smelt, tmp_path):
     smelt("table", "fsck", "t", cwd=tmp_path)
 
 
+@pytest.mark.parametrize("allows", [False, True])
+def test_default_is_the_next_value(smelt, tmp_path, allows):
+    make(smelt, tmp_path, allows)
+    write(smelt, tmp_path, "INSERT INTO 't' VALUES (DEFAULT, 'a'), (DEFAULT, 'b')")
+    write(smelt, tmp_path, "MERGE INTO 't' t USING (VALUES ('c')) v(s) ON t.s = v.s WHEN NOT MATCHED THEN "
+          "INSERT (s, id) VALUES (v.s, DEFAULT)")
+    assert rows(smelt, tmp_path) == [(10, "a"), (15, "b"), (20, "c")] and mark(tmp_path) == 20
+    for sql in ("INSERT INTO 't' VALUES (DEFAULT, 'd'), (7, 'e')", "UPDATE 't' SET id = DEFAULT"):
+        done = write(smelt, tmp_path, sql, check=False)
+        assert done.returncode == 1 and 'the table computes column "id" itself' in done.stderr
+    assert len(rows(smelt, tmp_path)) == 3
+
+
 @pytest.mark.parametrize("start, step, at, wanted", [
     (1, 1, None, [1, 2]), (1, 1, 41, [42, 43]), (0, -3, None, [0, -3]), (0, -3, -6, [-9, -12]),
     (10, 5, 17, [20, 25]), (10, 5, 20, [25, 30]), (10, 5, 3, [10, 15]), (0, -3, -7, [-9, -12]),

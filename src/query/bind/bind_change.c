@@ -5,7 +5,8 @@
  * query.c.
  *
  * INSERT    becomes a projection of the query into the table's columns, in their order. A column
- *           that is not named gets NULL, or is left out where the table computes it.
+ *           that is not named, or DEFAULT in all rows of VALUES, gets NULL, or is left out where
+ *           the table computes it. DEFAULT elsewhere is the constant that the table has for it.
  * UPDATE    becomes for each column CASE WHEN condition THEN new value ELSE old value END. All of
  *           them are over the same row, so SET sees the old values alone.
  * Casts     A value is cast to its column's type, as an explicit CAST does it: one that does not
@@ -15,27 +16,51 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-sm_status smi_bind_changed_table(smi_bind *b, const smi_statement *s, sm_statement *out,
-                                 sm_plan_node **node, bool **is_computed, sm_error *e)
+const smi_cte *smi_statement_ctes(sm_arena *a, const smi_statement *s)
 {
-    sm_relation relation = {0};
+    const smi_cte *ctes = NULL;
+    for (int32_t i = 0; i < s->n_ctes; i++) {
+        ctes = smi_cte_add(a, ctes, &s->ctes[i]);
+    }
+    return ctes;
+}
 
-    SM_TRY(smi_bind_target(b, s->target, &relation, node, e));
-    const sm_plan_node *scan = *node;
+sm_status smi_bind_changed_table(smi_bind *b, const smi_statement *s, sm_statement *out,
+                                 smi_changed *t, sm_error *e)
+{
+    *t = (smi_changed){0};
+    SM_TRY(smi_bind_target(b, s->target, &t->relation, &t->node, e));
+    const sm_plan_node *scan = t->node;
     while (scan->n_inputs == 1) { /* a projection may put the columns into the table's order */
         scan = scan->inputs[0];
     }
     SM_ASSERT(scan->kind == SM_PLAN_SCAN);
-    if (is_computed) {
-        *is_computed = SM_NEW_ARRAY(b->q->a, bool, (*node)->schema->n_fields + 1);
-        for (int32_t i = 0; relation.is_computed && i < (*node)->schema->n_fields; i++) {
-            (*is_computed)[i] = relation.is_computed(&(*node)->schema->fields[i]);
-        }
+    bool *const is_computed = SM_NEW_ARRAY(b->q->a, bool, t->node->schema->n_fields + 1);
+    for (int32_t i = 0; t->relation.is_computed && i < t->node->schema->n_fields; i++) {
+        is_computed[i] = t->relation.is_computed(&t->node->schema->fields[i]);
     }
-    out->table = relation.table;
-    out->target = *node;
+    t->is_computed = is_computed;
+    out->table = t->relation.table;
+    out->target = t->node;
     out->dataset = scan->as.scan.dataset;
     return SM_OK;
+}
+
+/* What DEFAULT stands for in a column: a constant. */
+static sm_status bind_default(smi_bind *b, const smi_changed *t, int32_t column, const smi_ast *ast,
+                              const sm_expr **out, sm_error *e)
+{
+    const sm_field *const f = &t->node->schema->fields[column];
+    const sm_expr place = smi_place(b->sql, ast->off, ast->end);
+
+    if (!t->is_computed[column]) {
+        *out = smi_const(b->q->a, sm_value_null(f->type), &place);
+        return SM_OK;
+    }
+    SM_ASSERT(t->relation.default_of);
+    const sm_status st = t->relation.default_of(f, b->q->a, out, e);
+    SM_ASSERT(st != SM_OK || sm_type_eq((*out)->type, f->type));
+    return st == SM_OK ? st : smi_expr_place(&place, e, st);
 }
 
 /* The column of that name. */
@@ -69,6 +94,12 @@ sm_status smi_bind_value(smi_bind *b, const sm_expr *x, const sm_field *column,
     }
     *out = smi_cast(b->q->a, *out, column->type); /* a literal becomes an ordinary constant */
     SM_ASSERT(sm_type_eq((*out)->type, column->type));
+    if ((*out)->kind == SM_EXPR_CAST) {
+        sm_expr *const named = SM_NEW(b->q->a, sm_expr);
+        *named = **out;
+        named->column = column->name;
+        *out = named;
+    }
     return SM_OK;
 }
 
@@ -83,9 +114,10 @@ static sm_status mark_column(smi_bind *b, const smi_set *set, int32_t at, bool *
     return SM_OK;
 }
 
-sm_status smi_bind_sets(smi_bind *b, const smi_set *sets, int32_t n, const sm_type *columns,
-                        const sm_expr **values, sm_error *e)
+sm_status smi_bind_sets(smi_bind *b, const smi_changed *t, const smi_set *sets, int32_t n,
+                        bool is_new, const sm_expr **values, sm_error *e)
 {
+    const sm_type *const columns = t->node->schema;
     bool *const is_set = SM_NEW_ARRAY(b->q->a, bool, columns->n_fields + 1);
 
     for (int32_t i = 0; i < n; i++) {
@@ -93,7 +125,12 @@ sm_status smi_bind_sets(smi_bind *b, const smi_set *sets, int32_t n, const sm_ty
         int32_t at = 0;
         SM_TRY(find_column(b, columns, &sets[i], &at, e));
         SM_TRY(mark_column(b, &sets[i], at, is_set, e));
-        SM_TRY(smi_bind_expr(b, sets[i].expr, &x, e));
+        const bool is_default = sets[i].expr->kind == SMI_AST_DEFAULT;
+        if (is_default && is_new) {
+            continue;
+        }
+        SM_TRY(is_default ? bind_default(b, t, at, sets[i].expr, &x, e)
+                          : smi_bind_expr(b, sets[i].expr, &x, e));
         const sm_expr place = smi_place(b->sql, sets[i].expr->off, sets[i].expr->end);
         SM_TRY(smi_bind_value(b, x, &columns->fields[at], &place, &values[at], e));
     }
@@ -129,11 +166,33 @@ static sm_status place_by_name(const placing *p, sm_error *e)
     return SM_OK;
 }
 
+/* How many values a row must have. */
+static int32_t n_wanted(const placing *p)
+{
+    return p->s->n_sets > 0 ? p->s->n_sets : p->columns->n_fields;
+}
+
+static sm_status check_number(const placing *p, int32_t n_given, sm_error *e)
+{
+    const smi_statement *const s = p->s;
+
+    if (n_given == n_wanted(p)) {
+        return SM_OK;
+    }
+    smi_sql_fail(p->b->sql, s->select->off, e, SM_SCHEMA, "%s %d columns, and the query gives %d",
+                 s->n_sets > 0 ? "INSERT names" : "the table has", n_wanted(p), n_given);
+    if (s->n_sets == 0) {
+        sm_error_todo(e, "Name the columns that get a value: INSERT INTO t (a, b) …, or take them "
+                         "by the query's names: INSERT INTO t BY NAME ….");
+    }
+    return SM_SCHEMA;
+}
+
 /* The query's columns go into the columns that are listed, or without a list into all, in order. */
 static sm_status place_in_order(const placing *p, sm_error *e)
 {
     const smi_statement *const s = p->s;
-    const int32_t n = s->n_sets > 0 ? s->n_sets : p->columns->n_fields;
+    const int32_t n = n_wanted(p);
     bool *const is_set = SM_NEW_ARRAY(p->b->q->a, bool, p->columns->n_fields + 1);
 
     for (int32_t i = 0; i < s->n_sets; i++) {
@@ -145,32 +204,102 @@ static sm_status place_in_order(const placing *p, sm_error *e)
     for (int32_t i = 0; s->n_sets == 0 && i < n && i < p->given->n_fields; i++) {
         p->from[i] = i;
     }
-    if (p->given->n_fields == n) {
+    return check_number(p, p->given->n_fields, e);
+}
+
+/* Are the rows those of VALUES in the statement itself? */
+static bool gives_values(const smi_statement *s)
+{
+    return s->select->kind == SMI_SELECT_VALUES && !s->by_name;
+}
+
+/* Gives DEFAULT in VALUES its meaning. is_left[i]: column i of the table is DEFAULT in all rows,
+ * and the table computes it. */
+static sm_status settle_defaults(const placing *p, const smi_changed *t, bool *is_left, sm_error *e)
+{
+    smi_select *const q = p->s->select;
+
+    if (!gives_values(p->s)) {
         return SM_OK;
     }
-    smi_sql_fail(p->b->sql, s->select->off, e, SM_SCHEMA, "%s %d columns, and the query gives %d",
-                 s->n_sets > 0 ? "INSERT names" : "the table has", n, p->given->n_fields);
-    if (s->n_sets == 0) {
-        sm_error_todo(e, "Name the columns that get a value: INSERT INTO t (a, b) …, or take them "
-                         "by the query's names: INSERT INTO t BY NAME ….");
+    SM_TRY(check_number(p, q->n_items, e));
+    for (int32_t c = 0; c < q->n_items; c++) {
+        int32_t at = c;
+        int64_t n = 0;
+        if (p->s->n_sets > 0) {
+            SM_TRY(find_column(p->b, p->columns, &p->s->sets[c], &at, e));
+        }
+        for (int64_t r = 0; r < q->n_rows; r++) {
+            n += q->rows[r][c]->kind == SMI_AST_DEFAULT;
+        }
+        SM_ASSERT(at >= 0 && at < p->columns->n_fields);
+        is_left[at] = n == q->n_rows && t->is_computed[at];
+        for (int64_t r = 0; n > 0 && r < q->n_rows; r++) {
+            smi_ast *const cell = q->rows[r][c];
+            if (is_left[at]) {
+                cell->given =
+                    smi_const(p->b->q->a, sm_value_null(p->columns->fields[at].type), NULL);
+            } else if (cell->kind == SMI_AST_DEFAULT) {
+                SM_TRY(bind_default(p->b, t, at, cell, &cell->given, e));
+            }
+        }
     }
-    return SM_SCHEMA;
+    return SM_OK;
+}
+
+/* Where the value of a column stands: its item in SELECT, else the query. */
+static sm_expr place_of_value(const placing *p, int32_t from)
+{
+    const smi_select *const q = p->s->select;
+    bool is_item = q->kind == SMI_SELECT && q->n_items == p->given->n_fields;
+
+    SM_ASSERT(from >= 0 && from < p->given->n_fields);
+    for (int32_t i = 0; is_item && i <= from; i++) {
+        is_item = q->items[i].expr->kind != SMI_AST_STAR;
+    }
+    return is_item ? smi_place(p->b->sql, q->items[from].expr->off, q->items[from].expr->end)
+                   : smi_place(p->b->sql, q->off, q->end);
+}
+
+/* Sees that the values of VALUES are ones of their column: here each has a place of its own. */
+static sm_status check_cells(const placing *p, const sm_plan_node *rows, int32_t column,
+                             sm_error *e)
+{
+    smi_bind alone = {.q = p->b->q, .sql = p->b->sql}; /* constants are over no columns */
+    const sm_field *const f = &p->columns->fields[column];
+    const int32_t from = p->from[column], n = p->given->n_fields;
+
+    if (!gives_values(p->s) || rows->kind != SM_PLAN_VALUES ||
+        sm_type_eq(p->given->fields[from].type, f->type)) {
+        return SM_OK;
+    }
+    SM_ASSERT(rows->as.values.n_rows == p->s->select->n_rows && n == p->s->select->n_items);
+    for (int64_t r = 0; r < rows->as.values.n_rows; r++) {
+        const smi_ast *const cell = p->s->select->rows[r][from];
+        const sm_expr place = smi_place(p->b->sql, cell->off, cell->end);
+        const sm_expr *x = NULL;
+        SM_TRY(smi_bind_value(&alone, rows->as.values.rows[r * n + from], f, &place, &x, e));
+        SM_TRY(x->kind == SM_EXPR_CONST ? SM_OK : smi_fail_constant(&alone, cell, x, e));
+    }
+    return SM_OK;
 }
 
 static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *out,
                              sm_plan_node **root, sm_error *e)
 {
     sm_arena *const a = b->q->a;
-    sm_plan_node *table = NULL, *rows = NULL;
-    bool *is_computed = NULL;
-    SM_TRY(smi_bind_changed_table(b, s, out, &table, &is_computed, e));
-    SM_TRY(smi_bind_query(b->q, b->sql, s->select, &rows, e));
-    const sm_type *const columns = table->schema;
+    sm_plan_node *rows = NULL;
+    smi_changed t = {0};
+    SM_TRY(smi_bind_changed_table(b, s, out, &t, e));
+    const sm_type *const columns = t.node->schema;
     const int32_t n = columns->n_fields;
-    placing p = {b, s, columns, rows->schema, SM_NEW_ARRAY(a, int32_t, n + 1)};
+    bool *const is_left = SM_NEW_ARRAY(a, bool, n + 1);
+    placing p = {b, s, columns, NULL, SM_NEW_ARRAY(a, int32_t, n + 1)};
+    SM_TRY(settle_defaults(&p, &t, is_left, e));
+    SM_TRY(smi_bind_select(b->q, b->sql, b->ctes, s->select, &rows, e));
+    p.given = rows->schema;
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
     sm_str *const names = SM_NEW_ARRAY(a, sm_str, n + 1);
-    const sm_expr place = smi_place(b->sql, s->select->off, s->select->end);
     int32_t n_given = 0;
 
     for (int32_t i = 0; i < n; i++) {
@@ -178,14 +307,18 @@ static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *
     }
     SM_TRY(s->by_name ? place_by_name(&p, e) : place_in_order(&p, e));
     for (int32_t i = 0; i < n; i++) {
-        const int32_t from = p.from[i];
-        if (from < 0 && is_computed[i]) {
+        const int32_t from = is_left[i] ? -1 : p.from[i];
+        const sm_expr *x = smi_const(a, sm_value_null(columns->fields[i].type), NULL);
+        if (from < 0 && t.is_computed[i]) {
             continue;
         }
-        const sm_expr *const x =
-            from < 0 ? smi_const(a, sm_value_null(columns->fields[i].type), NULL)
-                     : smi_column_ref(a, from, rows->schema->fields[from].type, &place);
-        SM_TRY(smi_bind_value(b, x, &columns->fields[i], &place, &exprs[n_given], e));
+        if (from >= 0) {
+            const sm_expr place = place_of_value(&p, from);
+            SM_TRY(check_cells(&p, rows, i, e));
+            x = smi_column_ref(a, from, rows->schema->fields[from].type, &place);
+            SM_TRY(smi_bind_value(b, x, &columns->fields[i], &place, &x, e));
+        }
+        exprs[n_given] = x;
         names[n_given++] = columns->fields[i].name;
     }
     SM_ASSERT(n_given <= n);
@@ -216,8 +349,10 @@ static sm_status bind_delete(smi_bind *b, const smi_statement *s, sm_statement *
                              sm_plan_node **root, sm_error *e)
 {
     sm_row_change *const c = &out->change;
+    smi_changed t = {0};
 
-    SM_TRY(smi_bind_changed_table(b, s, out, root, NULL, e));
+    SM_TRY(smi_bind_changed_table(b, s, out, &t, e));
+    *root = t.node;
     c->rows = (*root)->schema;
     c->n_columns = c->rows->n_fields;
     SM_TRY(bind_where(b, s, &c->acts, e));
@@ -248,8 +383,10 @@ static sm_status bind_update(smi_bind *b, const smi_statement *s, sm_statement *
 {
     sm_arena *const a = b->q->a;
     sm_row_change *const c = &out->change;
+    smi_changed t = {0};
 
-    SM_TRY(smi_bind_changed_table(b, s, out, root, NULL, e));
+    SM_TRY(smi_bind_changed_table(b, s, out, &t, e));
+    *root = t.node;
     c->rows = (*root)->schema;
     c->n_columns = c->rows->n_fields;
     const sm_expr **const old = SM_NEW_ARRAY(a, const sm_expr *, c->n_columns + 1);
@@ -261,7 +398,7 @@ static sm_status bind_update(smi_bind *b, const smi_statement *s, sm_statement *
     }
     b->no_aggregate = "in SET";
     b->no_window = "in SET";
-    SM_TRY(smi_bind_sets(b, s->sets, s->n_sets, c->rows, c->values, e));
+    SM_TRY(smi_bind_sets(b, &t, s->sets, s->n_sets, false, c->values, e));
     SM_TRY(bind_where(b, s, &c->acts, e));
     c->deletes = bool_const(a, false);
     sm_plan_node *const shown =
@@ -281,9 +418,9 @@ static sm_status bind_update(smi_bind *b, const smi_statement *s, sm_statement *
 static sm_status bind_alter(smi_bind *b, const smi_statement *s, sm_statement *out,
                             sm_plan_node **root, sm_error *e)
 {
-    sm_plan_node *table = NULL;
+    smi_changed t = {0};
 
-    SM_TRY(smi_bind_changed_table(b, s, out, &table, NULL, e));
+    SM_TRY(smi_bind_changed_table(b, s, out, &t, e));
     out->alters = s->alters;
     out->n_alters = s->n_alters;
     *root = smi_node_row(b->q->a);
@@ -295,7 +432,7 @@ static sm_status bind_alter(smi_bind *b, const smi_statement *s, sm_statement *o
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                              sm_statement *out, sm_plan_node **root, sm_error *e)
 {
-    smi_bind b = {.q = q, .sql = sql};
+    smi_bind b = {.q = q, .sql = sql, .ctes = smi_statement_ctes(q->a, s)};
 
     out->kind = s->kind;
     out->or_replace = s->or_replace;

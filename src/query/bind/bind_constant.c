@@ -8,7 +8,7 @@
 /* ---- any constant ---------------------------------------------------------------------------- */
 
 /* What could not be folded is no constant, or it failed: evaluated once more, it says why. */
-static sm_status fail_constant(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_error *e)
+sm_status smi_fail_constant(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_error *e)
 {
     static const sm_type no_columns = {.id = SM_TYPE_STRUCT};
     sm_budget *const budget = sm_budget_new(NULL, "constant", 0);
@@ -33,7 +33,7 @@ static sm_status fail_constant(smi_bind *b, const smi_ast *ast, const sm_expr *x
 static sm_status bind_folded(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
     SM_TRY(smi_bind_expr(b, ast, out, e));
-    return (*out)->kind == SM_EXPR_CONST ? SM_OK : fail_constant(b, ast, *out, e);
+    return (*out)->kind == SM_EXPR_CONST ? SM_OK : smi_fail_constant(b, ast, *out, e);
 }
 
 sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_error *e)
@@ -61,7 +61,7 @@ static sm_status bind_list(smi_bind *b, const smi_ast *ast, const sm_expr **item
     for (int32_t i = 0; i < ast->n_args; i++) {
         items[i] = smi_cast(a, items[i], element);
         if (items[i]->kind != SM_EXPR_CONST) {
-            return fail_constant(b, ast->args[i], items[i], e);
+            return smi_fail_constant(b, ast->args[i], items[i], e);
         }
     }
     const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};

@@ -593,6 +593,13 @@ static sm_status bind_node(smi_bind *b, const smi_ast *ast, const sm_expr **out,
         return bind_field(b, ast, x, ast->name, out, e);
     case SMI_AST_SUBQUERY:
         return bind_subquery(b, ast, out, e);
+    case SMI_AST_DEFAULT:
+        if (!ast->given) {
+            return smi_sql_fail(b->sql, ast->off, e, SM_SYNTAX,
+                                "DEFAULT stands only for a value of INSERT, UPDATE or MERGE");
+        }
+        *out = ast->given;
+        return SM_OK;
     case SMI_AST_STAR:
         return smi_sql_fail(b->sql, ast->off, e, SM_SYNTAX,
                             "* stands alone in SELECT or in count(*)");

@@ -71,6 +71,10 @@ sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *s
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** Why an expression that should be a constant was not folded: it is none (SM_SYNTAX), or the error
+ * of its evaluation. Never SM_OK. */
+sm_status smi_fail_constant(smi_bind *b, const smi_ast *ast, const sm_expr *x,
+                            sm_error *e) SM_MUST_USE;
 /** A constant, folded (LIMIT, VALUES). Errors: SM_SYNTAX where it is not constant; those of its
  * evaluation. */
 sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
@@ -97,16 +101,24 @@ sm_status smi_bind_query(smi_binding *q, const sm_sql *sql, const smi_select *s,
  * the optimizer has not seen. Otherwise as smi_bind_query (bind_change.c). */
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                              sm_statement *out, sm_plan_node **root, sm_error *e) SM_MUST_USE;
+/** The tables of WITH that all queries of the statement see. */
+const smi_cte *smi_statement_ctes(sm_arena *a, const smi_statement *s);
 /** A MERGE (bind_merge.c). */
 sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                          sm_statement *out, sm_plan_node **root, sm_error *e) SM_MUST_USE;
-/** The table that `s` changes: sets what `out` says of it. b->scope gets its columns.
- * is_computed[i] (may be NULL): does the table compute column i? */
+/* The table that a statement changes. */
+typedef struct smi_changed {
+    sm_relation relation;
+    sm_plan_node *node;      /* its rows */
+    const bool *is_computed; /* of each column: does the table compute it, if rows lack it? */
+} smi_changed;
+/** The table that `s` changes: sets what `out` says of it. b->scope gets its columns. */
 sm_status smi_bind_changed_table(smi_bind *b, const smi_statement *s, sm_statement *out,
-                                 sm_plan_node **node, bool **is_computed, sm_error *e) SM_MUST_USE;
-/** What a column becomes by each of `sets`; those that are not set keep `values`. */
-sm_status smi_bind_sets(smi_bind *b, const smi_set *sets, int32_t n, const sm_type *columns,
-                        const sm_expr **values, sm_error *e) SM_MUST_USE;
+                                 smi_changed *t, sm_error *e) SM_MUST_USE;
+/** What a column becomes by each of `sets`; those that are not set keep `values`. With is_new these
+ * are of rows that are added: what is set to DEFAULT keeps them too. */
+sm_status smi_bind_sets(smi_bind *b, const smi_changed *t, const smi_set *sets, int32_t n,
+                        bool is_new, const sm_expr **values, sm_error *e) SM_MUST_USE;
 /** x as a value of the column, cast to its type. */
 sm_status smi_bind_value(smi_bind *b, const sm_expr *x, const sm_field *column,
                          const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;

@@ -26,7 +26,7 @@ typedef struct merging {
     const sm_type *columns; /* of the table */
     const sm_type *source_columns;
     const sm_expr *has_pair;
-    bool *is_computed;          /* by the table, for rows that do not have the column */
+    smi_changed table;
     const sm_expr **conditions; /* of each WHEN; TRUE where it has none */
     const sm_expr ***values;    /* of each WHEN: one a column of the table; NULL for DELETE */
 } merging;
@@ -87,7 +87,8 @@ static sm_status bind_sides(merging *m, sm_statement *out, sm_plan_node **table,
 {
     sm_row_change *const c = &out->change;
 
-    SM_TRY(smi_bind_changed_table(&m->target, m->s, out, table, &m->is_computed, e));
+    SM_TRY(smi_bind_changed_table(&m->target, m->s, out, &m->table, e));
+    *table = m->table.node;
     SM_TRY(smi_bind_from(&m->source, m->s->source, source, e));
     smi_whole_take(&m->source.q->whole);
     m->columns = (*table)->schema;
@@ -144,7 +145,8 @@ static sm_status bind_values(merging *m, const smi_when *w, const sm_expr **valu
                                                    : smi_const(m->a, sm_value_null(t), NULL);
     }
     return w->is_star ? bind_star(m, w, values, e)
-                      : smi_bind_sets(b, w->sets, w->n_sets, m->columns, values, e);
+                      : smi_bind_sets(b, &m->table, w->sets, w->n_sets,
+                                      w->action == SMI_ACTION_INSERT, values, e);
 }
 
 static sm_status bind_when(merging *m, int32_t i, sm_error *e)
@@ -271,7 +273,8 @@ static int32_t n_naming(const merging *m, int32_t column, int32_t *n)
         const smi_when *const w = &m->s->whens[i];
         bool names = w->is_star;
         for (int32_t k = 0; k < w->n_sets && !names; k++) {
-            names = sm_type_find(m->columns, w->sets[k].column) == column;
+            names = w->sets[k].expr->kind != SMI_AST_DEFAULT &&
+                    sm_type_find(m->columns, w->sets[k].column) == column;
         }
         *n += w->kind == SMI_WHEN_NOT_MATCHED;
         n_named += w->kind == SMI_WHEN_NOT_MATCHED && names;
@@ -287,10 +290,10 @@ static sm_status insert_value(const merging *m, int32_t column, const sm_expr **
     const int32_t n_named = n_naming(m, column, &n);
 
     *out = NULL;
-    if (m->is_computed[column] && n_named == 0) {
+    if (m->table.is_computed[column] && n_named == 0) {
         return SM_OK;
     }
-    if (m->is_computed[column] && n_named < n) {
+    if (m->table.is_computed[column] && n_named < n) {
         return smi_sql_fail(m->both.sql, m->s->off, e, SM_UNSUPPORTED,
                             "column \"%.*s\" has a default or is generated: each INSERT names it, "
                             "or none does",
@@ -360,6 +363,7 @@ sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement 
 
     m.conditions = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_whens + 1);
     m.values = SM_NEW_ARRAY(q->a, const sm_expr **, s->n_whens + 1);
+    m.target.ctes = m.source.ctes = m.both.ctes = smi_statement_ctes(q->a, s);
     SM_TRY(bind_sides(&m, out, &table, &source, e));
     SM_TRY(smi_bind_predicate(&m.both, s->on, "ON", &c->on, e));
     for (int32_t i = 0; i < s->n_whens; i++) {

@@ -695,7 +695,7 @@ static sm_status bind_values(smi_binding *q, const sm_sql *sql, const smi_cte *c
         for (int64_t r = 0; r < s->n_rows; r++) {
             const sm_expr *const x = smi_cast(q->a, rows[r * n + c], fields[c].type);
             if (x->kind != SM_EXPR_CONST) {
-                return smi_expr_fail(x, e, SM_TYPE, "value does not fit the column's other rows");
+                return smi_fail_constant(&b, s->rows[r][c], x, e);
             }
             rows[r * n + c] = x;
             fields[c].is_nullable |= x->value.is_null;

@@ -51,8 +51,9 @@ typedef enum smi_ast_kind {
     SMI_AST_IN,    /* args[0] IN the others */
     SMI_AST_FIELD, /* args[0].name */
     SMI_AST_SUBQUERY,
-    SMI_AST_LIST,   /* arguments of table functions only, as is the next */
-    SMI_AST_STRUCT, /* args, each with its arg_name */
+    SMI_AST_DEFAULT, /* DEFAULT as a value of INSERT, UPDATE, MERGE; given */
+    SMI_AST_LIST,    /* arguments of table functions only, as is the next */
+    SMI_AST_STRUCT,  /* args, each with its arg_name */
 } smi_ast_kind;
 
 typedef struct smi_order {
@@ -86,6 +87,7 @@ struct smi_ast {
     smi_ast *filter;
     smi_over *over;
     smi_select *select;
+    const struct sm_expr *given; /* set by the binder of the statement */
 };
 
 typedef enum smi_from_kind {
@@ -190,7 +192,9 @@ typedef struct smi_when {
 /* What a text says: the root of the tree. Its kind is one of query.h, which says what it is. */
 typedef struct smi_statement {
     sm_statement_kind kind;
-    uint32_t off, end;              /* without the semicolons behind it */
+    uint32_t off, end; /* without the semicolons behind it */
+    smi_cte *ctes;     /* WITH before INSERT, DELETE, UPDATE, MERGE */
+    int32_t n_ctes;
     smi_select *select;             /* SELECT, INSERT, CREATE_TABLE, COPY */
     smi_from *target;               /* the table that is changed: a name or a path */
     bool by_name;                   /* INSERT: the query's columns go by their names */
@@ -287,6 +291,8 @@ sm_status smi_expected(smi_parser *p, const char *what) SM_MUST_USE;
 sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out) SM_MUST_USE;
 sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_expr(smi_parser *p, smi_ast **out) SM_MUST_USE;
+/** An expression, or DEFAULT alone. */
+sm_status smi_parse_value(smi_parser *p, smi_ast **out) SM_MUST_USE;
 sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_type(smi_parser *p, const sm_type **out) SM_MUST_USE;
 /** What stands behind ALTER TABLE and its name (sql_alter.c). */
@@ -307,6 +313,8 @@ sm_status smi_parse_target(smi_parser *p, smi_from **out) SM_MUST_USE;
 /** A whole statement, if one that changes something begins here; else *out is NULL
  * (sql_change.c). */
 sm_status smi_parse_change(smi_parser *p, smi_statement **out) SM_MUST_USE;
+/** Refuses a statement that others have, if one begins here: SM_UNSUPPORTED says what does it. */
+sm_status smi_refuse_statement(smi_parser *p) SM_MUST_USE;
 /** The first word of a statement that changes something, if one begins here; else NULL. */
 const char *smi_peek_change(const smi_parser *p);
 /** Does a query (SELECT, WITH, VALUES, FROM) begin there? */

@@ -233,6 +233,9 @@ static sm_status print_node(canonical *c, const smi_ast *x, sm_error *e)
         return SM_OK;
     case SMI_AST_SUBQUERY:
         return print_select(c, x->select, false, e);
+    case SMI_AST_DEFAULT: /* refused by the binder in a query */
+        put(c, "DEFAULT");
+        return SM_OK;
     case SMI_AST_LIST:
         return print_around(c, "[", x->args, x->n_args, ", ", "]", e);
     case SMI_AST_STRUCT:

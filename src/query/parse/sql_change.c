@@ -1,15 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/parse/sql_change.c: parses the statements that change tables or write files: INSERT, CREATE
- * TABLE AS, DELETE, UPDATE, MERGE, COPY and ALTER TABLE (sql_alter.c). Called by sql_parse.c, which
- * has the rules that they share with queries.
+ * TABLE, DELETE, TRUNCATE, UPDATE, MERGE, COPY and ALTER TABLE (sql_alter.c). Called by
+ * sql_parse.c, which has the rules that they share with queries.
  *
  * Dialect   DuckDB's words, and those of Spark where DuckDB has none. What one of them has and
- *           smelt has not (RETURNING, ON CONFLICT, UPDATE … FROM, …) is refused by its name: an
- *           "expected" alone would not say that the word was understood. */
+ *           smelt has not (DROP TABLE, RETURNING, UPDATE … FROM, …) is refused by its name, with
+ *           what does it here: an "expected" alone would not say that the word was understood. */
 #include "query/parse/parse_int.h"
 
 /* ---- what is not there ----------------------------------------------------------------------- */
+
+sm_status smi_refuse_statement(smi_parser *p)
+{
+    static const struct {
+        const char *word, *todo;
+    } others[] = {
+        {"DROP", "DELETE FROM t removes all rows of a table; a table itself is its folder."},
+        {"DESCRIBE", "smelt table show URI prints the columns of a table, smelt explain a plan."},
+        {"DESC", "smelt table show URI prints the columns of a table."},
+        {"SHOW", "smelt table show URI prints what a table is; a name that is wrong lists others."},
+        {"SUMMARIZE", "smelt table show URI prints the columns of a table, and how many rows."},
+        {"EXPLAIN", "smelt explain 'query' shows the plan of a query."},
+        {"OPTIMIZE", "smelt table optimize URI joins small files."},
+        {"VACUUM", "smelt table vacuum URI deletes files that no version needs."},
+        {"RESTORE", "smelt table restore URI --version N brings a version back."},
+        {"REPLACE", "MERGE INTO changes rows that are there and adds the others."},
+        {"UPSERT", "MERGE INTO changes rows that are there and adds the others."},
+        {"BEGIN", "Each statement is one version of its table, all or nothing."},
+        {"START", "Each statement is one version of its table, all or nothing."},
+        {"COMMIT", "Each statement is one version of its table, all or nothing."},
+        {"ROLLBACK", "smelt table restore URI --version N brings a version back."},
+        {"ATTACH", "smelt sql --lake DIR says where tables are; a file is read by its path."},
+        {"USE", "smelt sql --lake DIR says where tables are."},
+        {"SET", "Options are those of the command line: smelt sql --help."},
+        {"PRAGMA", "Options are those of the command line: smelt sql --help."},
+        {"INSTALL", NULL},
+        {"LOAD", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(others); i++) {
+        if (smi_peek_word(p, 0, others[i].word)) {
+            smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED, "%s is not supported",
+                         others[i].word);
+            if (others[i].todo) {
+                sm_error_todo(p->e, "%s", others[i].todo);
+            }
+            return SM_UNSUPPORTED;
+        }
+    }
+    return SM_OK;
+}
 
 /* Refuses a clause that others have, if one begins here. */
 static sm_status refuse_clause(smi_parser *p, const char *statement)
@@ -123,7 +163,7 @@ static sm_status parse_sets(smi_parser *p, smi_set **out, int32_t *n)
         smi_set *const set = &(*out)[*n];
         SM_TRY(parse_set_name(p, set));
         SM_TRY(smi_expect_op(p, "="));
-        SM_TRY(smi_parse_expr(p, &set->expr));
+        SM_TRY(smi_parse_value(p, &set->expr));
         (*n)++;
     } while (smi_accept_op(p, ","));
     return SM_OK;
@@ -169,6 +209,64 @@ static sm_status parse_insert(smi_parser *p, smi_statement *s)
     return refuse_clause(p, "INSERT");
 }
 
+/* A column of CREATE TABLE t (a TYPE, …): an item that is NULL in that type. */
+static sm_status parse_new_column(smi_parser *p, smi_item *item)
+{
+    smi_ast *const null = smi_ast_new(p, SMI_AST_LITERAL, p->toks[p->at].off);
+    smi_ast *const cast = smi_ast_new(p, SMI_AST_CAST, p->toks[p->at].off);
+
+    SM_TRY(smi_parse_name(p, "a column", &item->alias));
+    SM_TRY(smi_parse_type(p, &cast->type));
+    null->value = sm_value_null(&sm_type_null);
+    cast->args = SM_NEW(p->a, smi_ast *);
+    cast->args[0] = null;
+    cast->n_args = 1;
+    null->end = cast->end = p->toks[p->at - 1].end;
+    item->expr = cast;
+    if (smi_peek_op(p, 0, ",") || smi_peek_op(p, 0, ")") || p->toks[p->at].kind != SMI_TOK_NAME) {
+        return SM_OK;
+    }
+    smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                 "only a type may stand behind the name of a new table's column");
+    sm_error_todo(p->e, "ALTER TABLE … ALTER COLUMN a SET DEFAULT x, … COMMENT 'x' and ADD "
+                        "CONSTRAINT a CHECK (a IS NOT NULL) say more of it.");
+    return SM_UNSUPPORTED;
+}
+
+/* (a TYPE, …): a query of these columns that gives no row. */
+static sm_status parse_new_columns(smi_parser *p, smi_statement *s)
+{
+    smi_select *const q = SM_NEW(p->a, smi_select);
+    int64_t cap = 0;
+
+    q->off = p->toks[p->at].off;
+    SM_TRY(smi_expect_op(p, "("));
+    do {
+        q->items = sm_arena_grow(p->a, q->items, q->n_items, &cap, sizeof(*q->items));
+        SM_TRY(parse_new_column(p, &q->items[q->n_items++]));
+    } while (smi_accept_op(p, ","));
+    SM_TRY(smi_expect_op(p, ")"));
+    SM_ASSERT(q->n_items > 0);
+    q->end = p->toks[p->at - 1].end;
+    q->where = smi_ast_new(p, SMI_AST_LITERAL, q->off);
+    q->where->end = q->end;
+    q->where->value = (sm_value){.type = &sm_type_bool, .as.b = false};
+    s->select = q;
+    return SM_OK;
+}
+
+/* Refuses the end of a CREATE TABLE that has neither. */
+static sm_status expect_rows(smi_parser *p)
+{
+    if (p->toks[p->at].kind != SMI_TOK_END && !smi_peek_op(p, 0, ";")) {
+        return smi_expect_word(p, "AS");
+    }
+    smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_SYNTAX,
+                 "CREATE TABLE needs columns, or a query that gives them");
+    sm_error_todo(p->e, "CREATE TABLE t (a BIGINT, …), or CREATE TABLE t AS SELECT ….");
+    return SM_SYNTAX;
+}
+
 static sm_status parse_create(smi_parser *p, smi_statement *s)
 {
     s->kind = SM_STATEMENT_CREATE_TABLE;
@@ -190,6 +288,9 @@ static sm_status parse_create(smi_parser *p, smi_statement *s)
         s->if_not_exists = true;
     }
     SM_TRY(smi_parse_target(p, &s->target));
+    if (smi_peek_op(p, 0, "(")) {
+        SM_TRY(parse_new_columns(p, s));
+    }
     if (smi_accept_word(p, "TBLPROPERTIES")) {
         SM_TRY(smi_parse_properties(p, &s->properties, &s->n_properties));
     }
@@ -200,15 +301,12 @@ static sm_status parse_create(smi_parser *p, smi_statement *s)
         return SM_UNSUPPORTED;
     }
     SM_TRY(refuse_clause(p, "CREATE TABLE"));
-    if (smi_peek_op(p, 0, "(")) {
-        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
-                     "CREATE TABLE with a list of columns is not supported");
-        sm_error_todo(p->e,
-                      "CREATE TABLE … AS SELECT takes them from a query: CAST(NULL AS BIGINT) "
-                      "AS id, …, and LIMIT 0 for no row.");
-        return SM_UNSUPPORTED;
+    if (s->select) {
+        return SM_OK;
     }
-    SM_TRY(smi_expect_word(p, "AS"));
+    if (!smi_accept_word(p, "AS")) {
+        return expect_rows(p);
+    }
     return smi_parse_query(p, &s->select);
 }
 
@@ -221,6 +319,14 @@ static sm_status parse_delete(smi_parser *p, smi_statement *s)
     SM_TRY(smi_parse_target(p, &s->target));
     SM_TRY(smi_parse_alias(p, (const char *const[]){"returning"}, 1, &s->target->alias));
     return parse_where(p, "DELETE", s);
+}
+
+/* TRUNCATE [TABLE] t: a DELETE of all rows. */
+static sm_status parse_truncate(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_DELETE;
+    (void)smi_accept_word(p, "TABLE");
+    return smi_parse_target(p, &s->target);
 }
 
 static sm_status parse_update(smi_parser *p, smi_statement *s)
@@ -319,7 +425,7 @@ static sm_status parse_when_insert(smi_parser *p, smi_when *w)
     SM_TRY(smi_expect_op(p, "("));
     do {
         smi_ast *x = NULL;
-        SM_TRY(smi_parse_expr(p, &x));
+        SM_TRY(smi_parse_value(p, &x));
         if (n < w->n_sets) {
             w->sets[n].expr = x;
         }
@@ -407,9 +513,9 @@ static const struct {
     const char *word;
     sm_status (*parse)(smi_parser *p, smi_statement *s);
 } changes[] = {
-    {"INSERT", parse_insert}, {"CREATE", parse_create}, {"DELETE", parse_delete},
-    {"UPDATE", parse_update}, {"MERGE", parse_merge},   {"COPY", parse_copy},
-    {"ALTER", parse_alter},
+    {"INSERT", parse_insert}, {"CREATE", parse_create},     {"DELETE", parse_delete},
+    {"UPDATE", parse_update}, {"MERGE", parse_merge},       {"COPY", parse_copy},
+    {"ALTER", parse_alter},   {"TRUNCATE", parse_truncate},
 };
 
 const char *smi_peek_change(const smi_parser *p)

@@ -532,6 +532,19 @@ static sm_status parse_core(smi_parser *p, smi_select *s)
     return SM_OK;
 }
 
+sm_status smi_parse_value(smi_parser *p, smi_ast **out)
+{
+    const bool is_alone = tok_ahead(p, 1).kind != SMI_TOK_OP || smi_peek_op(p, 1, ",") ||
+                          smi_peek_op(p, 1, ")") || smi_peek_op(p, 1, ";");
+
+    if (!is_alone || !smi_peek_word(p, 0, "default")) {
+        return smi_parse_expr(p, out);
+    }
+    *out = smi_ast_new(p, SMI_AST_DEFAULT, p->toks[p->at].off);
+    (*out)->end = p->toks[p->at++].end;
+    return SM_OK;
+}
+
 static sm_status parse_values(smi_parser *p, smi_select *s)
 {
     int64_t cap = 0;
@@ -544,7 +557,7 @@ static sm_status parse_values(smi_parser *p, smi_select *s)
         SM_TRY(smi_expect_op(p, "("));
         do {
             row = sm_arena_grow(p->a, row, n, &cap_row, sizeof(*row));
-            SM_TRY(smi_parse_expr(p, &row[n]));
+            SM_TRY(smi_parse_value(p, &row[n]));
             n++;
         } while (smi_accept_op(p, ","));
         SM_TRY(smi_expect_op(p, ")"));
@@ -721,14 +734,9 @@ static sm_status parse_modifiers(smi_parser *p, smi_select *s)
     return SM_OK;
 }
 
-sm_status smi_parse_query(smi_parser *p, smi_select **out)
+/* A query behind its WITH. */
+static sm_status parse_query_of(smi_parser *p, smi_cte *ctes, int32_t n_ctes, smi_select **out)
 {
-    smi_cte *ctes = NULL;
-    int32_t n_ctes = 0;
-    SM_TRY(smi_nest(p));
-    if (smi_accept_word(p, "WITH")) {
-        SM_TRY(parse_ctes(p, &ctes, &n_ctes));
-    }
     SM_TRY(parse_unions(p, out));
     const bool is_modified = n_ctes > 0 || smi_peek_word(p, 0, "order") ||
                              smi_peek_word(p, 0, "limit") || smi_peek_word(p, 0, "offset");
@@ -739,6 +747,18 @@ sm_status smi_parse_query(smi_parser *p, smi_select **out)
     (*out)->ctes = ctes;
     (*out)->n_ctes = n_ctes;
     (*out)->end = p->toks[p->at - 1].end;
+    return SM_OK;
+}
+
+sm_status smi_parse_query(smi_parser *p, smi_select **out)
+{
+    smi_cte *ctes = NULL;
+    int32_t n_ctes = 0;
+    SM_TRY(smi_nest(p));
+    if (smi_accept_word(p, "WITH")) {
+        SM_TRY(parse_ctes(p, &ctes, &n_ctes));
+    }
+    SM_TRY(parse_query_of(p, ctes, n_ctes, out));
     p->nesting--;
     return SM_OK;
 }
@@ -765,14 +785,61 @@ static sm_status parser_init(smi_parser *p, const sm_sql *sql, sm_arena *a, sm_e
     return SM_OK;
 }
 
-static sm_status parse_select_statement(smi_parser *p, smi_statement **out)
+/* WITH belongs to a query; before a statement that changes a table, to all queries in it. */
+static sm_status check_with(smi_parser *p, const smi_statement *s, uint32_t off)
 {
-    smi_statement *const s = SM_NEW(p->a, smi_statement);
-    s->kind = SM_STATEMENT_SELECT;
-    s->off = p->toks[p->at].off;
-    SM_TRY(smi_parse_query(p, &s->select));
-    s->end = p->toks[p->at - 1].end;
-    *out = s;
+    const bool takes = s->kind == SM_STATEMENT_INSERT || s->kind == SM_STATEMENT_DELETE ||
+                       s->kind == SM_STATEMENT_UPDATE || s->kind == SM_STATEMENT_MERGE;
+
+    if (takes) {
+        return SM_OK;
+    }
+    smi_sql_fail(p->sql, off, p->e, SM_SYNTAX, "WITH cannot stand before %s",
+                 sm_statement_name(s->kind));
+    sm_error_todo(p->e, "Let it begin the query within the statement.");
+    return SM_SYNTAX;
+}
+
+/* Where only a query may stand: refuses a statement that changes something, by its name. */
+static sm_status refuse_change(smi_parser *p, uint32_t off)
+{
+    const char *const change = smi_peek_change(p);
+
+    if (!change) {
+        return SM_OK;
+    }
+    smi_sql_fail(p->sql, off, p->e, SM_DENIED,
+                 "%s changes something, and only a query may stand here", change);
+    sm_error_todo(p->e, "smelt sql --write runs such a statement.");
+    return SM_DENIED;
+}
+
+/* A statement of any kind, or only a query. */
+static sm_status parse_statement(smi_parser *p, bool is_query, smi_statement **out)
+{
+    const uint32_t off = p->toks[p->at].off;
+    smi_cte *ctes = NULL;
+    int32_t n_ctes = 0;
+
+    SM_TRY(smi_nest(p));
+    if (smi_accept_word(p, "WITH")) {
+        SM_TRY(parse_ctes(p, &ctes, &n_ctes));
+    }
+    SM_TRY(is_query ? refuse_change(p, off) : smi_parse_change(p, out));
+    SM_TRY(*out ? SM_OK : smi_refuse_statement(p));
+    if (*out) {
+        SM_TRY(n_ctes > 0 ? check_with(p, *out, off) : SM_OK);
+        (*out)->ctes = ctes;
+        (*out)->n_ctes = n_ctes;
+    } else {
+        *out = SM_NEW(p->a, smi_statement);
+        (*out)->kind = SM_STATEMENT_SELECT;
+        SM_TRY(parse_query_of(p, ctes, n_ctes, &(*out)->select));
+    }
+    SM_ASSERT((*out)->select || (*out)->target);
+    (*out)->off = off;
+    (*out)->end = p->toks[p->at - 1].end;
+    p->nesting--;
     return SM_OK;
 }
 
@@ -790,10 +857,7 @@ sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_erro
     smi_parser p;
     *out = NULL;
     SM_TRY(parser_init(&p, sql, a, e));
-    SM_TRY(smi_parse_change(&p, out));
-    if (!*out) {
-        SM_TRY(parse_select_statement(&p, out));
-    }
+    SM_TRY(parse_statement(&p, false, out));
     return parse_end(&p);
 }
 
@@ -802,14 +866,7 @@ sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out, sm_
     smi_parser p;
     smi_statement *s = NULL;
     SM_TRY(parser_init(&p, sql, a, e));
-    const char *const change = smi_peek_change(&p);
-    if (change) {
-        smi_sql_fail(sql, p.toks[0].off, e, SM_DENIED,
-                     "%s changes something, and only a query may stand here", change);
-        sm_error_todo(e, "smelt sql --write runs such a statement.");
-        return SM_DENIED;
-    }
-    SM_TRY(parse_select_statement(&p, &s));
+    SM_TRY(parse_statement(&p, true, &s));
     SM_TRY(parse_end(&p));
     *out = s->select;
     return SM_OK;

@@ -1,0 +1,130 @@
+"""What a statement may say, and what a wrong one is told: WITH before it, DEFAULT as a value, tables of no row, the
+place of a value that does not fit."""
+import pytest
+
+
+@pytest.fixture
+def run(smelt, lake):
+    def run(sql, check=True):
+        return smelt("sql", "--write", "--lake", lake, sql, check=check)
+    run("CREATE TABLE a.t AS SELECT 1 AS id, 'x' AS s, CAST(1 AS TINYINT) AS n")
+    return run
+
+
+def rows(smelt, lake, table="a.t"):
+    return [tuple(row.values()) for row in smelt.sql(f"FROM {table} ORDER BY ALL", "--lake", lake)]
+
+
+def error(run, sql):
+    done = run(sql, check=False)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    return done.stderr
+
+
+# ---- DEFAULT -------------------------------------------------------------------------------------
+
+@pytest.fixture
+def with_defaults(run):
+    run("ALTER TABLE a.t ADD COLUMN d INT")
+    run("ALTER TABLE a.t ALTER COLUMN d SET DEFAULT 7")
+    return run
+
+
+@pytest.mark.parametrize("sql, new", [
+    ("INSERT INTO a.t VALUES (2, DEFAULT, 3, DEFAULT)", [(2, None, 3, 7)]),
+    ("INSERT INTO a.t VALUES (2, 'a', 3, default), (3, DEFAULT, 4, 5)", [(2, "a", 3, 7), (3, None, 4, 5)]),
+    ("INSERT INTO a.t (d, id) VALUES (DEFAULT, 2), (DEFAULT, 3)", [(2, None, None, 7), (3, None, None, 7)]),
+    ("INSERT INTO a.t (d, id) VALUES (NULL, 2), (DEFAULT, 3)", [(2, None, None, None), (3, None, None, 7)]),
+    ("MERGE INTO a.t t USING (VALUES (1), (2)) v(id) ON t.id = v.id WHEN NOT MATCHED THEN INSERT (id, s, d) "
+     "VALUES (v.id, DEFAULT, DEFAULT)", [(2, None, None, 7)]),
+])
+def test_defaults_of_rows_that_are_added(with_defaults, smelt, lake, sql, new):
+    with_defaults(sql)
+    assert rows(smelt, lake) == [(1, "x", 1, None), *new]
+
+
+@pytest.mark.parametrize("sql", [
+    "UPDATE a.t SET s = DEFAULT, d = DEFAULT",
+    "MERGE INTO a.t t USING (VALUES (1)) v(id) ON t.id = v.id WHEN MATCHED THEN UPDATE SET s = DEFAULT, d = DEFAULT",
+    "MERGE INTO a.t t USING (VALUES (2)) v(id) ON t.id = v.id WHEN NOT MATCHED BY SOURCE THEN UPDATE SET s = DEFAULT, "
+    "d = DEFAULT",
+])
+def test_defaults_of_rows_that_change(with_defaults, smelt, lake, sql):
+    with_defaults(sql)
+    assert rows(smelt, lake) == [(1, None, 1, 7)]
+
+
+def test_default_is_a_value_alone(with_defaults):
+    assert "DEFAULT stands only" in error(with_defaults, "VALUES (DEFAULT)")
+    assert 'no column "DEFAULT"' in error(with_defaults, "UPDATE a.t SET d = DEFAULT + 1")
+
+
+# ---- WITH ----------------------------------------------------------------------------------------
+
+def test_with_before_a_statement(run, smelt, lake):
+    run("WITH x AS (SELECT 2 AS id), y(id) AS (SELECT id + 1 FROM x) INSERT INTO a.t (id) SELECT id FROM x UNION ALL "
+        "SELECT id FROM y")
+    run("WITH x AS (SELECT 2 AS id) UPDATE a.t SET s = 'two' WHERE id = (SELECT id FROM x)")
+    run("WITH x AS (SELECT 3 AS id) MERGE INTO a.t t USING x ON t.id = x.id WHEN MATCHED THEN UPDATE SET n = 3")
+    assert rows(smelt, lake) == [(1, "x", 1), (2, "two", None), (3, None, 3)]
+    run("WITH x AS (SELECT 2 AS id) DELETE FROM a.t WHERE id >= (SELECT id FROM x)")
+    assert rows(smelt, lake) == [(1, "x", 1)]
+    run("WITH t AS (SELECT 9 AS id) INSERT INTO a.t (id) FROM t")  # the table is not that of WITH
+    assert rows(smelt, lake) == [(1, "x", 1), (9, None, None)]
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+def test_truncate(run, smelt, lake):
+    assert "1 row deleted" in run("TRUNCATE TABLE a.t").stdout
+    assert rows(smelt, lake) == []
+    run("INSERT INTO a.t (id) VALUES (5)")
+    run("truncate a.t")
+    assert rows(smelt, lake) == []
+
+
+def test_a_table_of_columns(run, smelt, lake):
+    run("CREATE TABLE a.u (id BIGINT, \"Größe\" DECIMAL(9, 2), s STRUCT(a INT, b VARCHAR)) "
+        "TBLPROPERTIES ('delta.appendOnly' = 'true')")
+    run("CREATE TABLE IF NOT EXISTS a.u (id INT)")
+    assert smelt.sql("FROM a.u", "--lake", lake) == []
+    run("INSERT INTO a.u (id, Größe) VALUES (1, 1.5)")
+    types = smelt.sql('SELECT typeof(id) AS i, typeof("Größe") AS g, typeof(s) AS s FROM a.u', "--lake", lake)
+    assert types == [{"i": "BIGINT", "g": "DECIMAL(9,2)", "s": "STRUCT(a INTEGER, b VARCHAR)"}]
+    assert "append-only" in error(run, "DELETE FROM a.u")
+
+
+# ---- errors --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("sql, words", [
+    ("INSERT INTO a.t VALUES (2, 'y', 3), (3, 'z', 300)", ['"300" cannot be cast to TINYINT', "SQL:1:46", "column n"]),
+    ("INSERT INTO a.t VALUES ('q', 'y', 3)", ['"q" cannot be cast to INTEGER', "SQL:1:25", "column id"]),
+    ("INSERT INTO a.t (n, id) SELECT 300 + x, x FROM (VALUES (1)) v(x)", ["cannot be cast", "SQL:1:32", "column n"]),
+    ("INSERT INTO a.t SELECT * FROM (VALUES (2, 'y', '300')) v(a, b, c)", ['"300" cannot be cast', "column n"]),
+    ("INSERT INTO a.t BY NAME SELECT 'u' AS id, 's' AS s FROM (VALUES (1))", ["cannot be cast", "column id"]),
+    ("UPDATE a.t SET n = id + 300", ['"301" cannot be cast', "SQL:1:20", "column n"]),
+    ("MERGE INTO a.t t USING (VALUES (1, 400)) v(id, m) ON t.id = v.id WHEN MATCHED THEN UPDATE SET n = m",
+     ['"400" cannot be cast', "column n"]),
+    ("MERGE INTO a.t t USING (VALUES (2, 400)) v(id, m) ON t.id = v.id WHEN NOT MATCHED THEN INSERT (n) VALUES (m)",
+     ['"400" cannot be cast', "column n"]),
+])
+def test_a_value_that_does_not_fit(run, smelt, lake, sql, words):
+    said = error(run, sql)
+    assert all(word in said for word in words), said
+    assert rows(smelt, lake) == [(1, "x", 1)]
+
+
+@pytest.mark.parametrize("sql, advice", [
+    ("DROP TABLE a.t", "DELETE FROM"), ("DESCRIBE a.t", "smelt table show"), ("SHOW TABLES", "smelt table show"),
+    ("EXPLAIN SELECT 1", "smelt explain"), ("OPTIMIZE a.t", "smelt table optimize"), ("BEGIN", "one version"),
+    ("REPLACE INTO a.t VALUES (1)", "MERGE INTO"), ("SET threads = 1", "command line"),
+    ("CREATE TABLE a.u", "(a BIGINT"),
+])
+def test_statements_of_others_say_what_does_it(run, smelt, lake, sql, advice):
+    assert advice in error(run, sql)
+    assert advice in error(lambda sql, check: smelt("sql", sql, check=check), sql) or sql.startswith("CREATE")
+
+
+@pytest.mark.parametrize("call", ["table_changes('a.t', 0)", "delta_scan('a.t')", "delta_scan('a.t', version => 0)"])
+def test_a_name_in_the_place_of_a_place(run, lake, call):
+    assert f"'{lake}/a/t'" in error(run, f"FROM {call}")
