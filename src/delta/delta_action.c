@@ -27,7 +27,7 @@ static sm_status member_of(const sm_json *o, const char *key, sm_json_type type,
                        type == SM_JSON_ARRAY    ? "a list"
                        : type == SM_JSON_OBJECT ? "an object"
                        : type == SM_JSON_STRING ? "a text"
-                       : type == SM_JSON_BOOL   ? "a truth"
+                       : type == SM_JSON_BOOL   ? "true or false"
                                                 : "a whole number");
     }
     return SM_OK;

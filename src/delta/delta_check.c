@@ -28,7 +28,7 @@ static bool check_details(const sm_delta_detail *items, int32_t n, const char **
         REFUSE(!items[i].value.type, "a parameter or metric has no type");
         const sm_type_id id = items[i].value.type->id;
         REFUSE(id != SM_TYPE_STRING && id != SM_TYPE_I64 && id != SM_TYPE_BOOL,
-               "a parameter or metric is neither text nor a number nor a truth");
+               "a parameter or metric is neither text nor a number nor true or false");
         for (int32_t k = 0; k < i; k++) {
             REFUSE(sm_str_eq(items[k].key, items[i].key), "a parameter or metric is said twice");
         }

@@ -135,7 +135,7 @@ static const char *break_promise(fixture *f, int i)
         return "a parameter or metric has no type";
     case 4:
         f->metrics[0].value = (sm_value){.type = &sm_type_f64, .as.f = 1};
-        return "a parameter or metric is neither text nor a number nor a truth";
+        return "a parameter or metric is neither text nor a number nor true or false";
     case 5:
         f->parameters[1].key = SM_STR("mode");
         return "a parameter or metric is said twice";

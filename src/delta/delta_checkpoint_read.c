@@ -128,7 +128,7 @@ static sm_status find_cell(const sm_column *action, const char *name, cell_kind 
 {
     static const char *const words[] = {
         [CELL_TEXT] = "a text",           [CELL_NUMBER] = "a whole number",
-        [CELL_TRUTH] = "a truth",         [CELL_PAIRS] = "a map of texts",
+        [CELL_TRUTH] = "true or false",         [CELL_PAIRS] = "a map of texts",
         [CELL_TEXTS] = "a list of texts", [CELL_STRUCT] = "a struct",
     };
     const sm_column *c = child_of(action, name);

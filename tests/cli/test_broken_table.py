@@ -227,7 +227,7 @@ def test_a_protocol_of_the_future(smelt, table, protocol, words):
       for kind in ("add", "remove") for size in ("1", 1.5, True)],
     ({"add": {"path": "x.parquet", "size": 1, "baseRowId": "7"}}, '"baseRowId" of the log is not a whole number'),
     ({"remove": {"path": "x.parquet", "deletionTimestamp": "7"}}, '"deletionTimestamp" of the log is not a whole'),
-    ({"remove": {"path": "x.parquet", "dataChange": "no"}}, '"dataChange" of the log is not a truth'),
+    ({"remove": {"path": "x.parquet", "dataChange": "no"}}, '"dataChange" of the log is not true or false'),
     ({"add": {"path": "x.parquet", "size": 1, "deletionVector": {"storageType": "i", "pathOrInlineDv": "abc",
                                                                  "sizeInBytes": 40}}},
      'the deletion vector of "x.parquet" in the log has no place, no size or no number of rows'),
@@ -235,7 +235,7 @@ def test_a_protocol_of_the_future(smelt, table, protocol, words):
     ({"metaData": {"id": "i", "schemaString": {}}}, '"schemaString" of the log is not a text'),
     ({"txn": {"appId": "x"}}, 'transaction "x" of the log has no version'),
     ({"txn": {"appId": "x", "version": "1"}}, '"version" of the log is not a whole number'),
-    ({"domainMetadata": {"domain": "d", "removed": 1}}, '"removed" of the log is not a truth'),
+    ({"domainMetadata": {"domain": "d", "removed": 1}}, '"removed" of the log is not true or false'),
 ])
 def test_values_that_would_pass_for_missing(smelt, table, action, words):
     """A feature, a partition, a vector or an action would be passed over, and the rows be wrong."""
@@ -341,7 +341,7 @@ def all_of(value):
     ("add", "size", all_of(None), "the log does not say how large"),
     ("add", "size", as_text, '"size" of the log is not a whole number'),
     ("add", "partitionValues", as_maps_of_numbers, '"partitionValues" of the log is not a map of texts'),
-    ("add", "dataChange", as_text, '"dataChange" of the log is not a truth')])
+    ("add", "dataChange", as_text, '"dataChange" of the log is not true or false')])
 def test_a_checkpoint_is_judged_as_the_commits_are(smelt, table, column, path, change, words):
     """What a line of JSON is refused for, a row of Parquet is too."""
     checkpoint = checkpoint_of(table)
