@@ -58,6 +58,7 @@ typedef struct telling {
 
 static void begin_answer(telling *t)
 {
+    SM_ASSERT(t->is_json);
     if (t->w.depth == 0) {
         t->w.out = &t->out;
         sm_json_begin_object(&t->w);
@@ -143,6 +144,7 @@ static void print_removed(const sm_fsck *opts, const sm_fsck_report *r)
 {
     char files[SM_COUNTED_TEXT_BYTES], rows[SM_COUNTED_TEXT_BYTES] = "an unknown number of rows";
 
+    SM_ASSERT(r->n_removed >= 0 && (r->made < 0 || !opts->is_dry));
     if (!opts->is_repair || (r->made < 0 && !opts->is_dry)) {
         return;
     }

@@ -251,6 +251,7 @@ static sm_status parse_domain(const sm_json *v, smi_action *out, sm_error *e)
 static sm_status settle_vector(const smi_action *action, sm_error *e)
 {
     const sm_delta_dv *dv = action->dv;
+    SM_ASSERT(dv);
     const bool is_whole = action->kind == SMI_ACTION_REMOVE || /* of which it is but a name */
                           (dv->size_bytes >= 0 && dv->cardinality >= 0);
 
@@ -264,6 +265,7 @@ static sm_status settle_vector(const smi_action *action, sm_error *e)
 
 static sm_status settle_file(smi_action *action, sm_error *e)
 {
+    SM_ASSERT(SMI_KIND(action->kind) & (SMI_FILES | SMI_KIND(SMI_ACTION_CDC)));
     if (action->path.len == 0) {
         return sm_fail(e, SM_CORRUPT, "an add, remove or cdc of the log names no file");
     }

@@ -224,6 +224,7 @@ static void find_added_twice(audit *u, const before *b)
 {
     const sm_snapshot *s = u->state;
 
+    SM_ASSERT(b->n_adds <= s->n_adds);
     for (int64_t i = b->n_adds; i < s->n_adds; i++) {
         if (s->is_dead[i]) { /* nor has it removed the file: such a commit cannot be read */
             add_flaw(u, u->at, commit_file(u, u->at),

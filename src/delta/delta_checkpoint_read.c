@@ -128,7 +128,7 @@ static sm_status find_cell(const sm_column *action, const char *name, cell_kind 
 {
     static const char *const words[] = {
         [CELL_TEXT] = "a text",           [CELL_NUMBER] = "a whole number",
-        [CELL_TRUTH] = "true or false",         [CELL_PAIRS] = "a map of texts",
+        [CELL_TRUTH] = "true or false",   [CELL_PAIRS] = "a map of texts",
         [CELL_TEXTS] = "a list of texts", [CELL_STRUCT] = "a struct",
     };
     const sm_column *c = child_of(action, name);
@@ -209,6 +209,7 @@ static const sm_delta_dv *vector_at(const file_columns *c, int64_t row, sm_arena
     if (!has_value(c->vector, row)) {
         return NULL;
     }
+    SM_ASSERT(row >= 0 && row < c->vector->n_rows);
     sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
     dv->storage_type = text_at(c->vector_type, row);
     dv->path_or_inline = text_at(c->vector_path, row);

@@ -33,6 +33,7 @@ static bool are_same_texts(const sm_str *x, int32_t n_x, const sm_str *y, int32_
 {
     bool is_same = n_x == n_y;
 
+    SM_ASSERT(n_x >= 0 && n_y >= 0);
     for (int32_t i = 0; i < n_x && is_same; i++) {
         is_same = has_text(y, n_y, x[i]);
     }
@@ -153,6 +154,7 @@ static marks marks_of(const smi_action *add, sm_buf *text)
     marks m = {.id = sm_hash128_of(id.data, id.len, 0), .knows_rows = n_rows >= 0};
 
     sm_hash128 of = hash_pairs(add->partition, add->n_partition, text);
+    SM_ASSERT(add->kind == SMI_ACTION_ADD && add->path.len > 0);
     add_hash(&of, m.id);
     m.said = with_number(of, 1, (int64_t)add->size_bytes);
     m.rows = with_number(m.said, 2, n_rows);
@@ -183,6 +185,7 @@ static sm_status tally_file(void *ctx, const smi_action *add, sm_error *e)
     (void)e;
     t->n++;
     t->n_known += m.knows_rows;
+    SM_ASSERT(t->n_known <= t->n);
     add_hash(&t->said, m.said);
     add_hash(&t->rows, m.rows);
     return SM_OK;
@@ -230,6 +233,7 @@ static sm_status name_file(void *ctx, const smi_action *add, sm_error *e)
     const bool has_rows = !m.knows_rows || sm_hash_set_has(&k->known, m.rows) ||
                           sm_hash_set_has(&k->known, m.any_rows);
     const bool is_other = !is_missing && (!sm_hash_set_has(&k->known, m.said) || !has_rows);
+    SM_ASSERT(!is_missing || !is_other);
 
     (void)e;
     if ((is_missing || is_other) && k->n_missing + k->n_other == 0) {
@@ -317,6 +321,7 @@ static sm_status compare_files(const sm_snapshot *commits, const sm_snapshot *se
 sm_status smi_compare_states(const sm_snapshot *commits, const sm_snapshot *seen, const char *file,
                              sm_arena *a, smi_difference *out, sm_error *e)
 {
+    SM_ASSERT(commits != seen && file[0]);
     *out = (smi_difference){0};
     SM_TRY(compare_files(commits, seen, file, a, out, e));
     const char *of = other_metadata(commits, seen);

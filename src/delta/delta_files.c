@@ -315,6 +315,7 @@ static sm_status check_once(passing *p, const smi_action *add, sm_error *e)
     if (p->kind != SMI_ACTION_ADD || (!add->dv && p->marked.n == 0)) {
         return SM_OK;
     }
+    SM_ASSERT(add->kind == SMI_ACTION_ADD && add->path.len > 0);
     const sm_hash128 h = smi_path_hash(add->path);
     if (!add->dv) {
         is_new = !sm_hash_set_has(&p->marked, h);

@@ -82,8 +82,8 @@ typedef struct smi_action {
 
 /* The version of a transaction that has none. */
 #define SMI_NO_VERSION INT64_MIN
-/** A version of the protocol, or 0 where the number is none: it must not pass as an old one, for the
- * table may need what this program does not know. */
+/** A version of the protocol, or 0 where the number is none: it must not pass as an old one, for
+ * the table may need what this program does not know. */
 int32_t smi_version_of(int64_t number);
 /** Refuses an action that lacks what it must have, wherever it was read (size_bytes above INT64_MAX
  * is none), and gives a remove without a size the size 0. SM_CORRUPT, without a place. */
@@ -344,8 +344,8 @@ smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t
 /** The key of a sidecar that a checkpoint names, in `a`. Errors: as smi_path_key(); SM_UNSUPPORTED
  * where it is not in the log's own folder. */
 sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e) SM_MUST_USE;
-/** Applies what a checkpoint says but of its files, which smi_live_each() reads. SM_CORRUPT where it
- * says nothing of the table. Its keys outlive the state. */
+/** Applies what a checkpoint says but of its files, which smi_live_each() reads. SM_CORRUPT where
+ * it says nothing of the table. Its keys outlive the state. */
 sm_status smi_replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
 /** Applies the actions of commits, in place of what a log compaction file says. SM_CORRUPT where
  * one is missing. */
@@ -462,8 +462,8 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
 /** Decodes "%20" and the like. What is not such a code stays as it is. */
 sm_str smi_percent_decode(sm_str text, sm_arena *a);
 /** The one spelling by which a file is known, however a log spells its path: decoded, without parts
- * "." and without "file:"; s3a: and s3n: are s3:. It is the path itself, from some byte on, or lives
- * in the caller's buffer. */
+ * "." and without "file:"; s3a: and s3n: are s3:. It is the path itself, from some byte on, or
+ * lives in the caller's buffer. */
 sm_str smi_path_plain(sm_str path, sm_buf *out);
 /** Does it begin with "s3a://" or "s3n://", as Spark calls S3? */
 bool smi_is_hadoop_s3(sm_str path);

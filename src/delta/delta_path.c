@@ -142,6 +142,7 @@ static size_t part_end(sm_str path, size_t start)
 /* Does a part "." stand in the path? */
 static bool has_single_dots(sm_str path)
 {
+    SM_ASSERT(path.data || path.len == 0);
     return sm_str_starts(path, SM_STR("./")) || memmem(path.data, path.len, "/./", 3) != NULL;
 }
 
@@ -253,6 +254,7 @@ sm_str smi_path_plain(sm_str path, sm_buf *out)
     sm_buf_text(out, is_hadoop ? SM_STR("s3") : SM_STR(""));
     add_decoded(out, is_hadoop ? (sm_str){rest.data + 3, rest.len - 3} : rest);
     const sm_str plain = drop_single_dots((char *)out->data, out->len);
+    SM_ASSERT(plain.len <= out->len && !has_single_dots(plain));
     out->len = plain.len;
     return plain;
 }

@@ -82,6 +82,7 @@ static const sm_type *fit_struct(const sm_format *f, const sm_type *found, const
 const sm_type *smi_fit_type(const sm_format *f, const sm_type *found, const sm_type *known,
                             sm_arena *a)
 {
+    SM_ASSERT(known != &sm_type_unseen);
     if (found == &sm_type_unseen) {
         return sm_type_copy(a, known);
     }
@@ -165,6 +166,7 @@ sm_str sm_names_unlike_file(const sm_dataset *d, const sm_str *path, int32_t n_p
 {
     const int64_t n = d->sampled ? d->n_files : 0;
 
+    SM_ASSERT(n_path > 0);
     for (int64_t i = 0, n_looked = 0; i < n && n_looked < SMI_SAMPLE_FILES; i++) {
         const sm_datafile *f = &d->files[i];
         if (f->size_bytes > 0 && is_unlike(d, f, path, n_path, there)) {

@@ -87,6 +87,7 @@ void smi_out_parts_release(smi_out_parts *p)
 
     for (int32_t i = 0; i < p->n; i++) {
         smi_out *o = &p->items[i];
+        SM_ASSERT(o->arena == into->arena);
         smi_out_release(o);
         for (int64_t k = 0; k < o->n_adds; k++) {
             into->adds = sm_arena_grow(into->arena, into->adds, into->n_adds, &into->cap_adds,
