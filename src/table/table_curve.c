@@ -634,24 +634,77 @@ void smi_curve_quantiles(const smi_curve *c, const smi_sample *s, int32_t n, uin
 
 #define CHUNK 256
 
-/* The heads of rows first … first + n − 1; of NULLs any. */
+/* The heads of rows first … first + n − 1 of a flat column of texts; of NULLs any. */
+static void read_text_heads(const sm_column *c, int64_t first, int32_t n, uint64_t *heads)
+{
+    const sm_view *views = (const sm_view *)c->values + first;
+
+    for (int32_t i = 0; i < n; i++) {
+        const sm_view *v = &views[i];
+        const bool is_inline = v->inlined.len <= SM_VIEW_INLINE; /* zeros behind its bytes */
+        const void *bytes = is_inline
+                                ? (const void *)v->inlined.bytes
+                                : (const void *)(c->heap[v->ref.buffer].data + v->ref.off_bytes);
+        memcpy(&heads[i], bytes, sizeof(*heads));
+        heads[i] = __builtin_bswap64(heads[i]);
+    }
+}
+
+/* Are the values integers of so many bytes, the order of which is that of what they mean? */
+static bool are_integers(const sm_type *t, int bytes)
+{
+    static const sm_type_id ids[] = {SM_TYPE_I32, SM_TYPE_DATE, SM_TYPE_I64, SM_TYPE_TIMESTAMP,
+                                     SM_TYPE_TIMESTAMP_NTZ};
+    bool are = false;
+
+    for (int i = 0; i < SM_COUNT(ids) && !are; i++) {
+        are = t->id == ids[i] && sm_type_bytes(t->id) == bytes;
+    }
+    return are;
+}
+
+/* The heads of rows first … first + n − 1; of NULLs any. The common columns are read in loops of
+ * their own. */
 static void read_heads(const sm_column *c, int64_t first, int32_t n, uint64_t *heads)
 {
-    if (sm_type_is_bytes(c->type->id) && c->layout == SM_FLAT) {
-        const sm_view *views = (const sm_view *)c->values + first;
+    const bool is_flat = c->layout == SM_FLAT;
+
+    if (is_flat && sm_type_is_bytes(c->type->id)) {
+        read_text_heads(c, first, n, heads);
+    } else if (is_flat && are_integers(c->type, sizeof(int32_t))) {
+        const int32_t *values = (const int32_t *)c->values + first;
         for (int32_t i = 0; i < n; i++) {
-            const sm_view *v = &views[i];
-            const bool is_inline = v->inlined.len <= SM_VIEW_INLINE; /* zeros behind its bytes */
-            const void *bytes =
-                is_inline ? (const void *)v->inlined.bytes
-                          : (const void *)(c->heap[v->ref.buffer].data + v->ref.off_bytes);
-            memcpy(&heads[i], bytes, sizeof(*heads));
-            heads[i] = __builtin_bswap64(heads[i]);
+            heads[i] = (uint64_t)(int64_t)values[i] ^ SIGN;
         }
+    } else if (is_flat && are_integers(c->type, sizeof(int64_t))) {
+        const int64_t *values = (const int64_t *)c->values + first;
+        for (int32_t i = 0; i < n; i++) {
+            heads[i] = (uint64_t)values[i] ^ SIGN;
+        }
+    } else {
+        for (int32_t i = 0; i < n; i++) {
+            heads[i] = sm_column_is_null(c, first + i) ? 0 : head_of(sm_column_value(c, first + i));
+        }
+    }
+}
+
+/* For each of n heads the first of the boundaries that is not less. Of days and the like all
+ * are often equal. */
+static void find_heads(const smi_curve *curve, const boundaries *b, const uint64_t *heads,
+                       int32_t n, uint32_t *at)
+{
+    int32_t n_same = 1;
+
+    while (n_same < n && heads[n_same] == heads[0]) {
+        n_same++;
+    }
+    if (n_same < n || n == 0) {
+        curve->find(&b->tree, heads, n, at);
         return;
     }
-    for (int32_t i = 0; i < n; i++) {
-        heads[i] = sm_column_is_null(c, first + i) ? 0 : head_of(sm_column_value(c, first + i));
+    curve->find(&b->tree, heads, 1, at);
+    for (int32_t i = 1; i < n; i++) {
+        at[i] = at[0];
     }
 }
 
@@ -684,7 +737,7 @@ static void rank_rows(const smi_curve *curve, const boundaries *b, const sm_colu
 
     SM_ASSERT(n <= CHUNK && first + n <= c->n_rows);
     read_heads(c, first, n, heads);
-    curve->find(&b->tree, heads, n, at);
+    find_heads(curve, b, heads, n, at);
     for (int32_t i = 0; i < n; i++) {
         if (has_nulls && sm_column_is_null(c, first + i)) {
             ranks[i] = 0;

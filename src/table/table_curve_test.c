@@ -208,22 +208,24 @@ static void test_decimals(void **state)
     sm_arena_free(a);
 }
 
-/* Of many rows the sample has some, in whatever batches they come: ranks are near to what they
- * are over all rows, and a greater value never has a smaller rank. */
+/* Of many rows the sample has some, in whatever batches they come, also where it knows how many
+ * will come: ranks are near to what they are over all rows, and a greater value never has a smaller
+ * rank. */
 static void test_sample(void **state)
 {
     enum { ROWS = 300000 };
     const sm_type *type = &sm_type_i64;
     sm_value *values = malloc(ROWS * sizeof(*values));
-    uint32_t ranks[2][100];
+    uint32_t ranks[3][100];
 
     for (int64_t i = 0; i < ROWS; i++) {
         values[i] = sm_value_i64((i * 7919) % ROWS);
     }
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         const int64_t step = round == 0 ? 4096 : 1111;
         sm_arena *a = sm_arena_new(NULL);
         smi_sample *s = smi_sample_new(&type, 1, NULL);
+        smi_sample_expect(s, round == 2 ? ROWS : 0);
         for (int64_t at = 0; at < ROWS; at += step) {
             show(s, &type, 1, values + at, ROWS - at < step ? ROWS - at : step);
         }
@@ -238,10 +240,69 @@ static void test_sample(void **state)
         sm_arena_free(a);
     }
     assert_memory_equal(ranks[0], ranks[1], sizeof(ranks[0]));
+    assert_memory_equal(ranks[0], ranks[2], sizeof(ranks[0]));
     free(values);
 }
 
 /* ---- keys of rows ---------------------------------------------------------------------------- */
+
+/* The keys of rows of one column are their ranks, in whatever way the type is read: values that
+ * repeat, in long runs too, and NULLs. */
+static void check_keys(const sm_type *type, const sm_value *values, int64_t n)
+{
+    static const int32_t column = 0;
+    const sm_field field = {.name = SM_STR("v"), .type = type, .is_nullable = true};
+    sm_arena *a = sm_arena_new(NULL);
+    smi_sample *s = smi_sample_new(&type, 1, NULL);
+    const sm_type *schema = sm_type_struct(a, &field, 1);
+    sm_batch *in = NULL, *into = NULL;
+    sm_column keys = {0};
+    sm_error e = {0};
+
+    show(s, &type, 1, values, n);
+    const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, 64, a);
+    const sm_expr *x = smi_curve_expr(c, schema, &column, -1, a);
+    assert_ok(sm_batch_new(NULL, schema, &in, &e), &e);
+    assert_ok(sm_batch_new(NULL, schema, &into, &e), &e);
+    sm_builder *b = sm_builder_new(type, NULL);
+    for (int64_t i = 0; i < n; i++) {
+        sm_builder_value(b, values[i]);
+    }
+    assert_ok(sm_builder_finish(b, in, &in->columns[0], &e), &e);
+    sm_builder_free(b);
+    in->n_rows = n;
+    assert_ok(sm_expr_eval(x, in, NULL, into, &keys, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(((const uint64_t *)keys.values)[i], smi_curve_rank(c, 0, values[i]));
+    }
+    sm_batch_release(in);
+    sm_batch_release(into);
+    smi_sample_free(s);
+    sm_arena_free(a);
+}
+
+static void test_columns(void **state)
+{
+    enum { ROWS = 1000 };
+    static const sm_type *const types[] = {
+        &sm_type_i8,   &sm_type_i16,       &sm_type_i32,           &sm_type_i64,
+        &sm_type_date, &sm_type_timestamp, &sm_type_timestamp_ntz, &sm_type_time,
+    };
+    static sm_value values[ROWS];
+
+    for (int t = 0; t < SM_COUNT(types); t++) {
+        for (int nulls = 0; nulls < 2; nulls++) {
+            for (int64_t i = 0; i < ROWS; i++) {
+                const int64_t v = i < 400 ? 17 : i * 7919 % 200 - 100;
+                values[i] = nulls && i % 5 == 0
+                                ? sm_value_null(types[t])
+                                : (sm_value){.type = types[t],
+                                             .as.i = types[t] == &sm_type_time ? v + 100 : v};
+            }
+            check_keys(types[t], values, ROWS);
+        }
+    }
+}
 
 /* The expression gives for each row, in any layout, the key of its ranks. */
 static void test_expr(void **state)
@@ -361,10 +422,10 @@ static void test_versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zorder),   cmocka_unit_test(test_hilbert),
-        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_decimals),
-        cmocka_unit_test(test_sample),   cmocka_unit_test(test_expr),
-        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_zorder), cmocka_unit_test(test_hilbert),
+        cmocka_unit_test(test_ranks),  cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_sample), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_expr),   cmocka_unit_test(test_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
