@@ -26,6 +26,7 @@
 
 #define GROUP_ROWS  ((int64_t)65536) /* some MB, of which each range gets a thousand rows */
 #define LEAST_GROUP ((int64_t)8192)  /* where memory is short */
+#define STEPS       4096             /* so many more than ranges that few have a quantile within */
 
 /* Rows that wait until there are enough of them. */
 typedef struct row_group {
@@ -72,7 +73,9 @@ typedef struct range_end {
     int32_t key;           /* the column that is sorted by */
     int32_t *columns;      /* of the node's schema, in `schema`: all but the last */
     int32_t n_ranges;
-    row_group *groups; /* one a driver */
+    int step_shift;           /* of settle_steps() */
+    int32_t steps[STEPS + 1]; /* the first quantile that is of a step, or of one above */
+    row_group *groups;        /* one a driver */
     sm_mutex lock;
     /* under the lock */
     range *ranges;
@@ -261,30 +264,51 @@ static sm_status next_of_piece(range_end *s, range *r, sm_block **out, sm_error 
 
 /* ---- dividing -------------------------------------------------------------------------------- */
 
-/* Finds the range of each row: how many quantiles are not above its number. All rows of a batch
- * take a step before the next step, so that no row waits for another, nor for a branch. */
-static void find_ranges(const range_end *s, const row_group *g, uint32_t *out)
+/* Prepares find_range(): a number's distance from the first quantile, without low bits, tells
+ * between which of them it is, nearly always between two that follow each other. */
+static void settle_steps(range_end *s)
 {
     const uint64_t *quantiles = s->node->as.sort.quantiles;
-    const uint32_t n_quantiles = (uint32_t)s->n_ranges - 1;
-    uint32_t first_step = 1;
+    const int32_t n = s->n_ranges - 1;
+    int32_t at = 0;
 
-    while (first_step <= n_quantiles / 2) {
-        first_step *= 2;
+    while ((quantiles[n - 1] - quantiles[0]) >> s->step_shift >= STEPS) {
+        s->step_shift++;
     }
-    memset(out, 0, (size_t)g->n_rows * sizeof(*out));
+    for (uint64_t step = 0; step <= STEPS; step++) {
+        while (at < n && (quantiles[at] - quantiles[0]) >> s->step_shift < step) {
+            at++;
+        }
+        s->steps[step] = at;
+    }
+}
+
+/* The range of a number: how many quantiles are not above it. */
+static inline uint32_t find_range(const range_end *s, uint64_t number)
+{
+    const uint64_t *quantiles = s->node->as.sort.quantiles;
+    const uint64_t step = number < quantiles[0] ? 0 : (number - quantiles[0]) >> s->step_shift;
+    int32_t first = step < STEPS ? s->steps[step] : s->n_ranges - 1;
+    int32_t n = step < STEPS ? s->steps[step + 1] - first : 0; /* that are of the same step */
+
+    while (n > 0) {
+        const int32_t half = n / 2;
+        const bool is_in = quantiles[first + half] <= number;
+        first += is_in ? half + 1 : 0;
+        n = is_in ? n - half - 1 : half;
+    }
+    return (uint32_t)first;
+}
+
+/* Finds the range of each row. */
+static void find_ranges(const range_end *s, const row_group *g, uint32_t *out)
+{
     for (int64_t b = 0; b < g->rows.n; b++) {
         const sm_column *c = &g->rows.items[b]->columns[s->key];
         SM_ASSERT(c->type->id == SM_TYPE_U64 && !c->validity && c->layout != SM_DICT);
         const uint64_t *numbers = c->values;
-        for (uint32_t step = first_step; step > 0; step /= 2) {
-            for (int64_t i = 0; i < c->n_rows; i++) {
-                const uint32_t at = out[i] + step;
-                const uint32_t last = at <= n_quantiles ? at - 1 : n_quantiles - 1;
-                const uint32_t is_in =
-                    (at <= n_quantiles) & (quantiles[last] <= numbers[sm_column_at(c, i)]);
-                out[i] += step & (0 - is_in);
-            }
+        for (int64_t i = 0; i < c->n_rows; i++) {
+            out[i] = find_range(s, numbers[sm_column_at(c, i)]);
         }
         out += c->n_rows;
     }
@@ -411,6 +435,7 @@ static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *no
     }
     s->groups = sm_alloc_zero((size_t)exec->n_drivers * sizeof(*s->groups));
     s->ranges = sm_alloc_zero((size_t)s->n_ranges * sizeof(*s->ranges));
+    settle_steps(s);
     sm_mutex_init(&s->lock);
     sm_mutex_init(&s->giving);
 }
@@ -484,7 +509,9 @@ static stretch *find_stretches(const uint64_t *places, int64_t n, int64_t *n_fou
             all[*n_found - 2].end = i;
         }
     }
-    qsort(all, (size_t)*n_found, sizeof(*all), by_place);
+    if (*n_found > 1) {
+        qsort(all, (size_t)*n_found, sizeof(*all), by_place);
+    }
     return all;
 }
 

@@ -11,7 +11,7 @@
  *            WIDE      16 bytes
  *            CODES     texts of which the group's batches have few, by dictionaries and constants:
  *                      lengths (u32) and bytes of the entries; a byte a row, none for one entry
- *            TEXTS     lengths, of 1, 2 or 4 bytes; then the bytes
+ *            TEXTS     lengths, of 1, 2 or 4 bytes, none where all are equal; then the bytes
  *            PLACES    the last column. Of each run of which the parcel has rows: the number of the
  *                      first of them in the parcel (u32); then the places of the runs (u64)
  * Method   A group is packed column by column: its rows are read in their order, and written behind
@@ -238,31 +238,57 @@ static bool plan_codes(packing *p, int32_t k)
     return fits;
 }
 
-/* Counts the bytes of texts, by range. */
-static sm_status plan_texts(packing *p, int32_t k, sm_error *e)
+static inline size_t text_len(const sm_column *c, int64_t i)
 {
-    pack_column *col = &p->columns[k];
-    uint64_t longest = 0, sum = 0;
+    return c->layout == SM_FLAT /* views of NULLs are empty */
+               ? (size_t)((const sm_view *)c->values)[i].inlined.len
+               : sm_column_str(c, i).len;
+}
+
+/* Counts the bytes of texts of several lengths, by range. */
+static void count_texts(const packing *p, int32_t k, uint32_t *text_bytes)
+{
     int64_t row = 0;
 
-    col->text_bytes = sm_alloc_zero((size_t)p->n_ranges * sizeof(*col->text_bytes));
     for (int64_t b = 0; b < p->rows->n; b++) {
         const sm_column *c = column_of(p, b, k);
         for (int64_t i = 0; i < c->n_rows; i++, row++) {
-            const size_t len = c->layout == SM_FLAT /* views of NULLs are empty */
-                                   ? (size_t)((const sm_view *)c->values)[i].inlined.len
-                                   : sm_column_str(c, i).len;
-            longest = len > longest ? len : longest;
-            sum += len;
-            col->text_bytes[p->ranges[row]] += (uint32_t)len;
+            text_bytes[p->ranges[row]] += (uint32_t)text_len(c, i);
         }
+    }
+}
+
+static sm_status plan_texts(packing *p, int32_t k, sm_error *e)
+{
+    pack_column *col = &p->columns[k];
+    uint64_t longest = 0, shortest = UINT64_MAX, sum = 0;
+    int64_t n_rows = 0;
+
+    for (int64_t b = 0; b < p->rows->n; b++) {
+        const sm_column *c = column_of(p, b, k);
+        for (int64_t i = 0; i < c->n_rows; i++) {
+            const size_t len = text_len(c, i);
+            longest = len > longest ? len : longest;
+            shortest = len < shortest ? len : shortest;
+            sum += len;
+        }
+        n_rows += c->n_rows;
     }
     if (sum > INT32_MAX) { /* views have offsets of 31 bits */
         return sm_fail(e, SM_LIMIT, "%lld rows that are sorted have over 2 GiB of text in a column",
-                       (long long)row);
+                       (long long)n_rows);
     }
+    col->text_bytes = sm_alloc_zero((size_t)p->n_ranges * sizeof(*col->text_bytes));
     col->head.kind = KIND_TEXTS;
+    if (shortest == longest) {
+        col->head.base = longest;
+        for (int32_t r = 0; r < p->n_ranges; r++) {
+            col->text_bytes[r] = p->n_rows[r] * (uint32_t)longest;
+        }
+        return SM_OK;
+    }
     col->head.width = longest <= UINT8_MAX ? 1 : longest <= UINT16_MAX ? 2 : 4;
+    count_texts(p, k, col->text_bytes);
     return SM_OK;
 }
 
@@ -455,10 +481,37 @@ static void put_places(packing *p)
     }
 }
 
+/* Texts of one length. */
+static void put_fixed_texts(packing *p, int32_t k)
+{
+    const size_t len = (size_t)p->columns[k].head.base;
+    int64_t row = 0;
+
+    for (int64_t b = 0; b < p->rows->n; b++) {
+        const sm_column *c = column_of(p, b, k);
+        for (int64_t i = 0; i < c->n_rows; i++, row++) {
+            const sm_view *v = c->layout == SM_FLAT ? (const sm_view *)c->values + i : NULL;
+            uint8_t **to = &p->next[p->ranges[row]];
+            if (v && len <= SM_VIEW_INLINE) {
+                memcpy(*to, v->inlined.bytes, SM_VIEW_INLINE);
+            } else {
+                const sm_str s = v ? sm_view_str(v, c->heap) : sm_column_str(c, i);
+                sm_str_copy(*to, s.data, len);
+            }
+            *to += len;
+        }
+    }
+}
+
 static void put_texts(packing *p, int32_t k)
 {
     const int width = p->columns[k].head.width;
     int64_t row = 0;
+
+    if (width == 0) {
+        put_fixed_texts(p, k);
+        return;
+    }
 
     for (int32_t r = 0; r < p->n_ranges; r++) {
         p->bytes[r] = p->n_rows[r] > 0 ? p->next[r] + p->n_rows[r] * (uint32_t)width : NULL;
@@ -822,10 +875,14 @@ static void unpack_coded_views(const parcel_column *c, int32_t k, sm_view *views
 static void unpack_views_of(const parcel_column *c, int32_t k, sm_view *views)
 {
     const int width = c->head.width;
+    const uint32_t fixed = (uint32_t)c->head.base; /* where there are no lengths */
     const uint32_t mask = width == 4 ? UINT32_MAX : ((uint32_t)1 << width * 8) - 1;
     uint32_t off = 0;
 
-    for (int64_t i = 0; i < c->n_rows; i++) {
+    for (int64_t i = 0; i < c->n_rows && width == 0; i++, off += fixed) {
+        views[i] = sm_view_read(c->text + off, fixed, k, off);
+    }
+    for (int64_t i = 0; i < c->n_rows && width > 0; i++) {
         uint32_t len = 0;
         memcpy(&len, c->values + i * width, sizeof(len)); /* the padding may be read */
         len &= mask;

@@ -6,7 +6,8 @@
 
 #define ROWS 70000 /* more than one group of a driver */
 #define SCHEMA                                                                                     \
-    "STRUCT(k UBIGINT, text VARCHAR, few VARCHAR, same VARCHAR, none VARCHAR, b BOOLEAN, "         \
+    "STRUCT(k UBIGINT, hex VARCHAR, id VARCHAR, text VARCHAR, few VARCHAR, same VARCHAR, none "    \
+    "VARCHAR, b BOOLEAN, "                                                                         \
     "tiny TINYINT, i INTEGER, f DOUBLE, wide DECIMAL(38,3), small DECIMAL(9,2), d DATE, "          \
     "bytes BLOB, n BIGINT)"
 
@@ -29,7 +30,8 @@ static void make_lines(sm_buf *out, int64_t n, uint64_t most)
     uint64_t r = 1;
     for (int64_t i = 0; i < n; i++) {
         const unsigned key = (unsigned)(random_of(&r) % most), v = (unsigned)random_of(&r);
-        sm_buf_printf(out, "{\"k\":%u,\"same\":\"the same for all of them\",\"n\":%d", key, (int)i);
+        sm_buf_printf(out, "{\"hex\":\"%08x\",\"id\":\"a text of one length %08x\",", v, key);
+        sm_buf_printf(out, "\"k\":%u,\"same\":\"the same for all of them\",\"n\":%d", key, (int)i);
         if (v % 7 != 0) {
             sm_buf_printf(out, ",\"text\":\"%.*s%u\",\"few\":\"%s %u\",\"b\":%s", (int)(v % 30),
                           "a text that is as long as that", v, "one of a few", v % 5,

@@ -36,12 +36,13 @@ void smi_out_parts_init(smi_out_parts *p, smi_out *into)
 {
     const smi_out_sorted *sorted = into->sorted;
 
-    *p = (smi_out_parts){.into = into, .n = sorted && sorted->n_cuts > 0 ? sorted->n_cuts + 1 : 0};
+    *p = (smi_out_parts){.into = into};
     p->sink = (sm_sink){.ctx = p, .push = push_all};
     sm_mutex_init(&p->lock);
-    if (p->n == 0) {
+    if (!sorted || sorted->n_cuts == 0) {
         return;
     }
+    p->n = sorted->n_cuts + 1;
     SM_ASSERT(into->state == SMI_OUT_NONE && into->n_ending == 0 && !into->given);
     p->parts = (sm_sink_parts){
         .cuts = sorted->cuts, .n_cuts = sorted->n_cuts, .push = push_part, .end = end_part};
