@@ -185,17 +185,32 @@ static void choose_versions(load *l)
     }
 }
 
-/* Has the schema all columns of the table, and more? */
-static bool is_wider(const load *l, const sm_type *schema)
+/* Have the rows all that the table has, also within structs? They may have more. */
+static bool has_all(const sm_type *rows, const sm_type *there)
 {
-    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
-
+    if (rows->id != there->id || there->n_fields == 0) {
+        return sm_type_eq(rows, there);
+    }
     for (int32_t i = 0; i < there->n_fields; i++) {
-        if (sm_type_find(schema, there->fields[i].name) < 0) {
+        const bool is_struct = there->id == SM_TYPE_STRUCT;
+        const int32_t at = is_struct ? sm_type_find(rows, there->fields[i].name) : i;
+        if (at < 0 || !has_all(rows->fields[at].type, there->fields[i].type)) {
             return false;
         }
     }
-    return schema->n_fields > there->n_fields;
+    return true;
+}
+
+/* Have the rows all that the table has, and more? */
+static bool is_wider(const load *l, const sm_type *schema)
+{
+    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
+    sm_arena *a = sm_arena_new(NULL);
+
+    const sm_type *rows = sm_type_widen(a, schema);
+    const bool is = has_all(rows, there) && !has_all(there, rows);
+    sm_arena_free(a);
+    return is;
 }
 
 /* A column that was found of another type than the table has: places the error at the first file

@@ -169,11 +169,14 @@ sm_status smi_candidate_base(const sm_candidate *c, const sm_delta_file *files, 
     sm_dataset wider = {0};
 
     SM_TRY(sm_snapshot_dataset_picked(c->base, files, n_files, a, out, columns, e));
-    if (out->schema->n_fields == c->schema->n_fields) {
+    if (!c->record.metadata) {
         return SM_OK;
     }
-    SM_ASSERT(out->schema->n_fields < c->schema->n_fields); /* else no file of the base stays */
     SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), a, &wider, columns, e));
+    if (sm_type_eq(out->schema, wider.schema)) {
+        return SM_OK;
+    }
+    SM_ASSERT(out->schema->n_fields <= wider.schema->n_fields); /* else no file of the base stays */
     SM_ASSERT(wider.n_constants == out->n_constants); /* an overwrite alone changes them */
     out->schema = wider.schema;
     for (int64_t i = 0; i < out->n_files; i++) {

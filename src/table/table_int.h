@@ -750,8 +750,8 @@ sm_status smi_feed_write(sm_stage *s, const smi_feed *f, sm_error *e) SM_MUST_US
  * table computes it; *order NULL: all have the same place. */
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
                            sm_error *e) SM_MUST_USE;
-/** The table's schema with the rows' further columns at its end; `table` itself where there are
- * none. */
+/** The table's schema with the rows' further columns at its end, and further fields at the ends of
+ * its structs; `table` itself where there are none. */
 sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
                            const sm_type **out, sm_error *e) SM_MUST_USE;
 /** Are two schemas of tables the same, with all metadata of their fields? */

@@ -201,33 +201,18 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
     return SM_OK;
 }
 
-/* ---- a wider table --------------------------------------------------------------------------- */
-
-sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
-                           const sm_type **out, sm_error *e)
-{
-    sm_field *more = SM_NEW_ARRAY(a, sm_field, rows->n_fields + 1);
-    const sm_type *made = NULL;
-    int32_t n = 0;
-
-    *out = table;
-    for (int32_t i = 0; i < rows->n_fields; i++) {
-        if (find_exact(table, rows->fields[i].name) < 0) {
-            more[n++] = rows->fields[i];
-        }
-    }
-    if (n == 0) {
-        return SM_OK;
-    }
-    SM_TRY(smi_schema_new(sm_type_struct(a, more, n), a, &made, e));
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, table->n_fields + n);
-    memcpy(fields, table->fields, (size_t)table->n_fields * sizeof(*fields));
-    memcpy(fields + table->n_fields, made->fields, (size_t)n * sizeof(*fields));
-    *out = sm_type_struct(a, fields, table->n_fields + n);
-    return SM_OK;
-}
-
 /* ---- a new table's --------------------------------------------------------------------------- */
+
+static const sm_type *nullable_all(const sm_type *t, sm_arena *a);
+
+static sm_field nullable_field(const sm_field *f, sm_arena *a)
+{
+    return (sm_field){
+        .name = sm_arena_str(a, f->name),
+        .type = nullable_all(f->type, a),
+        .is_nullable = true,
+    };
+}
 
 static const sm_type *nullable_all(const sm_type *t, sm_arena *a)
 {
@@ -236,11 +221,7 @@ static const sm_type *nullable_all(const sm_type *t, sm_arena *a)
     }
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
     for (int32_t i = 0; i < t->n_fields; i++) {
-        fields[i] = (sm_field){
-            .name = sm_arena_str(a, t->fields[i].name),
-            .type = nullable_all(t->fields[i].type, a),
-            .is_nullable = true,
-        };
+        fields[i] = nullable_field(&t->fields[i], a);
     }
     sm_type *copy = SM_NEW(a, sm_type);
     *copy = *t;
@@ -258,6 +239,56 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out, 
     SM_TRY(smi_schema_check(rows, e));
     const sm_type *schema = nullable_all(rows, a);
     const sm_status st = sm_delta_schema_json(schema, &json, e);
+    sm_buf_release(&json);
+    *out = schema;
+    return st;
+}
+
+/* ---- a wider table --------------------------------------------------------------------------- */
+
+/* `table` with the further fields of `rows` at the end of each struct, also within lists and maps;
+ * `table` itself where there are none. */
+static const sm_type *widen(const sm_type *table, const sm_type *rows, sm_arena *a)
+{
+    const bool is_struct = table->id == SM_TYPE_STRUCT;
+    bool is_wider = false;
+    int32_t n = table->n_fields;
+
+    if (table->id != rows->id || !sm_type_is_nested(table->id)) {
+        return table;
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + rows->n_fields + 1);
+    for (int32_t i = 0; i < table->n_fields; i++) {
+        const int32_t at = is_struct ? find_exact(rows, table->fields[i].name) : i;
+        fields[i] = table->fields[i];
+        if (at >= 0) {
+            fields[i].type = widen(table->fields[i].type, rows->fields[at].type, a);
+        }
+        is_wider = is_wider || fields[i].type != table->fields[i].type;
+    }
+    for (int32_t i = 0; is_struct && i < rows->n_fields; i++) {
+        if (find_exact(table, rows->fields[i].name) < 0) {
+            fields[n++] = nullable_field(&rows->fields[i], a);
+        }
+    }
+    if (!is_wider && n == table->n_fields) {
+        return table;
+    }
+    sm_type *out = SM_NEW(a, sm_type);
+    *out = *table;
+    out->fields = fields;
+    out->n_fields = n;
+    return out;
+}
+
+sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
+                           const sm_type **out, sm_error *e)
+{
+    sm_buf json = {0};
+
+    SM_TRY(smi_schema_check(rows, e));
+    const sm_type *schema = widen(table, rows, a);
+    const sm_status st = schema == table ? SM_OK : sm_delta_schema_json(schema, &json, e);
     sm_buf_release(&json);
     *out = schema;
     return st;
