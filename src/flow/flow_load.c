@@ -109,10 +109,16 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
     l->has_found = d->sampled != NULL;
     l->by = sm_type_find(plan->root->schema, l->task->by);
     if (l->by < 0) {
-        return refuse_sql(l, "its SQL has no column of the name after `by`", e);
+        return refuse_sql(l,
+                          sm_arena_printf(a, "its SQL has no column \"%.*s\", which by names",
+                                          SM_STR_ARG(l->task->by)),
+                          e);
     }
     if (!smi_flow_plan_path(plan, l->by, a, &path) || !sm_str_is(path, "file_date")) {
-        return refuse_sql(l, "the column after `by` is not file_date", e);
+        return refuse_sql(l,
+                          sm_arena_printf(a, "column \"%.*s\", which by names, is not file_date",
+                                          SM_STR_ARG(l->task->by)),
+                          e);
     }
     return SM_OK;
 }

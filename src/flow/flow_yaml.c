@@ -673,7 +673,12 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     sm_str from = {0};
 
     SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
-    SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
+    const sm_status st = read_text(p, f, KEY_BY, "a load", true, &t->by, e);
+    if (st != SM_OK && !f->has[KEY_BY]) {
+        sm_error_todo(e, "by is the column of the SQL that is the file's date: SELECT …, file_date "
+                         "AS day, and by: day.");
+    }
+    SM_TRY(st);
     SM_TRY(read_evolve(p, f, t, e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);

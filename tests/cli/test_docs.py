@@ -231,6 +231,80 @@ def test_every_argument_of_table_functions_stands_in_the_page_of_sql():
 TRUE_PAGE = "```sh\necho one; echo two 3.14 s\n```\n\n```text\none\ntwo ... s\n```\n"
 
 
+WHOLE = {
+    "a pipeline": ["name: p", "vars: {f: {type: uri}, lake: {type: uri}}", "lake: lake",
+                   "tasks: [{view: a.b, sql: q.sql}]"],
+    "a source": ["name: f", "match: x"],
+    "load": ["load: a.b", "from: f", "sql: q.sql", "by: day", "evolve: add"],
+    "table": ["table: a.b", "sql: q.sql", "merge: {key: k}"],
+    "cluster": ["cluster: a.b", "by: k", "curve: hilbert"],
+    "merge": ["key: k", "update_when: k > 1"],
+    "scd2": ["key: k", "missing: keep"],
+}
+REQUIRED = {"a pipeline": {"name", "lake", "tasks"}, "a source": {"name"}, "load": {"from", "sql", "by"},
+            "table": {"sql"}, "cluster": {"by"}, "merge": {"key"}, "scd2": {"key"}}
+
+
+def keys_of_pages(page, head):
+    """{key: what the column "without it" says} of the tables that begin with this head."""
+    found = {}
+    for rows in re.findall(rf"^\| {head} \|[^\n]*\n\|[-|]+\n((?:\|.*\n)+)", page, re.M):
+        for row in rows.splitlines():
+            cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+            for key in re.findall(r"`(\w+)`", cells[0]):
+                found.setdefault(key, []).append(cells[-2])
+    return found
+
+
+def test_every_key_of_a_pipeline_stands_in_its_page():
+    """And no other: the tables have the keys of the reader of pipeline files, section by section."""
+    source = (ROOT / "src/flow/flow_yaml.c").read_text(encoding="utf-8")
+    page = (ROOT / "docs/pipelines.md").read_text(encoding="utf-8")
+    read = {}
+    for what in ("root", "var", "source", "task", "merge", "scd2"):
+        function = source[source.index(f"static sm_status read_{what}("):]
+        keys = re.search(r"keys\[\] = \{(.*?)\}", function, re.S)
+        read[what] = set(re.findall(r'"(\w+)"', keys[1]))
+    sections = {name: page[page.index(f"### {name}\n"):] for name in ("vars", "sources", "tasks")}
+    kinds = set(re.findall(r"^\| `(\w+)` \|", sections["tasks"].split("and\n\n")[0], re.M))
+    told = {"root": keys_of_pages(page[:page.index("### vars")], "key"),
+            "var": keys_of_pages(sections["vars"].split("### conn")[0], "key"),
+            "source": keys_of_pages(sections["sources"].split("### tasks")[0], "key"),
+            "task": kinds | set(keys_of_pages(sections["tasks"], "key \\| of \\| without it")),
+            "merge": keys_of_pages(page, "key of `merge`"), "scd2": keys_of_pages(page, "key of `scd2`")}
+    assert {what: set(keys) for what, keys in told.items()} == read
+
+
+@pytest.mark.parametrize("what", WHOLE)
+def test_keys_that_are_required(smelt, tmp_path, what):
+    """A pipeline without one of them is an error, without another it is none."""
+    page = (ROOT / "docs/pipelines.md").read_text(encoding="utf-8")
+    (tmp_path / "q.sql").write_text("SELECT 1 AS k")
+    for key in [line.split(":")[0] for line in WHOLE[what]]:
+        if key == what:
+            continue
+        own = [line for line in WHOLE[what] if line.split(":")[0] != key]
+        parts = {name: "{" + ", ".join(own if name == what else lines) + "}" for name, lines in WHOLE.items()}
+        root = own if what == "a pipeline" else WHOLE["a pipeline"]
+        text = "\n".join(root) + "\n"
+        if what == "a source":
+            text += f"sources: [{parts['a source']}]\n"
+        elif what in ("load", "table", "cluster"):
+            text = text.replace("[{", f"[{parts[what]}, {{").replace("view: a.b", "view: a.c")
+            text += "sources: [{name: f}]\n"
+        elif what in ("merge", "scd2"):
+            text = text.replace("view: a.b", "table: a.b")
+            text = text.replace("q.sql}", f"q.sql, {what}: {parts[what]}}}")
+        (tmp_path / "p.yaml").write_text(text)
+        told = smelt("run", "p.yaml", "--var", "f=.", "--var", "lake=./lake", check=False).stderr
+        is_missed = bool(re.search(rf" has no {key}\b|has no key\n", told))
+        assert is_missed == (key in REQUIRED[what]), (text, told)
+    section = {"a pipeline": "## Keys", "a source": "### sources"}.get(what, "### tasks")
+    for key in REQUIRED[what]:
+        head = f"key of `{what}`" if what in ("merge", "scd2") else "key"
+        assert "required" in keys_of_pages(page[page.index(section):], head)[key], key
+
+
 @pytest.mark.parametrize("text, line", [
     (TRUE_PAGE, None),
     ("```sh\nseq 9\n```\n```text\n1\n...\n9\n```\n", None),
