@@ -415,6 +415,25 @@ static sm_status mark_resumed(smi_keyed *k, const places *p, sm_error *e)
     return mark_equal(k, &m, ended_then, &k->source, e);
 }
 
+/* Without rows all current ones would end, if there are any: rather the source is at fault. */
+static sm_status check_ends(const smi_keyed *k, const places *p, sm_error *e)
+{
+    const sm_plan_node *rows = NULL;
+    sm_batch *row = NULL;
+
+    SM_TRY(sm_plan_filter(k->s->target, sm_expr_column(k->s->target->schema, p->current, k->a),
+                          k->a, &rows, e));
+    SM_TRY(smi_keyed_first(k, rows, &row, e));
+    if (!row) {
+        return SM_OK;
+    }
+    sm_batch_release(row);
+    const sm_status st = sm_fail(e, SM_INVALID,
+                                 "there are no rows, so all current rows of the table would end");
+    sm_error_todo(e, "Nothing was changed. Where that is meant, end them by UPDATE.");
+    return st;
+}
+
 sm_status smi_history_look(smi_keyed *k, sm_error *e)
 {
     const sm_history *h = k->m->history;
@@ -426,14 +445,8 @@ sm_status smi_history_look(smi_keyed *k, sm_error *e)
         return look_back(k, &p, e);
     }
     SM_TRY(check_late(k, &p, e));
-    if (h->closes_missing && sm_candidate_rows(k->m->rows) == 0) {
-        const sm_status st = sm_fail(e, SM_INVALID,
-                                     "there are no rows, so all current rows of the "
-                                     "table would end");
-        sm_error_todo(e, "Nothing was changed. Where that is meant, end them by UPDATE.");
-        return st;
-    }
     if (h->closes_missing) {
+        SM_TRY(sm_candidate_rows(k->m->rows) == 0 ? check_ends(k, &p, e) : SM_OK);
         SM_TRY(plan_late_ends(k, &p, &late, e));
         SM_TRY(fail_late(k, late, true, e));
     }

@@ -418,6 +418,16 @@ def test_no_rows_do_not_end_all(shop):
     assert "there are no rows, so all current rows of the table would end" in shop.fails(DAYS[1])
 
 
+def test_no_rows_are_none_to_end(shop):
+    shop.change("p.yaml", "scd2: {key: [shop, id]}", "scd2: {key: [shop, id], missing: close}")
+    for day in DAYS[:2]:  # no row is current: none would end
+        shop.give(day, [])
+        shop.run(day)
+    shop.give(DAYS[2], [row("x", 1)])
+    shop.run(DAYS[2])
+    assert [r["is_current"] for r in shop.smelt.sql("FROM mart.past", "--lake", shop.lake)] == [True]
+
+
 def test_a_time_of_day_needs_times(shop):
     shop.give(DAYS[0], [row("x", 1)])
     assert "the times of scd2 are dates, and --date has a time" in shop.fails(DAYS[0] + "T06:00")
