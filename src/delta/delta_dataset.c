@@ -7,6 +7,8 @@
  * table_relation.c, table_candidate.c and serve's clickhouse.c. */
 #include "delta/delta_int.h"
 
+#include <inttypes.h>
+
 /* Stored columns in the schema's order, then the partition columns in the metadata's. */
 static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, int32_t *columns)
 {
@@ -72,6 +74,7 @@ sm_status smi_datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena
         .store = store,
         .key = key,
         .size_bytes = f->size_bytes,
+        .is_size_said = f->size_bytes > 0,
         .modified_us = f->modified_ms * 1000,
         .constants = f->partition,
         .n_rows = sm_delta_file_rows(f),
@@ -85,6 +88,7 @@ typedef struct lister {
     sm_lister base;
     const sm_snapshot *snapshot;
     const int32_t *fields; /* the field of the table's schema of each column of the dataset */
+    sm_str within;         /* of its files */
 } lister;
 
 typedef struct listing {
@@ -139,7 +143,7 @@ static sm_status list_file(void *ctx, const sm_delta_file *f, sm_error *e)
     *kept = sm_delta_file_copy(s, &brief, l->arena);
     l->files = sm_arena_grow(l->arena, l->files, l->n, &l->cap, sizeof(*l->files));
     SM_TRY(smi_datafile_of(s, kept, l->arena, &l->files[l->n], e));
-    l->n++;
+    l->files[l->n++].within = l->lister->within;
     return SM_OK;
 }
 
@@ -175,6 +179,13 @@ static sm_status list_files(const sm_lister *base, const sm_bounds *bounds, sm_a
     return SM_OK;
 }
 
+/* What errors in a file are told with. */
+static sm_str within_of(const sm_snapshot *s, sm_arena *a)
+{
+    return sm_arena_strf(a, "version %" PRId64 " of Delta table %.*s", s->version,
+                         SM_STR_ARG(sm_store_uri(s->store)));
+}
+
 static const sm_lister *new_lister(const sm_snapshot *s, const int32_t *columns, sm_arena *a)
 {
     const int32_t n = s->metadata.schema->n_fields;
@@ -185,7 +196,10 @@ static const sm_lister *new_lister(const sm_snapshot *s, const int32_t *columns,
         SM_ASSERT(columns[i] >= 0 && columns[i] < n);
         fields[columns[i]] = i;
     }
-    *l = (lister){.base = {.list = list_files, .of = s}, .snapshot = s, .fields = fields};
+    *l = (lister){.base = {.list = list_files, .of = s},
+                  .snapshot = s,
+                  .fields = fields,
+                  .within = within_of(s, a)};
     return &l->base;
 }
 
@@ -198,6 +212,7 @@ static sm_status put_file(const sm_snapshot *s, const sm_delta_file *f, const in
     sm_datafile *out = &d->files[d->n_files];
 
     SM_TRY(smi_datafile_of(s, f, a, out, e));
+    out->within = d->n_files > 0 ? d->files[0].within : within_of(s, a);
     out->ranges = sm_delta_dataset_ranges(&s->metadata, sm_snapshot_ranges(s, f, a), columns, a);
     d->n_files++;
     return SM_OK;

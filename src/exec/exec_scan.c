@@ -60,17 +60,26 @@ void smi_morsel_move(smi_morsel *m, smi_morsel_state to)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Morsels were planned by the size that the listing gave: the file must still have it. */
-static sm_status check_size(const sm_datafile *df, const sm_blob *blob, sm_error *e)
+/* A file of a table has the size that the log says, or it is another file. Of text the morsels were
+ * planned by the size that the listing gave: the file must still have it. */
+static sm_status check_size(const sm_datafile *df, bool is_text, const sm_blob *blob, sm_error *e)
 {
-    if (sm_blob_bytes(blob) >= df->size_bytes) {
-        return SM_OK;
+    const uint64_t bytes = sm_blob_bytes(blob);
+    sm_status st = SM_OK;
+
+    if (df->is_size_said && bytes != df->size_bytes) {
+        st = sm_fail(e, SM_CORRUPT,
+                     "the file has %" PRIu64 " bytes, the log of its table says %" PRIu64, bytes,
+                     df->size_bytes);
+        sm_error_todo(e, "Another program has changed it. Put it back, if there is a copy; smelt "
+                         "table fsck tells which files of a table are damaged.");
+    } else if (is_text && bytes < df->size_bytes) {
+        st = sm_fail(e, SM_CORRUPT,
+                     "the file shrank: it had %" PRIu64
+                     " bytes when it was listed, and has %" PRIu64,
+                     df->size_bytes, bytes);
+        sm_error_todo(e, "Run it again when nobody writes to the file.");
     }
-    const sm_status st =
-        sm_fail(e, SM_CORRUPT,
-                "the file shrank: it had %" PRIu64 " bytes when it was listed, and has %" PRIu64,
-                df->size_bytes, sm_blob_bytes(blob));
-    sm_error_todo(e, "Run it again when nobody writes to the file.");
     return st;
 }
 
@@ -97,8 +106,8 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
     if (st == SM_NOT_FOUND) {
         advise_gone(e);
     }
-    if (st == SM_OK && format->is_text) {
-        st = check_size(df, f->blob, e);
+    if (st == SM_OK) {
+        st = check_size(df, format->is_text, f->blob, e);
     }
     if (st == SM_OK) {
         f->is_plain = sm_name_plain(df->key).len == df->key.len;

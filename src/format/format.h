@@ -70,6 +70,7 @@ typedef struct sm_datafile {
     sm_store *store;
     sm_str key;
     uint64_t size_bytes;
+    bool is_size_said; /* by the log of its table: a file of another size is not the one */
     int64_t modified_us, changed_us; /* as in sm_entry */
     uint64_t inode;
     sm_str etag;
@@ -78,7 +79,7 @@ typedef struct sm_datafile {
     int64_t rows_before;       /* of the files before it; where the dataset has `one_of` */
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
     const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
-    sm_str within; /* errors in it are told with this: "the changes of version 5"; "": nothing */
+    sm_str within; /* errors in it are told with this: "version 5 of Delta table t"; "": nothing */
     sm_content *content_out; /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
 

@@ -282,6 +282,7 @@ sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const
         .store = c->store,
         .key = add->key,
         .size_bytes = add->size_bytes,
+        .is_size_said = true,
         .modified_us = add->modified_ms * 1000,
         .constants = add->partition,
         .n_rows = add->n_rows,

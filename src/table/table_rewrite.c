@@ -190,7 +190,8 @@ static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *
     return st;
 }
 
-/* Opens a file that can be copied; *out is NULL where it cannot. */
+/* Opens a file that can be copied; *out is NULL where it cannot. One whose size is not that of the
+ * log is read instead, which tells what is wrong. */
 static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_error *e)
 {
     const sm_delta_file *f = w->r->files[i];
@@ -203,8 +204,10 @@ static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_er
         return SM_OK;
     }
     SM_TRY(sm_blob_open(o->store, f->key, &blob, e));
-    const sm_status st =
-        o->format->writer->can_copy(o->stored, o->options, blob, w->env->budget, &can, e);
+    sm_status st = SM_OK;
+    if (sm_blob_bytes(blob) == f->size_bytes) {
+        st = o->format->writer->can_copy(o->stored, o->options, blob, w->env->budget, &can, e);
+    }
     if (st != SM_OK || !can) {
         sm_blob_close(blob);
         return st;

@@ -120,11 +120,14 @@ def test_a_damaged_checkpoint(smelt, table, change):
     assert done.returncode == 1 and path.name in done.stderr and not done.stdout
 
 
+SAID = "version 11 of Delta table t"
+
+
 def test_a_data_file_is_gone(smelt, table):
     gone = data_of(table, 7)
     gone.unlink()
     done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
-    assert done.returncode == 1 and gone.name in done.stderr
+    assert done.returncode == 1 and gone.name in done.stderr and SAID in done.stderr
     assert smelt.sql("SELECT count(*) AS n FROM delta_scan('t') WHERE id < 70")[0]["n"] == 70
     for command in (["optimize", "t"], ["cluster", "t", "--by", "id"]):
         done = smelt("table", *command, check=False)
@@ -132,12 +135,54 @@ def test_a_data_file_is_gone(smelt, table):
     assert smelt("table", "fsck", "t", check=False).returncode != 0
 
 
-@pytest.mark.parametrize("change", [lambda b: b"", lambda b: b[:-1], lambda b: b[:len(b) // 2], lambda b: b + b"x"])
-def test_a_data_file_changed_in_size(smelt, table, change):
+OTHER_SIZES = {"empty": lambda b: b"", "a byte less": lambda b: b[:-1], "half": lambda b: b[:len(b) // 2],
+               "a byte more": lambda b: b + b"x", "another file": None}
+
+
+@pytest.mark.parametrize("kind", OTHER_SIZES)
+def test_a_data_file_changed_in_size(smelt, table, tmp_path, kind):
+    """Also where it is a whole Parquet file, with the columns of the table and other rows."""
     path = data_of(table, 7)
-    path.write_bytes(change(path.read_bytes()))
-    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
-    assert done.returncode == 1 and path.name in done.stderr, done.stderr
+    if kind == "another file":
+        smelt("sql", "SELECT 5 AS id, 'more text than was there before' AS s", "-o", tmp_path / "o.parquet")
+        shutil.move(tmp_path / "o.parquet", path)
+    else:
+        path.write_bytes(OTHER_SIZES[kind](path.read_bytes()))
+    before = sorted(table.rglob("*"))
+    for command in (["sql", "SELECT * FROM delta_scan('t')"], ["sql", "SELECT count(s) FROM delta_scan('t')"],
+                    ["sql", "--write", "UPDATE 't' SET s = 'x' WHERE id = 75"], ["table", "optimize", "t"],
+                    ["sql", "--write", "DELETE FROM 't' WHERE s LIKE '%1'"],
+                    ["table", "cluster", "t", "--by", "id"], ["table", "diff", "t", "--from", "3", "--by", "id"]):
+        done = smelt(*command, check=False)
+        assert done.returncode == 1 and not done.stdout, command
+        assert path.name in done.stderr and SAID in done.stderr, (command, done.stderr)
+        assert f"the file has {path.stat().st_size} bytes, the log of its table says" in done.stderr
+    assert sorted(table.rglob("*")) == before
+    assert smelt.sql("SELECT count(*) AS n FROM delta_scan('t', version => 6)")[0]["n"] == 70
+
+
+def test_a_large_file_is_another_one(smelt, tmp_path):
+    """Its row groups would be copied as they are."""
+    lines = tmp_path / "lines.ndjson"
+    lines.write_text("".join(f'{{"id": {i}}}\n' for i in range(200_001)))
+    smelt("sql", "--write", f"CREATE TABLE 't' AS SELECT id FROM '{lines}' WHERE id > 0")
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 0 AS id")
+    path = data_of(tmp_path / "t", 0)
+    smelt("sql", f"SELECT id FROM '{lines}'", "-o", path)
+    done = smelt("table", "optimize", "t", check=False)
+    assert done.returncode == 1 and path.name in done.stderr and "the log of its table says" in done.stderr
+
+
+def test_changes_of_another_size(smelt, table, tmp_path):
+    """Files of the change data feed too."""
+    smelt("sql", "--write", "ALTER TABLE 't' SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+    smelt("sql", "--write", "UPDATE 't' SET s = 'x' WHERE id = 75")
+    path = min(table.glob("_change_data/*.parquet"))
+    smelt("sql", f"SELECT *, 7 AS more FROM '{path}'", "-o", tmp_path / "o.parquet")
+    shutil.move(tmp_path / "o.parquet", path)
+    done = smelt("sql", "SELECT * FROM table_changes('t', 13)", check=False)
+    assert done.returncode == 1 and path.name in done.stderr and "the changes of version 13" in done.stderr
+    assert "the log of its table says" in done.stderr
 
 
 SPELLINGS = [lambda p: f"./{p}", lambda p: f"%{ord(p[0]):02x}{p[1:]}", lambda p: f"././%2E/{p}",

@@ -236,6 +236,8 @@ LIMITS = {
     "columns with the same name": InTest("src/table/table_stage_test.c", "two columns are called"),
     "partition columns that are not": InTest("src/delta/delta_test.c", "partition"),
     "a damaged or incomplete checkpoint": InTest("src/delta/delta_test.c", "checkpoint"),
+    "a file of the table whose size": InTest("tests/cli/test_broken_table.py",
+                                             "test_a_data_file_changed_in_size"),
     "a log compaction file that is": [
         InTest("src/delta/delta_compacted_test.c", "test_doubt"),
         InTest("src/delta/delta_compacted_test.c", "the removal is lost"),
