@@ -25,9 +25,6 @@
 
 #include "delta/delta_int.h"
 
-#define LAST_CHECKPOINT SMI_LOG "_last_checkpoint"
-#define MOST_HINT_BYTES ((size_t)1 << 20)
-
 typedef struct audit {
     sm_store *store;
     sm_budget *budget;
@@ -401,23 +398,19 @@ static sm_status replay_all(audit *u, sm_error *e)
 
 static sm_status look_at_pointer(audit *u, sm_error *e)
 {
-    sm_buf text = {.max_bytes = MOST_HINT_BYTES};
-    const sm_json *doc = NULL;
     int64_t version = -1;
     bool is_there = false;
 
-    const sm_status st = sm_store_get(u->store, SM_STR(LAST_CHECKPOINT), &text, e);
+    const sm_status st = smi_last_checkpoint(u->store, u->arena, &version, e);
     if (st == SM_OK) {
-        const bool is_read = sm_json_parse(sm_buf_str(&text), u->arena, &doc, NULL) == SM_OK &&
-                             sm_json_i64(sm_json_get(doc, "version"), &version);
         for (int64_t i = 0; i < u->n_checkpoints; i++) {
             is_there = is_there || u->checkpoints[i].version == version;
         }
-        if (!is_read) {
-            add_flaw(u, -1, SM_STR(LAST_CHECKPOINT), "it names no version",
+        if (version < 0) {
+            add_flaw(u, -1, SM_STR(SMI_LAST_CHECKPOINT), "it names no version",
                      "Delete it: readers then list the log, as smelt always does.");
         } else if (!is_there) {
-            add_flaw(u, version, SM_STR(LAST_CHECKPOINT),
+            add_flaw(u, version, SM_STR(SMI_LAST_CHECKPOINT),
                      sm_arena_printf(u->arena,
                                      "it names the checkpoint of version %" PRId64
                                      ", which is not there",
@@ -425,7 +418,6 @@ static sm_status look_at_pointer(audit *u, sm_error *e)
                      "Delete it: readers then list the log, as smelt always does.");
         }
     }
-    sm_buf_release(&text);
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
 

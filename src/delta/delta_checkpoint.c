@@ -575,8 +575,8 @@ static sm_status put_last_checkpoint(const sm_snapshot *s, int64_t n_rows, sm_er
     sm_json_set_i64(&w, "version", s->version);
     sm_json_set_i64(&w, "size", n_rows);
     sm_json_end_object(&w);
-    const sm_status st = sm_store_put(s->store, SM_STR(SMI_LOG "_last_checkpoint"), text.data,
-                                      text.len, SM_PUT_REPLACE, e);
+    const sm_status st =
+        sm_store_put(s->store, SM_STR(SMI_LAST_CHECKPOINT), text.data, text.len, SM_PUT_REPLACE, e);
     sm_buf_release(&text);
     return st;
 }

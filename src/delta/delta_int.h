@@ -269,9 +269,10 @@ sm_status smi_count_live(const sm_snapshot *s, int64_t *n, sm_error *e) SM_MUST_
 
 /* ---- the log's files ------------------------------------------------------------------------- */
 
-#define SMI_LOG           "_delta_log/"
-#define SMI_LOG_SIDECARS  SMI_LOG "_sidecars/"
-#define SMI_LOG_KEY_BYTES 64
+#define SMI_LOG             "_delta_log/"
+#define SMI_LAST_CHECKPOINT SMI_LOG "_last_checkpoint"
+#define SMI_LOG_SIDECARS    SMI_LOG "_sidecars/"
+#define SMI_LOG_KEY_BYTES   64
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 
 /* A longer commit is not read. */
@@ -335,6 +336,8 @@ sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error 
  * too. */
 sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
                              sm_error *e) SM_MUST_USE;
+/** The version that _last_checkpoint names, −1 where it is not understood. SM_NOT_FOUND. */
+sm_status smi_last_checkpoint(sm_store *s, sm_arena *a, int64_t *version, sm_error *e) SM_MUST_USE;
 /** Does the log have the commit of that version? */
 bool smi_has_commit(const smi_log_listing *l, int64_t version);
 

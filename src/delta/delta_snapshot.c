@@ -6,8 +6,9 @@
  *
  * Checkpoints  classic (N.checkpoint.parquet), in parts (N.checkpoint.I.OF.parquet, complete where
  *              all OF parts exist), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
- *              listing shows which exist, so _last_checkpoint is not read and a broken one does no
- *              harm.
+ *              listing shows which exist, so a broken _last_checkpoint does no harm.
+ * End          A log that was copied in part may end too soon. What lies beside it tells, where it
+ *              is of a later version: _last_checkpoint, a checksum, a log compaction file.
  * Damage       A checkpoint only repeats what the commits before it say. So a damaged one is passed
  *              over where there is an older one (or the first commit) and all commits after that.
  *              Where the damage is found only when the files are read, the version is opened anew
@@ -27,6 +28,8 @@
 
 #include "base/log.h"
 #include "delta/delta_int.h"
+
+#define MOST_HINT_BYTES ((size_t)1 << 20)
 
 /* ---- what the log's folder holds ------------------------------------------------------------- */
 
@@ -112,11 +115,13 @@ smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t
     return (smi_checkpoint){.version = -1};
 }
 
-static smi_checkpoint newest_checkpoint(const smi_log_listing *l, sm_arena *a)
+/* The newest version that the log has, or −1. */
+static int64_t end_of(const smi_log_listing *l, sm_arena *a)
 {
     int64_t i = l->n;
+    const smi_checkpoint newest = smi_next_checkpoint(l, INT64_MAX, &i, a);
 
-    return smi_next_checkpoint(l, INT64_MAX, &i, a);
+    return l->last_commit > newest.version ? l->last_commit : newest.version;
 }
 
 /* The oldest checkpoint after a version; −1: none. */
@@ -284,11 +289,9 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
 }
 
 /* The version that is asked for; SM_NOT_FOUND where the log does not reach it. */
-static sm_status choose_version(sm_store *s, const smi_log_listing *l, const smi_checkpoint *newest,
-                                int64_t asked, int64_t *version, sm_error *e)
+static sm_status choose_version(sm_store *s, int64_t last, int64_t asked, int64_t *version,
+                                sm_error *e)
 {
-    const int64_t last = l->last_commit > newest->version ? l->last_commit : newest->version;
-
     if (last < 0) {
         const sm_status st =
             sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
@@ -302,6 +305,77 @@ static sm_status choose_version(sm_store *s, const smi_log_listing *l, const smi
                        SM_STR_ARG(sm_store_uri(s)), last);
     }
     return SM_OK;
+}
+
+/* ---- the end of the log ---------------------------------------------------------------------- */
+
+sm_status smi_last_checkpoint(sm_store *s, sm_arena *a, int64_t *version, sm_error *e)
+{
+    sm_buf text = {.max_bytes = MOST_HINT_BYTES};
+    const sm_json *doc = NULL;
+    sm_status st = sm_store_get(s, SM_STR(SMI_LAST_CHECKPOINT), &text, e);
+
+    *version = -1;
+    if (st == SM_OK && (sm_json_parse(sm_buf_str(&text), a, &doc, NULL) != SM_OK ||
+                        !sm_json_i64(sm_json_get(doc, "version"), version))) {
+        *version = -1;
+    }
+    sm_buf_release(&text);
+    return st;
+}
+
+/* The newest version that a file of the log is of, or −1. */
+static sm_status version_told(sm_store *s, const smi_log_listing *l, int64_t i, sm_arena *a,
+                              int64_t *version, sm_error *e)
+{
+    const smi_log_entry *what = &l->what[i];
+
+    SM_ASSERT(i >= 0 && i < l->n);
+    *version = what->kind == SMI_ENTRY_COMPACTED  ? what->last
+               : what->kind == SMI_ENTRY_CHECKSUM ? what->version
+                                                  : -1;
+    if (sm_str_is(l->entries[i].key, SMI_LAST_CHECKPOINT)) {
+        sm_error bad = {0};
+        const sm_status st = smi_last_checkpoint(s, a, version, &bad);
+        if (st != SM_OK && !smi_is_damage(st)) {
+            if (e) {
+                *e = bad;
+            }
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+/* Fails where a file of the log is of a later version than the log has. There may be commits since
+ * the log was listed: what is of a version was written after it, so another listing has it. */
+static sm_status check_end(sm_store *s, smi_log_listing *l, sm_arena *a, sm_error *e)
+{
+    int64_t told = -1;
+    sm_str by = {0};
+
+    for (int64_t i = 0; i < l->n; i++) {
+        int64_t version = -1;
+        SM_TRY(version_told(s, l, i, a, &version, e));
+        if (version > told) {
+            told = version;
+            by = l->entries[i].key;
+        }
+    }
+    if (told > end_of(l, a)) {
+        SM_TRY(smi_log_list(s, a, l, e));
+    }
+    const int64_t last = end_of(l, a);
+    if (told <= last) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_CORRUPT,
+                                 "commits are missing at the end of the log: %.*s is of version "
+                                 "%" PRId64 ", and the log ends at version %" PRId64,
+                                 SM_STR_ARG(by), told, last);
+    sm_error_todo(e, "Put them back, if there is a copy. If the table shall end there, delete that "
+                     "file.");
+    return st;
 }
 
 void smi_begin_replay(sm_snapshot *s)
@@ -504,9 +578,7 @@ static sm_status replay_all(sm_snapshot *s, smi_log_listing *l, const opening *o
 static sm_status load_listed(sm_snapshot *s, smi_log_listing *l, const opening *o, sm_arena *a,
                              sm_error *e)
 {
-    const smi_checkpoint newest = newest_checkpoint(l, a);
-
-    SM_TRY(choose_version(s->store, l, &newest, o->version, &s->version, e));
+    SM_TRY(choose_version(s->store, end_of(l, a), o->version, &s->version, e));
     if (o->without_compacted) {
         forget_compacted(l);
     }
@@ -534,6 +606,9 @@ static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
     smi_log_listing l;
 
     sm_status st = smi_log_list(s->store, a, &l, e);
+    if (st == SM_OK && o->version == SM_VERSION_LATEST) {
+        st = check_end(s->store, &l, a, e);
+    }
     st = st == SM_OK ? load_listed(s, &l, o, a, e) : st;
     sm_arena_free(a);
     return st;
@@ -641,10 +716,11 @@ sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e)
     sm_arena *a = sm_arena_new(NULL);
     smi_log_listing l;
 
-    const sm_status st = smi_log_list(s, a, &l, e);
-    if (st == SM_OK) {
-        *out = l.last_commit >= 0 || newest_checkpoint(&l, a).version >= 0;
+    sm_status st = smi_log_list(s, a, &l, e);
+    if (st == SM_OK && end_of(&l, a) < 0) { /* or a new table would never open */
+        st = check_end(s, &l, a, e);
     }
+    *out = st == SM_OK && end_of(&l, a) >= 0;
     sm_arena_free(a);
     return st;
 }

@@ -780,7 +780,7 @@ static void test_damaged_checkpoints_are_passed_over(void **state)
         {FOUR "0000000002.0000000002.parquet", "PAR1"}, /* and now a whole one */
         {FOUR "0000000000.0000000000.parquet", "PAR1"},
         {FOUR "9999999999.9999999999.parquet", "PAR1"},
-        {"_last_checkpoint", "{\"version\":99,\"size\":1}"},
+        {"_last_checkpoint", "{\"version\":5,\"size\":1}"},
     };
     sm_error e = {0};
     sm_snapshot *s = NULL;

@@ -97,7 +97,7 @@ def test_a_missing_commit(smelt, table):
     is_refused(smelt, table, "version 5 is missing")
 
 
-@pytest.mark.parametrize("text", [None, "", "{\"vers", "{\"version\":99,\"size\":1}", "{\"version\":-1}", "[]"])
+@pytest.mark.parametrize("text", [None, "", "{\"vers", "{\"version\":7,\"size\":1}", "{\"version\":-1}", "[]"])
 def test_a_wrong_pointer_to_the_checkpoint(smelt, table, text):
     pointer = table / "_delta_log/_last_checkpoint"
     pointer.unlink()
@@ -108,6 +108,32 @@ def test_a_wrong_pointer_to_the_checkpoint(smelt, table, text):
     assert count(smelt) == WHOLE
     smelt("sql", "--write", "INSERT INTO 't' SELECT 120 AS id, 'x' AS s")
     assert count(smelt)["n"] == 121
+
+
+def test_a_log_that_ends_too_soon(smelt, table):
+    """Its copy was interrupted, or a disk lost what was newest. What names a later version tells."""
+    log = table / "_delta_log"
+    for version in (9, 10, 11):
+        commit_of(table, version).unlink()
+    checkpoint_of(table).unlink()
+    is_refused(smelt, table, "_last_checkpoint is of version 10, and the log ends at version 8")
+    assert "the log ends at version 8" in smelt("table", "fsck", "t", check=False).stdout
+    assert smelt.sql("SELECT count(*) AS n FROM delta_scan('t', version => 8)")[0]["n"] == 90
+    (log / "_last_checkpoint").unlink()
+    for name in (f"{9:020}.crc", f"{3:020}.{9:020}.compacted.json"):
+        (log / name).write_text("{}")
+        is_refused(smelt, table, f"{name} is of version 9, and the log ends at version 8")
+        (log / name).unlink()
+    assert count(smelt)["n"] == 90
+    smelt("sql", "--write", f"INSERT INTO 't' {ten_rows(0)}")
+    assert count(smelt)["n"] == 100
+
+
+def test_a_log_without_a_commit(smelt, table):
+    for path in (table / "_delta_log").glob("0*"):
+        path.unlink()
+    is_refused(smelt, table, "_last_checkpoint is of version 10")
+    is_refused(smelt, table, "_last_checkpoint is of version 10", statement="CREATE TABLE 't' AS SELECT 1 AS id")
 
 
 @pytest.mark.parametrize("change", [lambda b: b"", lambda b: b[:-100], lambda b: b[:200] + b"\xff" * 50 + b[250:]])
