@@ -5,8 +5,10 @@
  *
  * A row is one action: there is a struct column for each kind of action, and all but one of them
  * are null. The parquet format's reader reads the columns of the kinds that are asked for, and of
- * these the fields that are known, one row group at a time. So memory is bounded by a row group,
- * and statistics that a checkpoint has a second time as columns (stats_parsed) are not read.
+ * these the fields that are known, one row group at a time. So memory is bounded by a row group.
+ * Statistics as columns (stats_parsed) are read only where the file has none as JSON (stats), and
+ * become JSON: a table may ask for that (delta.checkpoint.writeStatsAsJson is false), and they must
+ * outlive the next checkpoint.
  *
  * Source  PROTOCOL.md, "Checkpoint Schema" */
 #include "delta/delta_int.h"
@@ -165,7 +167,8 @@ static sm_status find_texts(const sm_column *action, const char *name, int64_t r
  * a batch, since a checkpoint may have a million rows. */
 typedef struct file_columns {
     const sm_column *action; /* the struct itself; NULL: no row has one */
-    const sm_column *path, *partition, *size, *time, *data_change, *stats, *vector, *tags;
+    const sm_column *path, *partition, *size, *time, *data_change, *stats, *parsed, *vector;
+    const sm_column *tags;
     const sm_column *row_id, *row_version, *cluster_provider;
     const sm_column *vector_type, *vector_path, *vector_offset, *vector_size, *vector_rows;
 } file_columns;
@@ -182,6 +185,7 @@ static sm_status file_columns_of(const sm_column *action, bool is_add, file_colu
         .action = action,
         .time = child_of(action, is_add ? "modificationTime" : "deletionTimestamp"),
         .stats = child_of(action, "stats"),
+        .parsed = child_of(action, "stats_parsed"),
         .tags = child_of(action, "tags"),
         .cluster_provider = child_of(action, "clusteringProvider"),
     };
@@ -219,7 +223,8 @@ static const sm_delta_dv *vector_at(const file_columns *c, int64_t row, sm_arena
     return dv;
 }
 
-static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
+static void read_file(const file_columns *c, int64_t row, bool is_add, const sm_type *schema,
+                      sm_arena *a, smi_action *out)
 {
     out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
     out->path = text_at(c->path, row);
@@ -227,7 +232,8 @@ static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena 
     out->size_bytes = (uint64_t)number_at(c->size, row, -1);
     out->modified_ms = number_at(c->time, row, 0);
     out->data_change = bool_at(c->data_change, row, false);
-    out->stats_json = text_at(c->stats, row);
+    out->stats_json = has_value(c->parsed, row) ? smi_stats_of_columns(c->parsed, row, schema, a)
+                                                : text_at(c->stats, row);
     out->dv = vector_at(c, row, a);
     out->tags = pairs_at(c->tags, row, a, &out->n_tags);
     out->base_row_id = number_at(c->row_id, row, -1);
@@ -323,14 +329,14 @@ static sm_status columns_of(const sm_batch *b, batch_columns *out, sm_error *e)
     return file_columns_of(column_named(b, "remove"), false, &out->remove, e);
 }
 
-static sm_status read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_action *out,
-                          sm_error *e)
+static sm_status read_row(const batch_columns *c, int64_t row, const sm_type *schema, sm_arena *a,
+                          smi_action *out, sm_error *e)
 {
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
     if (has_value(c->add.action, row)) {
-        read_file(&c->add, row, true, a, out);
+        read_file(&c->add, row, true, schema, a, out);
     } else if (has_value(c->remove.action, row)) {
-        read_file(&c->remove, row, false, a, out);
+        read_file(&c->remove, row, false, schema, a, out);
     } else if (has_value(c->metadata, row)) {
         SM_TRY(read_metadata(c->metadata, row, a, out, e));
     } else if (has_value(c->protocol, row)) {
@@ -388,7 +394,7 @@ static sm_status read_batch(const reading *r, const sm_batch *b, sm_error *e)
         if (announces && row % ANNOUNCED == 0) {
             announce(r, &columns, row, row + ANNOUNCED < b->n_rows ? row + ANNOUNCED : b->n_rows);
         }
-        SM_TRY(read_row(&columns, row, r->rows, &action, e));
+        SM_TRY(read_row(&columns, row, r->what->schema, r->rows, &action, e));
         if (announces && (SMI_KIND(action.kind) & SMI_FILES)) {
             action.path_hash = r->hashes[row % ANNOUNCED];
         }
@@ -501,6 +507,14 @@ static const sm_type *known_fields(const sm_type *t, smi_detail detail, sm_arena
                 fields[n++] = t->fields[i];
                 break;
             }
+        }
+    }
+    const int32_t parsed = sm_type_find(t, SM_STR("stats_parsed"));
+    if (parsed >= 0 && sm_type_find(t, SM_STR("stats")) < 0) {
+        const sm_type *known = smi_stats_fields(t->fields[parsed].type, a);
+        if (known && known->id == SM_TYPE_STRUCT) {
+            fields[n] = t->fields[parsed];
+            fields[n++].type = known;
         }
     }
     SM_ASSERT(n <= t->n_fields);

@@ -413,6 +413,7 @@ static sm_status read_base(passing *p, sm_error *e)
     const smi_checkpoint_reading what = {
         .kinds = SMI_KIND(p->kind),
         .detail = p->detail,
+        .schema = s->metadata.schema,
         .each = pass_action,
         .announce = fetch_slot,
         .ctx = p,

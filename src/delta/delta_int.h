@@ -378,7 +378,8 @@ sm_status smi_compacted_write(sm_store *store, int64_t first, int64_t last, sm_b
 typedef struct smi_checkpoint_reading {
     uint32_t kinds; /* of actions: SMI_KIND */
     smi_detail detail;
-    smi_each_action each; /* what an action points to is borrowed for the call */
+    const sm_type *schema; /* of the table, or NULL: not known yet */
+    smi_each_action each;  /* what an action points to is borrowed for the call */
     /* NULL: nothing is to be done. Some rows ahead of each(): the path_hash of a file that may
      * come, so that memory can be fetched for it. */
     void (*announce)(void *ctx, sm_hash128 path_hash);
@@ -505,6 +506,10 @@ int64_t smi_stats_rows(sm_str json);
  * even the number of rows is known; else there is one range for each field. */
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges);
+/** The fields of the struct stats_parsed of a checkpoint that are read, in `a`; NULL: none. */
+const sm_type *smi_stats_fields(const sm_type *t, sm_arena *a);
+/** Statistics that a checkpoint has as a struct, as JSON, in `a`. schema: of the table, or NULL. */
+sm_str smi_stats_of_columns(const sm_column *c, int64_t row, const sm_type *schema, sm_arena *a);
 /** The statistics of a file of which rows are to be deleted, in `a`: the values of the columns are
  * then bounds only (tightBounds is false). */
 sm_str smi_stats_loosen(sm_str json, sm_arena *a);

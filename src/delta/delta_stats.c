@@ -9,6 +9,9 @@
  * Writing  Readers differ in what they take a missing bound for. So a file gets bounds of every
  *          column that has values and for which Delta has bounds, or of none (is_complete).
  *
+ * Columns  A checkpoint may have statistics as columns (stats_parsed) in place of JSON. They become
+ *          the JSON that they stand for.
+ *
  *          Columns that the table is partitioned by have no statistics: the log has their value.
  *
  * Source  PROTOCOL.md, "Per-file Statistics" */
@@ -762,5 +765,109 @@ sm_str smi_stats_loosen(sm_str json, sm_arena *a)
     const sm_str text = sm_arena_str(a, sm_buf_str(&out));
     sm_buf_release(&out);
     sm_arena_free(scratch);
+    return text;
+}
+
+/* ---- columns of a checkpoint ----------------------------------------------------------------- */
+
+static const sm_type *field_type(const sm_type *t, sm_str name, sm_arena *a)
+{
+    for (int32_t i = 0; t && t->id == SM_TYPE_STRUCT && i < t->n_fields; i++) {
+        if (sm_str_eq(smi_physical_name(&t->fields[i], a), name)) {
+            return t->fields[i].type;
+        }
+    }
+    return NULL;
+}
+
+const sm_type *smi_stats_fields(const sm_type *t, sm_arena *a)
+{
+    if (t->id != SM_TYPE_STRUCT) {
+        return has_bounds(t) && t->id != SM_TYPE_TIME ? t : NULL; /* Delta has no TIME */
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    int32_t n = 0;
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        const sm_type *known = smi_stats_fields(t->fields[i].type, a);
+        if (known) {
+            fields[n] = t->fields[i];
+            fields[n++].type = known;
+        }
+    }
+    return n > 0 ? sm_type_struct(a, fields, n) : NULL;
+}
+
+/* May the values stand as bounds: does each reader know all of them? */
+static bool are_printable(const sm_column *c, int64_t row)
+{
+    if (sm_column_is_null(c, row)) {
+        return true;
+    }
+    if (c->type->id != SM_TYPE_STRUCT) {
+        const sm_value v = sm_column_value(c, row);
+        return smi_is_printable(v) && !(is_float(v.type) && isnan(v.as.f));
+    }
+    for (int32_t i = 0; i < c->type->n_fields; i++) {
+        if (!are_printable(&c->children[i], row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The fields of a struct, as members. `of`: the columns that they are of, or NULL. */
+static void put_columns(const sm_column *c, int64_t row, const sm_type *of, bool is_max,
+                        sm_arena *a, sm_json_writer *w)
+{
+    SM_ASSERT(c->type->id == SM_TYPE_STRUCT && c->n_children == c->type->n_fields);
+    for (int32_t i = 0; i < c->type->n_fields; i++) {
+        const sm_column *child = &c->children[i];
+        if (sm_column_is_null(child, row)) {
+            continue;
+        }
+        const sm_str name = c->type->fields[i].name;
+        sm_json_key(w, name);
+        if (child->type->id == SM_TYPE_STRUCT) {
+            sm_json_begin_object(w);
+            put_columns(child, row, field_type(of, name, a), is_max, a, w);
+            sm_json_end_object(w);
+            continue;
+        }
+        sm_value v = sm_column_value(child, row);
+        const sm_type *t = is_timestamp(v.type) ? field_type(of, name, a) : NULL;
+        if (t && is_timestamp(t)) {
+            v.type = t; /* INT96 does not say whether it is an instant */
+        }
+        put_bound(v, is_max, w);
+    }
+}
+
+sm_str smi_stats_of_columns(const sm_column *c, int64_t row, const sm_type *schema, sm_arena *a)
+{
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    SM_ASSERT(c->type->id == SM_TYPE_STRUCT && !sm_column_is_null(c, row));
+    sm_json_begin_object(&w);
+    for (int32_t i = 0; i < c->type->n_fields; i++) {
+        const sm_str name = c->type->fields[i].name;
+        const sm_column *child = &c->children[i];
+        const bool is_max = sm_str_is(name, "maxValues");
+        const bool is_bound = is_max || sm_str_is(name, "minValues");
+        if (sm_column_is_null(child, row) || (is_bound && !are_printable(c, row))) {
+            continue;
+        }
+        sm_json_key(&w, name);
+        if (child->type->id == SM_TYPE_STRUCT) {
+            sm_json_begin_object(&w);
+            put_columns(child, row, is_bound ? schema : NULL, is_max, a, &w);
+            sm_json_end_object(&w);
+        } else {
+            put_bound(sm_column_value(child, row), false, &w);
+        }
+    }
+    sm_json_end_object(&w);
+    const sm_str text = sm_arena_str(a, sm_buf_str(&out));
+    sm_buf_release(&out);
     return text;
 }
