@@ -123,9 +123,8 @@ static void print_change(sm_statement_kind kind, const sm_changed *c)
     if (c->version < 0) {
         printf("nothing changed: %.*s stays as it is\n", SM_STR_ARG(c->table));
     } else {
-        const char *what = kind == SM_STATEMENT_ALTER                        ? "altered"
-                           : kind == SM_STATEMENT_CREATE_TABLE && !before[0] ? "no rows"
-                                                                             : "";
+        /* A file without rows may come or go. */
+        const char *what = kind == SM_STATEMENT_ALTER ? "altered" : !before[0] ? "no rows" : "";
         printf("%s: version %" PRId64 " of %.*s\n", what, c->version, SM_STR_ARG(c->table));
     }
     for (int32_t i = 0; i < c->n_features; i++) {

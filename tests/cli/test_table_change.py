@@ -25,6 +25,15 @@ def test_delete(smelt, table):
     assert rows(smelt, table) == []
 
 
+def test_a_file_without_rows(smelt, tmp_path):
+    """It goes, and no row does."""
+    (tmp_path / "t").mkdir()
+    smelt("sql", "SELECT 1 AS id WHERE false", "-o", tmp_path / "t" / "none.parquet")
+    smelt("table", "convert", tmp_path / "t")
+    done = smelt("table", "delete", tmp_path / "t", "--where", "true")
+    assert done.stdout == f"no rows: version 1 of {tmp_path / 't'}\n"
+
+
 def test_update(smelt, table):
     answer = smelt.json("table", "update", table, "--set", "n = n + id, \"the name\" = 'x'",
                         "--where", "id <> 2", "--json")
