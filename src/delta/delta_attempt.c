@@ -53,6 +53,7 @@ struct sm_delta_attempt {
                           * writers differ */
     sm_map *app_ids;     /* of its transactions */
     sm_map *domains;     /* of its domain metadata */
+    bool changes_table;  /* its metadata or its protocol */
     bool brings_back;    /* it undoes a commit that removed files, and adds them again */
     sm_bounds read;
     sm_map *read_files; /* the base's files that may hold rows within `read`, by
@@ -130,6 +131,8 @@ static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
         *sm_map_at(t->domains, action->domain.name) = t;
     } else if (action->kind == SMI_ACTION_ADD && t->c->isolation == SM_READ_UNDONE) {
         t->brings_back = true;
+    } else if (action->kind == SMI_ACTION_METADATA || action->kind == SMI_ACTION_PROTOCOL) {
+        t->changes_table = true;
     }
     return SM_OK;
 }
@@ -280,6 +283,55 @@ static sm_status weigh_remove(rival *v, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
+/* Properties by which writers lay out files, which `smelt table cluster` sets. */
+static bool is_of_layout(sm_str key)
+{
+    static const char *const keys[] = {"smelt.clusterBy", "smelt.clusterCurve",
+                                       "smelt.rowGroupRows", "delta.targetFileSize"};
+    for (int i = 0; i < SM_COUNT(keys); i++) {
+        if (sm_str_is(key, keys[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Are all properties of x that are not of the layout in y too? */
+static bool has_properties(const sm_delta_metadata *x, const sm_delta_metadata *y)
+{
+    for (int32_t i = 0; i < x->n_config; i++) {
+        const sm_pair *p = &x->config[i];
+        bool is_there = is_of_layout(p->key);
+        for (int32_t k = 0; k < y->n_config && !is_there; k++) {
+            is_there =
+                sm_str_eq(p->key, y->config[k].key) && sm_str_eq(p->value, y->config[k].value);
+        }
+        if (!is_there) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the rival change only properties of the layout? Who only writes rows need not know. */
+static bool changes_layout_only(const sm_delta_attempt *t, const smi_action *action)
+{
+    const sm_delta_metadata *m = &action->metadata;
+
+    if (!t->base || t->changes_table) {
+        return false;
+    }
+    const sm_delta_metadata *was = &t->base->metadata;
+    bool is_same = sm_str_eq(m->id, was->id) && sm_str_eq(m->name, was->name) &&
+                   sm_str_eq(m->description, was->description) &&
+                   m->n_partition_columns == was->n_partition_columns &&
+                   smi_are_same_schemas(action->schema_json, t->base->schema_json);
+    for (int32_t i = 0; is_same && i < m->n_partition_columns; i++) {
+        is_same = sm_str_eq(m->partition_columns[i], was->partition_columns[i]);
+    }
+    return is_same && has_properties(m, was) && has_properties(was, m);
+}
+
 static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
 {
     rival *v = ctx;
@@ -290,8 +342,10 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         weigh_info(v, action);
         break;
     case SMI_ACTION_METADATA:
-        set_conflict(v, t->c->base < 0 ? "has made the table"
-                                       : "has changed the schema or the properties");
+        if (!changes_layout_only(t, action)) {
+            set_conflict(v, t->c->base < 0 ? "has made the table"
+                                           : "has changed the schema or the properties");
+        }
         break;
     case SMI_ACTION_PROTOCOL:
         set_conflict(v, t->c->base < 0 ? "has made the table" : "has changed the protocol");

@@ -64,8 +64,7 @@ static bool are_same_protocols(const sm_delta_protocol *x, const sm_delta_protoc
                           y->n_writer_features);
 }
 
-/* The texts may be spelt differently. */
-static bool are_same_schemas(sm_str x, sm_str y)
+bool smi_are_same_schemas(sm_str x, sm_str y)
 {
     sm_arena *a = sm_arena_new(NULL);
     const sm_type *left = NULL, *right = NULL;
@@ -92,7 +91,7 @@ static const char *other_metadata(const sm_snapshot *x, const sm_snapshot *y)
     if (x->has_metadata != y->has_metadata || !sm_str_eq(m->id, o->id)) {
         return "the table's id";
     }
-    if (!are_same_schemas(x->schema_json, y->schema_json)) {
+    if (!smi_are_same_schemas(x->schema_json, y->schema_json)) {
         return "the schema";
     }
     if (!are_same_texts(m->partition_columns, m->n_partition_columns, o->partition_columns,

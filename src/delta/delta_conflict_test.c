@@ -9,7 +9,8 @@
  * Wanted   A letter for each pair, see `words`; "." where smelt's commit becomes version 3. They
  *          are what serializability asks for (Spark's level Serializable): a commit that has read
  *          rows never follows one that changed them, and one that has read nothing follows all that
- *          leave its files alone. A change of metadata or protocol stops all.
+ *          leave its files alone. A change of metadata or protocol stops all, but
+ *          one of properties by which files are laid out only who changes these too.
  * Rows     Where both are made, no id may be in two files: a file that was rewritten by one and
  *          kept by the other would double its rows.
  * Source   PROTOCOL.md, "Action Reconciliation"; Delta's isolation levels, as Spark checks them */
@@ -45,6 +46,15 @@
 #define TXN(id) "{\"txn\":{\"appId\":\"" id "\",\"version\":1,\"lastUpdated\":1}}\n"
 
 /* Spark writes commitInfo first, delta-rs last. */
+/* The table's metadata as it is, with properties. */
+#define SAME_TABLE(properties)                                                                     \
+    "{\"metaData\":{\"id\":\"11111111-2222-4333-8444-555555555555\",\"format\":{\"provider\":"     \
+    "\"parquet\",\"options\":{}},\"schemaString\":\"{ "                                            \
+    "\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["                                                 \
+    "{\\\"name\\\":\\\"id\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}" \
+    "}]"                                                                                           \
+    "}\",\"partitionColumns\":[],\"configuration\":{" properties "}}}\n"
+
 static const struct {
     const char *name, *text;
 } theirs[] = {
@@ -74,6 +84,11 @@ static const struct {
                                                         "\\\"type\\\":\\\"struct\\\",\\\"fields\\\""
                                                         ":[]}\",\"partitionColumns\":[],"
                                                         "\"configuration\":{}}}\n"},
+    {"properties of the layout",
+     INFO("OPTIMIZE", "\"zOrderBy\":\"[\\\"id\\\"]\"")
+         SAME_TABLE("\"smelt.clusterBy\":\"[\\\"id\\\"]\",\"delta.targetFileSize\":\"16MiB\"")},
+    {"a property that writers must know",
+     INFO("SET TBLPROPERTIES", "\"properties\":\"{}\"") SAME_TABLE("\"smelt.readers\":\"duckdb\"")},
     {"protocol", INFO("UPGRADE PROTOCOL", "") "{\"protocol\":{\"minReaderVersion\":1,"
                                               "\"minWriterVersion\":2}}\n"},
     {"OPTIMIZE of b and c (Spark)",
@@ -126,22 +141,22 @@ typedef enum ours_kind {
 static const struct {
     const char *name, *wanted;
 } ours[] = {
-    [OURS_APPEND] = {"append", ".............mp..........."},
-    [OURS_LOAD] = {"load", "...t......ooomp...sst....."},
-    [OURS_TXN] = {"transaction only", "...t......ooomp...sst....."},
-    [OURS_DELETE_ALL_READ] = {"delete that read all", "aaaaafrfrrffrmp..faf.....r"},
-    [OURS_DELETE] = {"delete of a, id < 10", ".aa..f.f..ff.mp..fff......"},
-    [OURS_MARK] = {"deletion vector for a, id < 10", ".aa..f.f..ff.mp..fff......"},
-    [OURS_INSERT_READ] = {"insert that read id < 10", ".aa..r.r..rr.mp...rr......"},
-    [OURS_REPLACE] = {"replace of b, 10 <= id < 20", ".aa...f.ffff.mpff........."},
-    [OURS_OVERWRITE] = {"overwrite", "aaaaaffffffffmpfffaf.....r"},
-    [OURS_METADATA] = {"metadata", ".............mp..........."},
-    [OURS_PROTOCOL] = {"protocol", ".............mp..........."},
-    [OURS_COMPACTION] = {"compaction of b and c", "......f.fffffmpff........."},
-    [OURS_RESTORE] = {"restore of version 0", "aaaaafrfrrffrmp..faf.....r"},
-    [OURS_UNDO] = {"undo of version 1", ".....fufuuofomp..fsf.....u"},
-    [OURS_DOMAIN] = {"domain", ".............mp.......d..."},
-    [OURS_VACUUM] = {"vacuum", ".............mp..........."},
+    [OURS_APPEND] = {"append", ".............m.mp..........."},
+    [OURS_LOAD] = {"load", "...t......ooom.mp...sst....."},
+    [OURS_TXN] = {"transaction only", "...t......ooom.mp...sst....."},
+    [OURS_DELETE_ALL_READ] = {"delete that read all", "aaaaafrfrrffrm.mp..faf.....r"},
+    [OURS_DELETE] = {"delete of a, id < 10", ".aa..f.f..ff.m.mp..fff......"},
+    [OURS_MARK] = {"deletion vector for a, id < 10", ".aa..f.f..ff.m.mp..fff......"},
+    [OURS_INSERT_READ] = {"insert that read id < 10", ".aa..r.r..rr.m.mp...rr......"},
+    [OURS_REPLACE] = {"replace of b, 10 <= id < 20", ".aa...f.ffff.m.mpff........."},
+    [OURS_OVERWRITE] = {"overwrite", "aaaaaffffffffm.mpfffaf.....r"},
+    [OURS_METADATA] = {"metadata", ".............mmmp..........."},
+    [OURS_PROTOCOL] = {"protocol", ".............mmmp..........."},
+    [OURS_COMPACTION] = {"compaction of b and c", "......f.fffffm.mpff........."},
+    [OURS_RESTORE] = {"restore of version 0", "aaaaafrfrrffrm.mp..faf.....r"},
+    [OURS_UNDO] = {"undo of version 1", ".....fufuuofom.mp..fsf.....u"},
+    [OURS_DOMAIN] = {"domain", ".............m.mp.......d..."},
+    [OURS_VACUUM] = {"vacuum", ".............m.mp..........."},
 };
 
 static const struct {

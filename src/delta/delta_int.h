@@ -542,6 +542,8 @@ sm_str smi_meta_key(sm_str key);
  * or columns had none. */
 sm_status smi_mapping_check(const sm_snapshot *base, const sm_delta_metadata *m,
                             sm_error *e) SM_MUST_USE;
+/** Do two texts of schemas, which may be spelt differently, say the same? (delta_audit.c) */
+bool smi_are_same_schemas(sm_str x, sm_str y);
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 

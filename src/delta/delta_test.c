@@ -365,9 +365,10 @@ static void test_conflicts(void **state)
     sm_snapshot_release(now);
 
     /* The table made by two at once; metadata changed under an append. */
-    const sm_delta_metadata m = metadata_of(f);
+    sm_delta_metadata m = metadata_of(f);
     const sm_delta_commit create = {.metadata = &m};
     assert_status(commit(f, NULL, &create, &version, &e), SM_CONFLICT, &e);
+    m.description = SM_STR("another one");
     now = open_at(f, SM_VERSION_LATEST);
     assert_ok(commit(f, now, &create, &version, &e), &e);
     const sm_delta_commit blind = {.adds = &add, .n_adds = 1};

@@ -4,9 +4,11 @@ through, also beside who maintains the table. No row is lost and none is there t
 Who loses runs again at once. If losing took longer than winning, it would begin behind the winner's next
 run, and lose for ever. As it is, each of n writers wins about one race in n, so that MOST lost ones in a
 row do not happen."""
+import os
 import re
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -89,6 +91,25 @@ def test_a_load_beside_optimize(program, tmp_path):
     history = program("table", "history", crowd.table).stdout
     assert len(re.findall("OPTIMIZE", history)) > 0
     crowd.check()
+
+
+def test_rows_that_come_beside_the_first_cluster(program, tmp_path):
+    """It sets properties of the table, which those who only write rows need not know."""
+    table = tmp_path / "lake/shop/orders"
+    program("sql", "--write", f"CREATE TABLE '{table}' AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(id, s)")
+    begun = len(list(table.iterdir()))
+    inserting = subprocess.Popen(
+        [program.path, "sql", "--write", f"INSERT INTO '{table}' SELECT 3 AS id, 'c' AS s"], stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "SMELT_FAULT": "delay_ms=150"})
+    while len(list(table.iterdir())) == begun:  # it has read the table, and writes its file
+        assert inserting.poll() is None
+        time.sleep(0.01)
+    told = program.json("table", "cluster", table, "--by", "id", "--json")
+    assert told["version"] == 1 and inserting.poll() is None
+    _, said = inserting.communicate(timeout=60)
+    assert inserting.returncode == 0, said
+    assert program.sql(f"SELECT count(*) AS n, sum(id) AS s FROM '{table}'") == [{"n": 3, "s": 6}]
+    assert program.json("table", "show", table, "--json")["properties"]["smelt.clusterBy"] == '["id"]'
 
 
 def test_a_load_beside_vacuum(program, tmp_path):
