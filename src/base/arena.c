@@ -73,6 +73,11 @@ static void chunk_free(sm_arena *a, chunk *c)
     }
 }
 
+sm_budget *sm_arena_budget(const sm_arena *a)
+{
+    return a->budget;
+}
+
 sm_arena *sm_arena_new(sm_budget *budget)
 {
     sm_arena *a = sm_alloc_zero(sizeof(*a));

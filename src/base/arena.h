@@ -20,7 +20,8 @@ typedef struct sm_arena sm_arena;
  *           budget, which cannot refuse them.
  */
 sm_arena *sm_arena_new(sm_budget *budget);
-void sm_arena_free(sm_arena *a);  /* takes NULL */
+void sm_arena_free(sm_arena *a);               /* takes NULL */
+sm_budget *sm_arena_budget(const sm_arena *a); /* NULL: uncounted */
 void sm_arena_reset(sm_arena *a); /* frees its content, keeps one chunk of at most 1 MiB */
 
 /** Allocates zeroed bytes, 16-byte aligned. Never NULL. Sanitizer builds poison what follows. */

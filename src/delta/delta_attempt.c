@@ -386,10 +386,11 @@ static sm_status read_version(sm_delta_attempt *t, sm_error *e)
 {
     SM_ASSERT(t->state == SM_DELTA_FREE && t->version > t->c->base);
     rival v = {.attempt = t, .high_row = -1};
+    const smi_log_reading what = {.budget = t->budget, .each = weigh_action, .ctx = &v};
 
     sm_status st = need_claims(t, e);
     if (st == SM_OK) {
-        st = smi_commit_read(t->store, t->version, NULL, weigh_action, &v, e);
+        st = smi_commit_read(t->store, t->version, &what, e);
     }
     if (st == SM_OK && t->c->base < 0) {
         set_conflict(&v, "has made the table");
@@ -564,7 +565,9 @@ static sm_status put_once(sm_delta_attempt *t, sm_error *e)
     char key[SMI_LOG_KEY_BYTES];
     sm_buf filled = {0};
     sm_str text;
+    const size_t filled_bytes = t->wants_stamp || t->wants_rows ? t->c->text.len : 0;
 
+    SM_TRY(sm_budget_take(t->budget, filled_bytes, e));
     sm_status st = text_of(t, &filled, &text, e);
     if (st == SM_OK) {
         smi_commit_key(t->version, key);
@@ -576,6 +579,7 @@ static sm_status put_once(sm_delta_attempt *t, sm_error *e)
         }
     }
     sm_buf_release(&filled);
+    sm_budget_give(t->budget, filled_bytes);
     return st;
 }
 

@@ -359,8 +359,11 @@ static sm_status add_commit(changes *c, int64_t version, sm_error *e)
         .within = sm_arena_strf(c->arena, "the changes of version %" PRId64, version),
     };
 
+    const smi_log_reading what = {
+        .arena = k.arena, .budget = c->to->budget, .each = take_action, .ctx = &k};
+
     sm_status st = sm_check_cancel(c->to->budget, e);
-    st = st == SM_OK ? smi_commit_read(c->to->store, version, k.arena, take_action, &k, e) : st;
+    st = st == SM_OK ? smi_commit_read(c->to->store, version, &what, e) : st;
     st = st == SM_OK ? set_time(&k, &c->times[version - c->from], e) : st;
     if (st == SM_OK && k.has_metadata && version > c->from) { /* that of the first was checked */
         st = check_version(c, version, e);

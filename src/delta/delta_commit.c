@@ -40,6 +40,7 @@ typedef struct commit_text {
     sm_str id;
     int64_t now_ms;
     sm_buf text;
+    size_t counted_bytes; /* of the text, in the arena's budget */
 } commit_text;
 
 /* ---- is the commit allowed? ------------------------------------------------------------------ */
@@ -186,6 +187,31 @@ static sm_status check_commit(commit_text *r, sm_error *e)
     SM_TRY(sm_delta_check_readers(r->base, r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
+}
+
+/* ---- how long it may be ---------------------------------------------------------------------- */
+
+/* Bytes of text between two looks at the budget. */
+#define LOOK_BYTES ((size_t)1 << 20)
+
+/* Is the text, so far, one that can be read, and is there memory for it? To be asked after each
+ * action: how many there are only the table decides. */
+static sm_status check_text(commit_text *r, sm_error *e)
+{
+    if (r->text.len > MOST_TEXT_BYTES) {
+        const sm_status st =
+            sm_fail(e, SM_LIMIT, "a commit of over %zu bytes is too long to be read", r->text.len);
+        sm_error_todo(e, "It names too many files: change a part of the table at a time, or join "
+                         "small files first.");
+        return st;
+    }
+    if (r->text.len < r->counted_bytes + LOOK_BYTES) {
+        return SM_OK;
+    }
+    const size_t more = r->text.len - r->counted_bytes;
+    SM_TRY(sm_budget_take(sm_arena_budget(r->arena), more, e));
+    r->counted_bytes += more;
+    return SM_OK;
 }
 
 /* ---- printing the actions -------------------------------------------------------------------- */
@@ -605,11 +631,10 @@ static sm_status print_staying(void *ctx, const sm_delta_file *f, sm_error *e)
 {
     staying *s = ctx;
 
-    (void)e;
     if (stays(s, f)) {
         print_old_file(s->r, f, NULL, false, s->w);
     }
-    return SM_OK;
+    return check_text(s->r, e);
 }
 
 /* Where the table begins to track rows, its files are added once more, with ids: all of them, so
@@ -647,7 +672,7 @@ static sm_status fail_damaged(sm_error *e)
 
 /* The removes of all files of the base, as they are read. */
 typedef struct all_removes {
-    const commit_text *r;
+    commit_text *r;
     sm_json_writer *w;
     size_t begin;       /* of the first of them in the text */
     sm_delta_totals is; /* what they are in the end */
@@ -666,14 +691,13 @@ static sm_status print_one_remove(void *ctx, const sm_delta_file *f, sm_error *e
 {
     all_removes *all = ctx;
 
-    (void)e;
     print_remove(all->r, f, all->w);
     all->is.n_files++;
     all->is.bytes += (int64_t)f->size_bytes;
-    return SM_OK;
+    return check_text(all->r, e);
 }
 
-static sm_status print_removes(const commit_text *r, sm_json_writer *w, sm_error *e)
+static sm_status print_removes(commit_text *r, sm_json_writer *w, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
     all_removes all = {.r = r, .w = w, .begin = w->out->len};
@@ -681,6 +705,7 @@ static sm_status print_removes(const commit_text *r, sm_json_writer *w, sm_error
 
     for (int64_t i = 0; i < c->n_removes && !c->removes_all; i++) {
         print_remove(r, c->removes[i], w);
+        SM_TRY(check_text(r, e));
     }
     if (!c->removes_all) {
         return SM_OK;
@@ -711,11 +736,10 @@ static sm_status print_one_restore(void *ctx, const sm_delta_file *f, sm_error *
 {
     all_restores *all = ctx;
 
-    (void)e;
     SM_ASSERT(!all->r->base && f->path.len > 0); /* it is of another table */
     print_old_file(all->r, f, NULL, !all->r->c->keeps_rows, all->w);
     all->n++;
-    return SM_OK;
+    return check_text(all->r, e);
 }
 
 static sm_status print_restores(commit_text *r, sm_json_writer *w, sm_error *e)
@@ -726,6 +750,7 @@ static sm_status print_restores(commit_text *r, sm_json_writer *w, sm_error *e)
 
     for (int64_t i = 0; i < c->n_restores && !c->restores_each; i++) {
         print_old_file(r, c->restores[i], NULL, !c->keeps_rows, w);
+        SM_TRY(check_text(r, e));
     }
     if (!c->restores_each) {
         return SM_OK;
@@ -763,18 +788,21 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     SM_TRY(print_with_ids(r, &w, e));
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &w);
+        SM_TRY(check_text(r, e));
     }
     for (int64_t i = 0; i < c->n_marks; i++) {
         print_mark(r, &c->marks[i], &w);
+        SM_TRY(check_text(r, e));
     }
     for (int64_t i = 0; i < c->n_changes; i++) {
         print_change(r, &c->changes[i], &w);
+        SM_TRY(check_text(r, e));
     }
     SM_TRY(print_restores(r, &w, e));
     if (r->gave_row_ids) { /* files without rows have an id too */
         smi_print_high_row(&w, r->high_row > 0 ? r->high_row : 0);
     }
-    return SM_OK;
+    return check_text(r, e);
 }
 
 /* ---- the bounds of what was read, as text -------------------------------------------------- */
@@ -927,11 +955,8 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
     if (st == SM_OK) {
         st = print_commit(&r, e);
     }
-    if (st == SM_OK && r.text.len > MOST_TEXT_BYTES) {
-        st = sm_fail(e, SM_LIMIT, "a commit of %zu bytes is too long to be read", r.text.len);
-        sm_error_todo(e, "It names too many files: change a part of the table at a time, or join "
-                         "small files first.");
-    }
+    sm_budget_give(sm_arena_budget(a),
+                   r.counted_bytes); /* the arena takes the text, and counts it */
     if (st == SM_OK) {
         if (base && r.isolation == SM_READ_FILES) {
             print_read(&r, &read);

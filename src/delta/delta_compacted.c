@@ -128,8 +128,7 @@ static sm_status take_action(void *ctx, const smi_action *action, sm_error *e)
         return sm_fail(e, SM_CORRUPT, "two lines are about the same %s", kind_words[action->kind]);
     }
     *place = c->snapshot;
-    smi_state_apply(c->snapshot, action);
-    return SM_OK;
+    return smi_state_apply(c->snapshot, action, e);
 }
 
 /* The commit's time is later than when its writer took the time of its removals: half of what the
@@ -170,10 +169,11 @@ sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t
     const int64_t n_domains = s->n_domains;
     sm_arena *a = sm_arena_new(s->budget);
     compacted c = {.snapshot = s, .names = sm_map_new(a)};
+    const smi_log_reading what = {.budget = s->budget, .each = take_action, .ctx = &c};
 
     SM_ASSERT(l->what[i].kind == SMI_ENTRY_COMPACTED && l->what[i].last > l->what[i].version);
     s->n_compacted++;
-    sm_status st = smi_log_text_read(s->store, l->entries[i].key, NULL, take_action, &c, e);
+    sm_status st = smi_log_text_read(s->store, l->entries[i].key, &what, e);
     if (st == SM_OK && is_doubted && !c.is_own) {
         st = check_removals(&c, l, i, e);
         st = st == SM_OK ? check_domains(&c, n_domains, e) : st;

@@ -113,9 +113,10 @@ static sm_status read_named(sm_store *s, const sm_entry *entry, sidecars *c, sm_
 {
     const smi_checkpoint_reading what = {
         .kinds = SMI_KIND(SMI_ACTION_SIDECAR), .each = take_sidecar, .ctx = c};
+    const smi_log_reading text = {.arena = c->arena, .each = take_sidecar, .ctx = c};
 
     return smi_log_entry_of(entry->key).is_json
-               ? smi_log_text_read(s, entry->key, c->arena, take_sidecar, c, e)
+               ? smi_log_text_read(s, entry->key, &text, e)
                : smi_checkpoint_read(s, entry->key, &what, NULL, e);
 }
 

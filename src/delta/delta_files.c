@@ -418,11 +418,12 @@ static sm_status read_base(passing *p, sm_error *e)
         .announce = fetch_slot,
         .ctx = p,
     };
+    const smi_log_reading text = {.budget = s->budget, .each = pass_action, .ctx = p};
 
     SM_ASSERT((b->version >= 0) == (b->n_keys > 0));
     for (int64_t i = 0; i < b->n_keys; i++) {
         if (b->is_json) {
-            SM_TRY(smi_log_text_read(s->store, b->keys[i], NULL, pass_action, p, e));
+            SM_TRY(smi_log_text_read(s->store, b->keys[i], &text, e));
         } else {
             SM_TRY(smi_checkpoint_read(s->store, b->keys[i], &what, s->budget, e));
         }

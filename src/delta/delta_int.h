@@ -157,8 +157,9 @@ struct sm_snapshot {
     struct smi_outsides *outside; /* the stores of absolute paths (delta_outside.c) */
 };
 
-/** Applies one action, in the order of the log; copies what it keeps. */
-void smi_state_apply(sm_snapshot *s, const smi_action *action);
+/** Applies one action, in the order of the log; copies what it keeps. SM_BUDGET where what the log
+ * says does not fit: how much that is only the table decides. */
+sm_status smi_state_apply(sm_snapshot *s, const smi_action *action, sm_error *e) SM_MUST_USE;
 /** The adds of commits that are live, in the table's order, as their indexes, in `a`. */
 int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
 /** Frees what smi_state_apply() made outside of the arena. */
@@ -278,14 +279,22 @@ void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 /* A longer commit is not read. */
 #define SMI_COMMIT_BYTES ((size_t)1 << 30)
 
-/** Reads a commit and calls each(ctx, action) in order. What actions point to lives in `a`; NULL:
- * it is good for the call, and no more memory is taken than one line needs. SM_NOT_FOUND where
- * there is no such version; SM_LIMIT over SMI_COMMIT_BYTES; SM_CORRUPT, with file and line, where a
- * line is no action, or there is none. */
-sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
-                          void *ctx, sm_error *e) SM_MUST_USE;
+/* Who is given the actions of a JSON file of the log, and in which memory. */
+typedef struct smi_log_reading {
+    sm_arena *arena;   /* what actions point to lives here; NULL: it is good for the call, and no
+                        * more memory is taken than one line needs, beside the text */
+    sm_budget *budget; /* the text is counted here while it is read; NULL: nowhere */
+    smi_each_action each;
+    void *ctx;
+} smi_log_reading;
 
-/** Calls each(ctx, action) for the lines of a commit's text; `a` as in smi_commit_read(). The byte
+/** Reads a commit and calls each(ctx, action) in order. SM_NOT_FOUND where there is no such
+ * version; SM_LIMIT over SMI_COMMIT_BYTES; SM_BUDGET where the text does not fit; SM_CORRUPT, with
+ * file and line, where a line is no action, or there is none. */
+sm_status smi_commit_read(sm_store *s, int64_t version, const smi_log_reading *what,
+                          sm_error *e) SM_MUST_USE;
+
+/** Calls each(ctx, action) for the lines of a commit's text; `a` as smi_log_reading.arena. The byte
  * after the text must be readable (a NUL). SM_CORRUPT with the line's number. */
 sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx,
                         sm_error *e) SM_MUST_USE;
@@ -294,7 +303,7 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
 void smi_info_of(const smi_action *action, sm_delta_commit_info *out);
 
 /** As smi_commit_read(), of any JSON file of the log (a V2 checkpoint). */
-sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
+sm_status smi_log_text_read(sm_store *s, sm_str key, const smi_log_reading *what,
                             sm_error *e) SM_MUST_USE;
 
 /* What a file of the log is; its whole name decides. */
@@ -542,7 +551,7 @@ sm_str smi_meta_key(sm_str key);
  * or columns had none. */
 sm_status smi_mapping_check(const sm_snapshot *base, const sm_delta_metadata *m,
                             sm_error *e) SM_MUST_USE;
-/** Do two texts of schemas, which may be spelt differently, say the same? (delta_audit.c) */
+/** Do two texts of schemas, which may be spelt differently, say the same? (delta_compare.c) */
 bool smi_are_same_schemas(sm_str x, sm_str y);
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);

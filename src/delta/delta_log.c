@@ -64,17 +64,16 @@ static sm_status check_has_actions(sm_str key, sm_str text, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
-                            sm_error *e)
+sm_status smi_log_text_read(sm_store *s, sm_str key, const smi_log_reading *what, sm_error *e)
 {
-    sm_buf text = {.max_bytes = SMI_COMMIT_BYTES};
+    sm_buf text = {.max_bytes = SMI_COMMIT_BYTES, .budget = what->budget};
 
     sm_status st = sm_store_get(s, key, &text, e);
     st = st == SM_OK ? sm_buf_add(&text, "", 1, e) : st; /* the NUL; actions copy what they keep */
     if (st == SM_OK) {
         const sm_str all = {(const char *)text.data, text.len - 1};
         st = check_has_actions(key, all, e);
-        st = st == SM_OK ? smi_log_lines(all, a, each, ctx, e) : st;
+        st = st == SM_OK ? smi_log_lines(all, what->arena, what->each, what->ctx, e) : st;
         if (st != SM_OK) {
             sm_arena *scratch = sm_arena_new(NULL);
             sm_error_place(e, sm_store_uri_of(s, key, scratch).data, 0, -1); /* beside line, byte */
@@ -85,13 +84,12 @@ sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_actio
     return st;
 }
 
-sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
-                          void *ctx, sm_error *e)
+sm_status smi_commit_read(sm_store *s, int64_t version, const smi_log_reading *what, sm_error *e)
 {
     char key[SMI_LOG_KEY_BYTES];
 
     smi_commit_key(version, key);
-    return smi_log_text_read(s, sm_str_of(key), a, each, ctx, e);
+    return smi_log_text_read(s, sm_str_of(key), what, e);
 }
 
 /* ---- history --------------------------------------------------------------------------------- */
@@ -150,8 +148,9 @@ sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_are
 {
     SM_ASSERT(version >= 0);
     version_info k = {.info = {.version = version}, .app_id = app_id, .txn = -1};
+    const smi_log_reading what = {.arena = a, .each = take_version_info, .ctx = &k};
 
-    SM_TRY(smi_commit_read(s, version, a, take_version_info, &k, e));
+    SM_TRY(smi_commit_read(s, version, &what, e));
     *out = k.info;
     *txn = k.txn;
     return SM_OK;
@@ -183,7 +182,8 @@ sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_com
         sm_delta_commit_info *item = &items[(*n)++];
         item->version = entry.version;
         item->timestamp_ms = entries[i].modified_us / 1000;
-        SM_TRY(smi_commit_read(s, entry.version, a, take_info, item, e));
+        const smi_log_reading what = {.arena = a, .each = take_info, .ctx = item};
+        SM_TRY(smi_commit_read(s, entry.version, &what, e));
     }
     if (!has_commit) {
         st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));

@@ -76,7 +76,9 @@ static sm_status read_commits(const sm_snapshot *s, const sm_entry *entries, int
         SM_TRY(sm_check_cancel(s->budget, e));
         sm_arena *scratch = sm_arena_new(s->budget);
         k->commit_ms = entries[i].modified_us > 0 ? entries[i].modified_us / 1000 : 0;
-        const sm_status st = smi_commit_read(s->store, entry.version, scratch, take_names, k, e);
+        const smi_log_reading what = {
+            .arena = scratch, .budget = s->budget, .each = take_names, .ctx = k};
+        const sm_status st = smi_commit_read(s->store, entry.version, &what, e);
         sm_arena_free(scratch);
         if (st != SM_NOT_FOUND) { /* else the log was cleaned up since it was listed */
             SM_TRY(st);

@@ -189,8 +189,7 @@ static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
     if (action->kind == SMI_ACTION_SIDECAR) {
         return add_sidecar(ctx, action->path, e);
     }
-    smi_state_apply(ctx, action);
-    return SM_OK;
+    return smi_state_apply(ctx, action, e);
 }
 
 /* All but files. */
@@ -203,11 +202,12 @@ static sm_status replay_head_action(void *ctx, const smi_action *action, sm_erro
 static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action each, sm_error *e)
 {
     const smi_checkpoint *b = &s->base;
+    const smi_log_reading text = {.budget = s->budget, .each = each, .ctx = s};
 
     SM_ASSERT((b->version >= 0) == (b->n_keys > 0) && b->n_sidecars == 0);
     for (int64_t i = 0; i < b->n_keys; i++) {
         if (b->is_json) {
-            SM_TRY(smi_log_text_read(s->store, b->keys[i], NULL, each, s, e));
+            SM_TRY(smi_log_text_read(s->store, b->keys[i], &text, e));
         } else {
             const smi_checkpoint_reading what = {.kinds = kinds, .each = each, .ctx = s};
             SM_TRY(smi_checkpoint_read(s->store, b->keys[i], &what, s->budget, e));
@@ -261,8 +261,7 @@ static sm_status replay_commit_action(void *ctx, const smi_action *action, sm_er
                        "the commit adds and removes the file \"%.*s\": which counts is not said",
                        SM_STR_ARG(action->path));
     }
-    smi_state_apply(s, action);
-    return SM_OK;
+    return smi_state_apply(s, action, e);
 }
 
 static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
@@ -273,13 +272,13 @@ static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
 
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
 {
+    const smi_log_reading what = {.budget = s->budget, .each = replay_commit_action, .ctx = s};
     sm_status st = SM_OK;
 
     for (int64_t version = from; st == SM_OK && version <= to; version++) {
         s->replaying = (struct smi_replaying){.version = version, .first_add = s->n_adds};
         st = sm_check_cancel(s->budget, e);
-        st =
-            st == SM_OK ? smi_commit_read(s->store, version, NULL, replay_commit_action, s, e) : st;
+        st = st == SM_OK ? smi_commit_read(s->store, version, &what, e) : st;
         if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
             st = fail_gap(s, version, e);
         }

@@ -331,7 +331,11 @@ static void apply_domain(sm_snapshot *s, const sm_delta_domain *domain)
     };
 }
 
-void smi_state_apply(sm_snapshot *s, const smi_action *action)
+/* Entries of files between two looks at the budget: some megabytes. Below, a query whose operators
+ * have taken all memory, and could spill, would fail for a small log. */
+#define LOOK_FILES 4096
+
+sm_status smi_state_apply(sm_snapshot *s, const smi_action *action, sm_error *e)
 {
     SM_ASSERT(!s->is_listed); /* a finished snapshot does not change */
     switch (action->kind) {
@@ -362,6 +366,8 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
     case SMI_ACTION_OTHER:
         break;
     }
+    const bool looks = (s->n_adds + s->n_tombstones + 1) % LOOK_FILES == 0;
+    return looks ? sm_budget_take(s->budget, 0, e) : SM_OK; /* refused where it is exceeded */
 }
 
 /* ---- after the last action ------------------------------------------------------------------- */

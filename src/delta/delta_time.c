@@ -143,9 +143,11 @@ static sm_status read_stamp(const timeline *t, int64_t i, int64_t *ms, sm_error 
 {
     sm_arena *a = sm_arena_new(t->newest->budget);
     stamp s = {0};
+    const smi_log_reading what = {
+        .arena = a, .budget = t->newest->budget, .each = take_stamp, .ctx = &s};
 
     SM_ASSERT(i >= t->since && i < t->n);
-    sm_status st = smi_commit_read(t->newest->store, t->items[i].version, a, take_stamp, &s, e);
+    sm_status st = smi_commit_read(t->newest->store, t->items[i].version, &what, e);
     if (st == SM_OK && !s.is_there) {
         st = sm_fail(e, SM_CORRUPT,
                      "version %" PRId64 " has no inCommitTimestamp, which the table has enabled",

@@ -299,8 +299,13 @@ sm_status smi_journal_put(smi_journal *j, const smi_publication *p, sm_error *e)
 {
     sm_buf text = {0};
     sm_error unused = {0};
+    size_t text_bytes = 0; /* of the commits, which are long where they name many files */
 
     SM_ASSERT(p->number == j->newest + 1 && !smi_journal_is_open(j));
+    for (int32_t i = 0; i < p->n_parts; i++) {
+        text_bytes += p->parts[i].commit.text.len;
+    }
+    SM_TRY(sm_budget_take(sm_arena_budget(j->arena), text_bytes, e));
     smi_publication_print(p, &text);
     const sm_str key = key_of(j, p->number, "json");
     sm_status st = sm_store_put(j->store, key, text.data, text.len, SM_PUT_IF_ABSENT, e);
@@ -316,6 +321,7 @@ sm_status smi_journal_put(smi_journal *j, const smi_publication *p, sm_error *e)
         }
     }
     sm_buf_release(&text);
+    sm_budget_give(sm_arena_budget(j->arena), text_bytes);
     return sm_within(e, st, "the journal of lake %.*s", SM_STR_ARG(j->lake));
 }
 

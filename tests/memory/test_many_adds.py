@@ -23,12 +23,18 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def within(smelt, *args, most=MOST_BYTES):
-    """What smelt prints, in the memory that it may take."""
+def run_within(smelt, *args, most):
+    """The finished process, which took no more memory than it may."""
     done = subprocess.run([sys.executable, "-c", PEAK, smelt.path, *map(str, args)],
                           capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
     assert int(done.stderr.splitlines()[-1]) <= most
+    return done
+
+
+def within(smelt, *args, most=MOST_BYTES):
+    """What smelt prints, in the memory that it may take."""
+    done = run_within(smelt, *args, most=most)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -118,6 +124,27 @@ def test_changes_of_all(smelt, table, tmp_path):
     shown = smelt.json("table", "show", copy, "--json")
     assert (shown["files"], shown["rows"]) == (1, 1)
     assert len(deltalake.DeltaTable(str(copy)).file_uris()) == 1
+
+
+def test_memory_limit(smelt, table, tmp_path):
+    """What a log says after its checkpoint, and the text of a commit, count in the memory limit: what does
+    not fit is refused, and nothing is changed."""
+    clone, big = tmp_path / "clone", tmp_path / "big"
+
+    def is_refused(*args):
+        done = run_within(smelt, *args, "--memory-limit", "96MB", most=MOST_BYTES)
+        assert done.returncode == 1 and not done.stdout
+        assert "memory budget" in done.stderr and "Raise the memory limit" in done.stderr
+
+    smelt("table", "clone", table, clone)
+    is_refused("table", "show", clone)
+    is_refused("sql", "--write", f"INSERT INTO '{clone}' VALUES (-5, 'new', 0.5, DATE '2022-02-01')")
+    assert [path.name for path in (clone / "_delta_log").iterdir()] == [f"{0:020}.json"]
+    big_log.make(big, 3 * FILES, 1)
+    is_refused("table", "clone", big, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    is_refused("sql", "--write", f"CREATE OR REPLACE TABLE '{big}' AS SELECT 1 AS id, DATE '2022-02-01' AS day")
+    assert not (big / f"_delta_log/{2:020}.json").exists()
 
 
 def test_many_commits(smelt, tmp_path):
