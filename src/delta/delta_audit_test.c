@@ -13,10 +13,11 @@
     "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[{\\\"name\\\":\\\"a\\\","     \
     "\\\"type\\\":\\\"integer\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\","                 \
     "\"partitionColumns\":[],\"configuration\":{}}}\n"
-#define ADD_ROWS(path, size, rows)                                                                 \
+#define ADD_STATS(path, size, stats)                                                               \
     "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{},\"size\":" size                        \
-    ",\"modificationTime\":1,\"dataChange\":true,\"stats\":\"{\\\"numRecords\\\":" rows "}\"}}\n"
-#define ADD(path) ADD_ROWS(path, "1", "1")
+    ",\"modificationTime\":1,\"dataChange\":true,\"stats\":\"" stats "\"}}\n"
+#define ADD_ROWS(path, size, rows) ADD_STATS(path, size, "{\\\"numRecords\\\":" rows "}")
+#define ADD(path)                  ADD_ROWS(path, "1", "1")
 #define REMOVE(path)                                                                               \
     "{\"remove\":{\"path\":\"" path "\",\"deletionTimestamp\":1,\"dataChange\":true}}\n"
 #define NO_COLUMNS   "{\"metaData\":{\"id\":\"a\",\"partitionColumns\":[],\"configuration\":{}}}\n"
@@ -97,6 +98,10 @@ static const log_case cases[] = {
      NULL, NULL, "another protocol", 1},
     {WHOLE, 1, 1, REMOVE("x") ADD("z") TXN("2"), NULL, NULL, "differ in transaction \"app\"", 1},
     {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("./x") ADD("%79"), NULL, NULL, NULL, 0}, /* spelling */
+    {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("x") ADD_STATS("y", "1", "{}"), NULL, NULL, NULL, 0},
+    /* no statistics */
+    {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD_STATS("x", "1", "{}") ADD_STATS("y", "2", "{}"), NULL,
+     NULL, "something else of 1, the first is \"y\"", 1},
     /* one that cannot be read, or is not whole */
     {WHOLE, 1, -1, NULL, CHECKPOINT_1, "PAR1", "", 1},
     {WHOLE, -1, -1, NULL, PART_1, "PAR1", "the checkpoint has 1 of its 2 parts", 1},

@@ -6,8 +6,8 @@
  * Method   Protocol, metadata, domains and transactions are compared one by one. Of the files,
  *          of which there may be a million, each state gives sums of their hashes: where they are
  *          equal, so are the files, and nothing was kept of them. Only where they differ the hashes
- *          of one state's files are kept, three a file, to name what the other lacks or has
- *          otherwise.
+ *          of one state's files are kept, to name what the other lacks or has otherwise; if there
+ *          are many files, of one part of them at a time.
  * No       a checkpoint without statistics; the order of files, of partition values and of
  * differ-  properties; another spelling of a path or of the schema.
  * ence */
@@ -205,22 +205,38 @@ static bool are_same_files(const tally *x, const tally *y)
            (are_equal(x->rows, y->rows) || x->n_known == 0 || y->n_known == 0);
 }
 
+/* Files whose marks are kept at a time, two or three a file: 32 MB at most. */
+#define PART_FILES 250000
+
 /* The files of one state that another has not, or has otherwise. */
 typedef struct naming {
     sm_hash_set known; /* marks of the other's files */
+    bool wants_said;   /* of those without the number of rows, since some of the first lack it */
+    uint64_t part, n_parts;
     int64_t n_missing, n_other;
-    sm_str first; /* in `arena` */
+    int64_t n_seen, first_at; /* the place of `first` among the files */
+    sm_str first;             /* in `arena`; no data: none yet */
     sm_arena *arena;
     sm_buf text;
 } naming;
+
+static bool is_in_part(const naming *k, sm_hash128 id)
+{
+    return id.high % k->n_parts == k->part;
+}
 
 static sm_status know_file(void *ctx, const smi_action *add, sm_error *e)
 {
     naming *k = ctx;
     const marks m = marks_of(add, &k->text);
 
+    if (!is_in_part(k, m.id)) {
+        return SM_OK;
+    }
     SM_TRY(sm_hash_set_add(&k->known, m.id, NULL, e));
-    SM_TRY(sm_hash_set_add(&k->known, m.said, NULL, e));
+    if (k->wants_said) {
+        SM_TRY(sm_hash_set_add(&k->known, m.said, NULL, e));
+    }
     return sm_hash_set_add(&k->known, m.rows, NULL, e);
 }
 
@@ -228,30 +244,49 @@ static sm_status name_file(void *ctx, const smi_action *add, sm_error *e)
 {
     naming *k = ctx;
     const marks m = marks_of(add, &k->text);
-    const bool is_missing = !sm_hash_set_has(&k->known, m.id);
-    const bool has_rows = !m.knows_rows || sm_hash_set_has(&k->known, m.rows) ||
-                          sm_hash_set_has(&k->known, m.any_rows);
-    const bool is_other = !is_missing && (!sm_hash_set_has(&k->known, m.said) || !has_rows);
-    SM_ASSERT(!is_missing || !is_other);
+    const int64_t at = k->n_seen++;
 
     (void)e;
-    if ((is_missing || is_other) && k->n_missing + k->n_other == 0) {
+    if (!is_in_part(k, m.id)) {
+        return SM_OK;
+    }
+    const bool is_missing = !sm_hash_set_has(&k->known, m.id);
+    const bool is_same =
+        m.knows_rows ? sm_hash_set_has(&k->known, m.rows) || sm_hash_set_has(&k->known, m.any_rows)
+                     : sm_hash_set_has(&k->known, m.said);
+    const bool is_other = !is_missing && !is_same;
+
+    SM_ASSERT(m.knows_rows || k->wants_said);
+    if ((is_missing || is_other) && (!k->first.data || at < k->first_at)) {
         k->first = sm_arena_str(k->arena, add->path);
+        k->first_at = at;
     }
     k->n_missing += is_missing;
     k->n_other += is_other;
     return SM_OK;
 }
 
-/* Of x against y. */
-static sm_status name_files(const sm_snapshot *x, const sm_snapshot *y, naming *k, sm_error *e)
-{
-    sm_status st = smi_live_each_strictly(y, (smi_action_sink){.each = know_file, .ctx = k}, e);
+/* A state and its tally. */
+typedef struct side {
+    const sm_snapshot *state;
+    tally all;
+} side;
 
-    if (st == SM_OK) {
-        st = smi_live_each_strictly(x, (smi_action_sink){.each = name_file, .ctx = k}, e);
+/* Of x against y. */
+static sm_status name_files(const side *x, const side *y, naming *k, sm_error *e)
+{
+    sm_status st = SM_OK;
+
+    k->wants_said = x->all.n_known < x->all.n;
+    k->n_parts = (uint64_t)(y->all.n / PART_FILES) + 1;
+    for (k->part = 0; st == SM_OK && k->part < k->n_parts; k->part++) {
+        const smi_action_sink know = {.each = know_file, .ctx = k};
+        const smi_action_sink name = {.each = name_file, .ctx = k};
+        k->n_seen = 0;
+        st = smi_live_each_strictly(y->state, know, e);
+        st = st == SM_OK ? smi_live_each_strictly(x->state, name, e) : st;
+        sm_hash_set_release(&k->known);
     }
-    sm_hash_set_release(&k->known);
     sm_buf_release(&k->text);
     return st;
 }
@@ -290,17 +325,17 @@ static bool has_other_domain(const sm_snapshot *x, const sm_snapshot *y)
 static sm_status compare_files(const sm_snapshot *commits, const sm_snapshot *seen,
                                const char *file, sm_arena *a, smi_difference *out, sm_error *e)
 {
-    tally of_seen = {0}, of_commits = {0};
+    side x = {.state = commits}, y = {.state = seen};
     naming lost = {.known = {.budget = commits->budget}, .arena = a};
     naming more = {.known = {.budget = commits->budget}, .arena = a};
 
-    SM_TRY(tally_files(seen, &of_seen, e));
-    SM_TRY(tally_files(commits, &of_commits, e));
-    if (are_same_files(&of_commits, &of_seen)) {
+    SM_TRY(tally_files(seen, &y.all, e));
+    SM_TRY(tally_files(commits, &x.all, e));
+    if (are_same_files(&x.all, &y.all)) {
         return SM_OK;
     }
-    SM_TRY(name_files(commits, seen, &lost, e));
-    SM_TRY(name_files(seen, commits, &more, e));
+    SM_TRY(name_files(&x, &y, &lost, e));
+    SM_TRY(name_files(&y, &x, &more, e));
     out->has_more = more.n_missing > 0;
     if (lost.n_missing > 0 || lost.n_other > 0) {
         out->what = sm_arena_printf(a,

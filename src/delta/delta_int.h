@@ -260,8 +260,8 @@ typedef struct smi_difference {
  *
  * Owner     out->what lives in `a`
  * Errors    those of reading the checkpoints that the states begin with, damage too; SM_BUDGET
- * Cost      reads both checkpoints once, three times where files differ, and then keeps up to 96
- *           bytes a file
+ * Cost      reads the checkpoints that both begin with, and, where files differ, again for each
+ *           250,000 files; memory as sm_snapshot_each(), and then 32 MB more
  */
 sm_status smi_compare_states(const sm_snapshot *commits, const sm_snapshot *seen, const char *file,
                              sm_arena *a, smi_difference *out, sm_error *e) SM_MUST_USE;

@@ -31,10 +31,10 @@ def run_within(smelt, *args, most):
     return done
 
 
-def within(smelt, *args, most=MOST_BYTES):
+def within(smelt, *args, most=MOST_BYTES, code=0):
     """What smelt prints, in the memory that it may take."""
     done = run_within(smelt, *args, most=most)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -58,6 +58,15 @@ def test_totals(smelt, table):
     uris = deltalake.DeltaTable(str(table)).file_uris()
     paths = [uri.removeprefix(f"{table}/") for uri in uris]
     assert [f["path"] for f in files] == sorted(paths, key=lambda p: int(p.split("/part-")[1][:8]))
+
+
+def test_fsck(smelt, table):
+    """Nearly all files are gone: each is told, and none is kept. A log whose commits lack them too."""
+    told = json.loads(within(smelt, "table", "fsck", table, "--json", code=1))
+    kinds = [f["kind"] for f in told["findings"]]
+    assert kinds[0] == "log" and set(kinds[1:]) == {"gone"} and told["files"] == FILES
+    assert f"the commits lack {FILES} of the checkpoint's files" in told["findings"][0]["what"]
+    assert FILES - 1 - COMMITS <= len(kinds) - 1 < FILES
 
 
 @pytest.mark.parametrize("more", ["", " AND day >= DATE '2022-06-01'"])
