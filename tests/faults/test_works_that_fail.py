@@ -181,6 +181,19 @@ def test_two_at_once(smelt, tmp_path, one, other):
     smelt("table", "fsck", uri, "--data")
 
 
+@pytest.mark.parametrize("one, other", [("optimize", "optimize"), ("cluster", "cluster"), ("optimize", "cluster")])
+def test_two_that_keep_the_rows_at_once(smelt, tmp_path, one, other):
+    """Both end well: who lost has begun again, and leaves no file."""
+    uri = make(tmp_path / "lake" / "shop" / "t", 50)
+    before = rows_of(smelt, uri)
+    slow = {**os.environ, "SMELT_FAULT": "delay_ms=5"}
+    both = [subprocess.Popen([smelt.path, *map(str, ALL[name](uri))], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, env=slow) for name in (one, other)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    check_as_before(smelt, uri, before)
+
+
 # ---- no table, no right -------------------------------------------------------------------------
 
 READS = {name: table(name) for name in ("show", "history", "files", "fsck")}
