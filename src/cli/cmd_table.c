@@ -320,50 +320,63 @@ static sm_status list_files(smi_cli *cli, const sm_snapshot *s, const options *o
 
 /* ---- history --------------------------------------------------------------------------------- */
 
-static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int64_t n)
+/* The text that lists commits. */
+typedef struct commit_list {
+    sm_buf text;
+    sm_json_writer json;
+    bool is_json;
+    int64_t last; /* the version before in the list; −1: none */
+} commit_list;
+
+static sm_status add_commit(void *ctx, const sm_delta_commit_info *c, sm_error *e)
 {
-    sm_buf out = {0};
-    sm_json_writer w = {.out = &out};
+    commit_list *l = ctx;
     char when[SM_TIME_TEXT_BYTES];
 
-    sm_json_begin_object(&w);
-    sm_json_set_array(&w, "commits");
-    for (int64_t i = 0; i < n; i++) {
-        const sm_str metrics = items[i].metrics_json;
-        SM_ASSERT(i == 0 || items[i].version < items[i - 1].version); /* the newest first */
-        sm_format_timestamp(items[i].timestamp_ms * 1000, when);
-        sm_json_begin_object(&w);
-        sm_json_set_i64_or_null(&w, "version", items[i].version);
-        sm_json_set_text_or_null(&w, "time", sm_str_of(when));
-        sm_json_set_text_or_null(&w, "operation", items[i].operation);
-        sm_json_set_raw(&w, "metrics", metrics.len ? metrics : SM_STR("null"));
-        sm_json_set_text_or_null(&w, "user_metadata", items[i].user_metadata);
-        sm_json_end_object(&w);
+    (void)e;
+    SM_ASSERT(l->last < 0 || c->version < l->last); /* the newest first */
+    l->last = c->version;
+    if (!l->is_json) {
+        sm_format_timestamp(c->timestamp_ms / 1000 * 1000000, when);
+        sm_buf_printf(&l->text, "%s%6" PRId64 "%s  %s  %-14.*s %.*s%s%.*s\n", smi_bold(),
+                      c->version, smi_plain(), when, SM_STR_ARG(c->operation),
+                      SM_STR_ARG(c->metrics_json), c->user_metadata.len ? "  " : "",
+                      SM_STR_ARG(c->user_metadata));
+        return SM_OK;
     }
-    sm_json_end_array(&w);
-    sm_json_end_object(&w);
-    smi_answer_print(cli, &w);
+    sm_format_timestamp(c->timestamp_ms * 1000, when);
+    sm_json_begin_object(&l->json);
+    sm_json_set_i64_or_null(&l->json, "version", c->version);
+    sm_json_set_text_or_null(&l->json, "time", sm_str_of(when));
+    sm_json_set_text_or_null(&l->json, "operation", c->operation);
+    sm_json_set_raw(&l->json, "metrics", c->metrics_json.len ? c->metrics_json : SM_STR("null"));
+    sm_json_set_text_or_null(&l->json, "user_metadata", c->user_metadata);
+    sm_json_end_object(&l->json);
+    return SM_OK;
 }
 
 static sm_status list_commits(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
-    sm_delta_commit_info *items = NULL;
-    int64_t n = 0;
-    char when[SM_TIME_TEXT_BYTES];
+    commit_list l = {.is_json = cli->globals.json, .last = -1};
 
-    SM_TRY(sm_delta_history(store, limit_of(o), cli->arena, &items, &n, e));
-    if (cli->globals.json) {
-        answer_history(cli, items, n);
+    l.json = (sm_json_writer){.out = &l.text};
+    if (l.is_json) {
+        sm_json_begin_object(&l.json);
+        sm_json_set_array(&l.json, "commits");
+    }
+    const sm_status st =
+        sm_delta_history_each(store, limit_of(o), cli->env.budget, add_commit, &l, e);
+    if (st == SM_OK && l.is_json) {
+        sm_json_end_array(&l.json);
+        sm_json_end_object(&l.json);
+        smi_answer_print(cli, &l.json);
         return SM_OK;
     }
-    for (int64_t i = 0; i < n; i++) {
-        SM_ASSERT(i == 0 || items[i].version < items[i - 1].version); /* the newest first */
-        sm_format_timestamp(items[i].timestamp_ms / 1000 * 1000000, when);
-        printf("%s%6" PRId64 "%s  %s  %-14.*s %.*s%s%.*s\n", smi_bold(), items[i].version,
-               smi_plain(), when, SM_STR_ARG(items[i].operation), SM_STR_ARG(items[i].metrics_json),
-               items[i].user_metadata.len ? "  " : "", SM_STR_ARG(items[i].user_metadata));
+    if (st == SM_OK) {
+        fwrite(l.text.data, 1, l.text.len, stdout);
     }
-    return SM_OK;
+    sm_buf_release(&l.text);
+    return st;
 }
 
 /* ---- which version --------------------------------------------------------------------------- */

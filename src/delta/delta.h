@@ -291,14 +291,18 @@ typedef struct sm_delta_commit_info {
     sm_str operation, parameters_json, metrics_json, engine_info, user_metadata;
     sm_str json; /* the whole commitInfo */
 } sm_delta_commit_info;
+/** Is given what a version says of itself; the texts are borrowed for the call. */
+typedef sm_status (*sm_delta_each_info)(void *ctx, const sm_delta_commit_info *info, sm_error *e);
 /**
- * Reads what the newest versions say of themselves.
+ * Gives what the newest versions say of themselves to each(ctx, …), one by one.
  *
  * Shape     newest first, at most `limit` (−1: all); versions without a JSON file are left out
- * Owner     *out and its texts live in `a`
- * Errors    SM_NOT_FOUND: the log has no commit at all
- * Cost      one listing of the log, a request for each version
+ * Errors    SM_NOT_FOUND: the log has no commit at all; those of `each`
+ * Cost      one listing of the log, a request for each version; memory for the listing and a commit
  */
+sm_status sm_delta_history_each(sm_store *s, int64_t limit, sm_budget *budget,
+                                sm_delta_each_info each, void *ctx, sm_error *e) SM_MUST_USE;
+/** The same as an array. Owner: *out and its texts live in `a`. */
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e) SM_MUST_USE;
 /**

@@ -118,17 +118,21 @@ void smi_info_of(const smi_action *action, sm_delta_commit_info *out)
     out->json = action->info->text;
 }
 
-static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
+/* Copies the texts, which are those of a line that was read, into `a`. */
+static void keep_info(sm_delta_commit_info *info, sm_arena *a)
 {
-    if (action->kind == SMI_ACTION_COMMIT_INFO) {
-        smi_info_of(action, ctx);
+    sm_str *texts[] = {&info->operation,   &info->parameters_json, &info->metrics_json,
+                       &info->engine_info, &info->user_metadata,   &info->json};
+
+    for (int i = 0; i < SM_COUNT(texts); i++) {
+        *texts[i] = texts[i]->len > 0 ? sm_arena_str(a, *texts[i]) : SM_STR("");
     }
-    return SM_OK;
 }
 
-/* What sm_delta_info_read() looks for in a commit. */
+/* What is wanted of a commit. */
 typedef struct version_info {
     sm_delta_commit_info info;
+    sm_arena *arena; /* of its texts */
     sm_str app_id;
     int64_t txn;
 } version_info;
@@ -137,59 +141,107 @@ static sm_status take_version_info(void *ctx, const smi_action *action, sm_error
 {
     version_info *k = ctx;
 
+    (void)e;
     if (action->kind == SMI_ACTION_TXN && sm_str_eq(action->txn.app_id, k->app_id)) {
         k->txn = action->txn.version;
     }
-    return take_info(&k->info, action, e);
+    if (action->kind == SMI_ACTION_COMMIT_INFO) {
+        smi_info_of(action, &k->info);
+        keep_info(&k->info, k->arena);
+    }
+    return SM_OK;
+}
+
+static sm_status read_info(sm_store *s, version_info *k, sm_error *e)
+{
+    const smi_log_reading what = {
+        .budget = sm_arena_budget(k->arena), .each = take_version_info, .ctx = k};
+
+    return smi_commit_read(s, k->info.version, &what, e);
 }
 
 sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_arena *a,
                              sm_delta_commit_info *out, int64_t *txn, sm_error *e)
 {
     SM_ASSERT(version >= 0);
-    version_info k = {.info = {.version = version}, .app_id = app_id, .txn = -1};
-    const smi_log_reading what = {.arena = a, .each = take_version_info, .ctx = &k};
+    version_info k = {.info = {.version = version}, .arena = a, .app_id = app_id, .txn = -1};
 
-    SM_TRY(smi_commit_read(s, version, &what, e));
+    SM_TRY(read_info(s, &k, e));
     *out = k.info;
     *txn = k.txn;
+    return SM_OK;
+}
+
+/* Gives the commit of one entry. */
+static sm_status give_info(sm_store *s, const sm_entry *entry, sm_arena *scratch,
+                           sm_delta_each_info each, void *ctx, sm_error *e)
+{
+    version_info k = {
+        .info = {.version = smi_log_entry_of(entry->key).version,
+                 .timestamp_ms = entry->modified_us / 1000},
+        .arena = scratch,
+    };
+
+    sm_arena_reset(scratch);
+    SM_TRY(sm_check_cancel(sm_arena_budget(scratch), e));
+    SM_TRY(read_info(s, &k, e));
+    return each(ctx, &k.info, e);
+}
+
+sm_status sm_delta_history_each(sm_store *s, int64_t limit, sm_budget *budget,
+                                sm_delta_each_info each, void *ctx, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(budget), *scratch = sm_arena_new(budget);
+    sm_entry *entries = NULL;
+    int64_t n_entries = 0, n = 0;
+    bool has_commit = false;
+
+    sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e);
+    st = st == SM_NOT_FOUND ? SM_OK : st;
+    for (int64_t i = n_entries - 1;
+         st == SM_OK && i >= 0 && (limit < 0 || n < limit || !has_commit); i--) {
+        if (smi_log_entry_of(entries[i].key).kind != SMI_ENTRY_COMMIT) {
+            continue;
+        }
+        has_commit = true;
+        if (limit != 0) {
+            st = give_info(s, &entries[i], scratch, each, ctx, e);
+            n++;
+        }
+    }
+    if (st == SM_OK && !has_commit) {
+        st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
+        sm_error_todo(e, "A table is a folder with a folder _delta_log in it.");
+    }
+    sm_arena_free(scratch);
+    sm_arena_free(a);
+    return st;
+}
+
+typedef struct info_list {
+    sm_arena *arena;
+    sm_delta_commit_info *items;
+    int64_t n, cap;
+} info_list;
+
+static sm_status list_info(void *ctx, const sm_delta_commit_info *info, sm_error *e)
+{
+    info_list *l = ctx;
+
+    (void)e;
+    l->items = sm_arena_grow(l->arena, l->items, l->n, &l->cap, sizeof(*l->items));
+    l->items[l->n] = *info;
+    keep_info(&l->items[l->n++], l->arena);
     return SM_OK;
 }
 
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e)
 {
-    sm_entry *entries = NULL;
-    int64_t n_entries = 0;
-    bool has_commit = false;
+    info_list l = {.arena = a};
 
-    sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e);
-    if (st != SM_OK && st != SM_NOT_FOUND) {
-        return st;
-    }
-    sm_delta_commit_info *items = SM_NEW_ARRAY(a, sm_delta_commit_info, n_entries);
-    *n = 0;
-    for (int64_t i = n_entries - 1; i >= 0 && (limit < 0 || *n < limit || !has_commit); i--) {
-        const smi_log_entry entry = smi_log_entry_of(entries[i].key);
-        if (entry.kind != SMI_ENTRY_COMMIT) {
-            continue;
-        }
-        has_commit = true;
-        if (limit == 0) {
-            break;
-        }
-        SM_ASSERT(*n < n_entries);
-        sm_delta_commit_info *item = &items[(*n)++];
-        item->version = entry.version;
-        item->timestamp_ms = entries[i].modified_us / 1000;
-        const smi_log_reading what = {.arena = a, .each = take_info, .ctx = item};
-        SM_TRY(smi_commit_read(s, entry.version, &what, e));
-    }
-    if (!has_commit) {
-        st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
-        sm_error_todo(e, "A table is a folder with a folder _delta_log in it.");
-        return st;
-    }
-    *out = items;
+    SM_TRY(sm_delta_history_each(s, limit, sm_arena_budget(a), list_info, &l, e));
+    *out = l.items;
+    *n = l.n;
     return SM_OK;
 }

@@ -123,6 +123,8 @@ def test_changes_of_all(smelt, table, tmp_path):
     assert told["files"] == FILES
     check = json.loads(within(smelt, "table", "show", tmp_path / "clone", "--json", most=240_000_000))
     assert (check["files"], check["rows"]) == (FILES, FILES * big_log.ROWS)
+    told = json.loads(within(smelt, "table", "history", tmp_path / "clone", "--json", most=72_000_000))
+    assert [c["operation"] for c in told["commits"]] == ["CLONE"]
     put_empty_files(smelt, copy, COMMITS - 1)
     put_empty_files(smelt, copy, COMMITS)
     told = json.loads(within(smelt, "table", "restore", copy, "--version", COMMITS - 1, "--dry-run", "--json",
