@@ -318,6 +318,7 @@ static bool changes_layout_only(const sm_delta_attempt *t, const smi_action *act
 {
     const sm_delta_metadata *m = &action->metadata;
 
+    SM_ASSERT(action->kind == SMI_ACTION_METADATA);
     if (!t->base || t->changes_table) {
         return false;
     }

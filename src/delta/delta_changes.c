@@ -336,7 +336,7 @@ static sm_status add_changed_files(changes *c, const commit *k, sm_error *e)
 
 static sm_status set_time(commit *k, const smi_version_time *t, sm_error *e)
 {
-    SM_ASSERT(t->version == k->version);
+    SM_ASSERT(t && t->version == k->version);
     k->ms = t->is_in_commit ? k->stamp_ms : t->ms;
     if (t->is_in_commit && k->stamp_ms < 0) {
         return sm_fail(e, SM_CORRUPT,

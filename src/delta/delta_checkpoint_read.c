@@ -247,6 +247,7 @@ static sm_status read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi
     sm_delta_metadata *m = &out->metadata;
     const sm_column *format = NULL, *config = NULL;
 
+    SM_ASSERT(c && row >= 0 && row < c->n_rows);
     out->kind = SMI_ACTION_METADATA;
     m->id = text_at(child_of(c, "id"), row);
     m->name = text_at(child_of(c, "name"), row);
@@ -286,6 +287,7 @@ static sm_status read_txn(const sm_column *c, int64_t row, smi_action *out, sm_e
 {
     const sm_column *version = NULL;
 
+    SM_ASSERT(c && row >= 0 && row < c->n_rows);
     out->kind = SMI_ACTION_TXN;
     out->txn.updated_ms = number_at(child_of(c, "lastUpdated"), row, -1);
     SM_TRY(find_text(c, "appId", row, &out->txn.app_id, e));
@@ -298,6 +300,7 @@ static sm_status read_domain(const sm_column *c, int64_t row, smi_action *out, s
 {
     const sm_column *removed = NULL;
 
+    SM_ASSERT(c && row >= 0 && row < c->n_rows);
     out->kind = SMI_ACTION_DOMAIN;
     SM_TRY(find_text(c, "domain", row, &out->domain.name, e));
     SM_TRY(find_text(c, "configuration", row, &out->domain.configuration, e));

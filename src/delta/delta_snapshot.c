@@ -353,6 +353,7 @@ static sm_status check_end(sm_store *s, smi_log_listing *l, sm_arena *a, sm_erro
     int64_t told = -1;
     sm_str by = {0};
 
+    SM_ASSERT(l->n >= 0 && l->last_commit >= -1);
     for (int64_t i = 0; i < l->n; i++) {
         int64_t version = -1;
         SM_TRY(version_told(s, l, i, a, &version, e));
@@ -365,6 +366,7 @@ static sm_status check_end(sm_store *s, smi_log_listing *l, sm_arena *a, sm_erro
         SM_TRY(smi_log_list(s, a, l, e));
     }
     const int64_t last = end_of(l, a);
+    SM_ASSERT(told < 0 || by.len > 0);
     if (told <= last) {
         return SM_OK;
     }

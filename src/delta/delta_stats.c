@@ -172,6 +172,7 @@ static void make_range(column_stats said, const sm_type *t, bool was_float, sm_a
     r->has_min = parse_bound(said.min, t, false, a, &r->min);
     r->has_max = parse_bound(said.max, t, true, a, &r->max);
     if (was_float && r->has_min && r->has_max) {
+        SM_ASSERT(said.min && said.max); /* each was parsed */
         widen_double(said.min->text, false, &r->min);
         widen_double(said.max->text, true, &r->max);
     } else if (was_float) {
@@ -800,6 +801,7 @@ const sm_type *smi_stats_fields(const sm_type *t, sm_arena *a)
 /* May the values stand as bounds: does each reader know all of them? */
 static bool are_printable(const sm_column *c, int64_t row)
 {
+    SM_ASSERT(row >= 0 && row < c->n_rows);
     if (sm_column_is_null(c, row)) {
         return true;
     }

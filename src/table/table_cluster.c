@@ -397,6 +397,7 @@ static const sm_plan_node *plan_sample(const clustering *w, const sm_plan_node *
 {
     const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
 
+    SM_ASSERT(one > 0 && w->n_by > 0);
     if (one > 1) {
         const sm_plan_node *scan = rows;
         while (scan->kind != SM_PLAN_SCAN) {
@@ -456,6 +457,7 @@ static void settle_cuts(clustering *w, int64_t at, uint64_t *quantiles, sm_arena
     const int64_t n_ranges = w->n_quantiles + 1, n_parts = n < n_ranges ? n : n_ranges;
     uint64_t *cuts = SM_NEW_ARRAY(a, uint64_t, n_parts);
 
+    SM_ASSERT(w->n_quantiles >= 0 && w->goal.file_bytes > 0);
     w->sorted.n_cuts = 0;
     for (int64_t i = 1; i < n_parts && shift < 64; i++) {
         const int64_t k = i * n_ranges / n_parts - 1;

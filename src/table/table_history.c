@@ -428,8 +428,8 @@ static sm_status check_ends(const smi_keyed *k, const places *p, sm_error *e)
         return SM_OK;
     }
     sm_batch_release(row);
-    const sm_status st = sm_fail(e, SM_INVALID,
-                                 "there are no rows, so all current rows of the table would end");
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "there are no rows, so all current rows of the table would end");
     sm_error_todo(e, "Nothing was changed. Where that is meant, end them by UPDATE.");
     return st;
 }

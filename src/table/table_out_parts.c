@@ -43,7 +43,7 @@ void smi_out_parts_init(smi_out_parts *p, smi_out *into)
         return;
     }
     p->n = sorted->n_cuts + 1;
-    SM_ASSERT(into->state == SMI_OUT_NONE && into->n_ending == 0 && !into->given);
+    SM_ASSERT(sorted && into->state == SMI_OUT_NONE && into->n_ending == 0 && !into->given);
     p->parts = (sm_sink_parts){
         .cuts = sorted->cuts, .n_cuts = sorted->n_cuts, .push = push_part, .end = end_part};
     p->sink.parts = &p->parts;

@@ -621,7 +621,7 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm
                             SMI_MAX_BIND_DEPTH);
     }
     const sm_status st = bind_node(b, ast, out, e);
-    SM_ASSERT(st != SM_OK || (*out)->type != NULL);
+    SM_ASSERT(st != SM_OK || (*out && (*out)->type));
     b->q->expr_depth--;
     return st;
 }
