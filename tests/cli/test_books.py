@@ -519,6 +519,7 @@ def test_a_failed_commit_leaves_no_books(shop):
     shop.put("20220403.json", line(5))
     log = shop.lake / "raw/orders/_delta_log"
     theirs = {"metaData": json.loads((log / f"{0:020}.json").read_text().splitlines()[2])["metaData"]}
+    theirs["metaData"]["description"] = "another one"
     n_files = len(list((shop.lake / "raw/orders").glob("*.parquet")))
     command = [str(shop.smelt.path), "run", str(shop.file), "--var", f"logs={shop.logs}", "--var",
                f"lake={shop.lake}", "--var", "month=2022-04"]
