@@ -79,6 +79,7 @@ typedef struct sm_datafile {
     int64_t rows_before;       /* of the files before it; where the dataset has `one_of` */
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
     const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
+    const bool *parts;         /* parquet: of each row group, is it read? NULL: all are */
     sm_str within; /* errors in it are told with this: "version 5 of Delta table t"; "": nothing */
     sm_content *content_out; /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
@@ -396,6 +397,24 @@ typedef struct sm_bytes_out {
     void *ctx;
 } sm_bytes_out;
 
+/* The row groups of a file that can stand in another one, or some of their columns: sm_writer_ops,
+ * row_groups. */
+typedef struct sm_row_groups {
+    int64_t n;
+    const int64_t *n_rows; /* of each; in the file's order they are all of its rows */
+    int64_t mixed_rows;    /* a row group of more rows stays whole, or not at all */
+    void *of_format;
+} sm_row_groups;
+
+/* A row group of which columns stay as they are in a file. */
+typedef struct sm_kept_group {
+    const sm_row_groups *from;
+    int64_t group;
+    const bool *is_kept; /* one for each column of the writer's schema; NULL: all are */
+    sm_blob *blob;       /* the file */
+    sm_fetch *fetch;     /* reads it; has no other reads meanwhile */
+} sm_kept_group;
+
 struct sm_writer_ops {
     /* `opts` are those of the format (sm_options_default). `pool` for encoding columns side by side
      * (may be NULL). Reserves what it is sure to need (a row group's memory, the buffer of a text)
@@ -417,6 +436,17 @@ struct sm_writer_ops {
     sm_status (*copy)(sm_writer *w, sm_blob *from, sm_waker waker, sm_error *e);
     /* The rows of the next write begin a new row group. NULL: files of the format have none. */
     void (*cut)(sm_writer *w);
+    /* Looks for the row groups of a file that has the columns of `schema`, for a writer that is
+     * opened with these arguments and gives a file of the same rows. *out, in `a`, is NULL where
+     * writing all rows is better. Blocks. NULL, as are the next two: never. */
+    sm_status (*row_groups)(const sm_type *schema, const void *opts, sm_blob *from, sm_arena *a,
+                            sm_row_groups **out, sm_error *e);
+    /* Begins a row group of which columns stay; what `g` points to is borrowed until its end. write
+     * then takes the rows of the others, whose kept columns may be anything; there are none to
+     * write where all stay. */
+    sm_status (*begin_kept)(sm_writer *w, const sm_kept_group *g, sm_error *e);
+    /* Ends it. SM_WAIT as of write. SM_CORRUPT: other rows were written than it has. */
+    sm_status (*end_kept)(sm_writer *w, sm_waker waker, sm_error *e);
 };
 
 #endif

@@ -11,6 +11,9 @@
  *           byte for byte. The places in the footer and in the OffsetIndex are made anew, from the
  *           lengths of the pages, which must follow each other without gaps.
  * Damage    Pages keep their checksums. A footer or an index that is damaged is found here.
+ * Alone     Where the rows stay in a file of their own, and only some of its row groups or columns
+ *           are written anew (MERGE), those that stay need not be what the writer would give: other
+ *           codecs and smaller row groups stay too, and chunks without a page index.
  * Lost      Bloom filters and keys of the footer, as the writer has none of its own.
  * Source    apache/parquet-format, parquet.thrift: ColumnMetaData, PageIndex.md
  *
@@ -21,16 +24,28 @@
 /* A row group is kept where it has half of the writer's rows, or so many bytes. */
 #define GROUP_BYTES (16u << 20)
 #define INDEX_MOST  (16u << 20) /* of all page indexes of a file */
+/* In a file that stays alone, from this part of the writer's rows on, or so many bytes. */
+#define ALONE_PART  8
+#define ALONE_BYTES (1u << 20)
 
 /* ---- the columns ----------------------------------------------------------------------------- */
+
+/* What the type means; a signed integer of all bits means no more than its physical type. */
+static smi_pq_logical meaning_of(const smi_pq_node *n)
+{
+    const int32_t bits = n->physical == SMI_PQ_INT64 ? 64 : 32;
+    const bool is_whole = n->logical == SMI_PQ_INTEGER && n->is_signed && n->bits == bits;
+
+    return is_whole ? SMI_PQ_PLAIN_TYPE : n->logical;
+}
 
 /* Only what counts for its kind is compared: the other members of a node may be anything. */
 static bool is_same_meaning(const smi_pq_node *x, const smi_pq_node *y)
 {
-    if (x->physical != y->physical || x->logical != y->logical) {
+    if (x->physical != y->physical || meaning_of(x) != meaning_of(y)) {
         return false;
     }
-    switch (x->logical) {
+    switch (meaning_of(x)) {
     case SMI_PQ_TIME:
     case SMI_PQ_TIMESTAMP:
         return x->unit == y->unit && x->is_utc == y->is_utc;
@@ -82,6 +97,15 @@ static bool has_stats(const smi_pq_footer *f, const smi_pq_group *g, const sm_ty
     return has;
 }
 
+/* Are the row groups large enough to stay? */
+static bool is_large(const smi_pq_footer *f, uint64_t bytes, const smi_pq_copy_opts *o)
+{
+    const int64_t least_rows = o->group_rows / (o->stays_alone ? ALONE_PART : 2);
+
+    return f->n_rows / f->n_groups >= least_rows ||
+           bytes / (uint64_t)f->n_groups >= (o->stays_alone ? ALONE_BYTES : GROUP_BYTES);
+}
+
 static bool is_wanted(const smi_pq_footer *f, const smi_pq_copy_opts *o)
 {
     uint64_t bytes = 0;
@@ -93,17 +117,17 @@ static bool is_wanted(const smi_pq_footer *f, const smi_pq_copy_opts *o)
         for (int32_t k = 0; k < f->n_leaves; k++) {
             const smi_pq_chunk *c = &f->groups[i].chunks[k];
             bytes += c->size_bytes;
-            if (c->codec != o->codec || c->encodings == 0 || c->stats.n_nulls < 0) {
+            if ((c->codec != o->codec && !o->stays_alone) || c->encodings == 0 ||
+                c->stats.n_nulls < 0) {
                 return false;
             }
         }
-        if (f->groups[i].n_rows == 0 || f->groups[i].n_rows > o->group_rows ||
+        if (f->groups[i].n_rows == 0 || (f->groups[i].n_rows > o->group_rows && !o->stays_alone) ||
             !has_stats(f, &f->groups[i], o->schema)) {
             return false;
         }
     }
-    return f->n_rows / f->n_groups >= o->group_rows / 2 ||
-           bytes / (uint64_t)f->n_groups >= GROUP_BYTES;
+    return is_large(f, bytes, o);
 }
 
 /* ---- the pages ------------------------------------------------------------------------------- */
@@ -168,8 +192,9 @@ static bool find_pages(const smi_pq_chunk *c, int64_t n_rows, const index_bytes 
     return true;
 }
 
+/* A chunk of which no pages are found has no page index. */
 static bool find_group(const smi_pq_footer *f, const smi_pq_group *g, const index_bytes *index,
-                       sm_arena *a, smi_pq_written_group *out)
+                       bool stays_alone, sm_arena *a, smi_pq_written_group *out)
 {
     out->n_rows = g->n_rows;
     out->chunks = SM_NEW_ARRAY(a, smi_pq_written_chunk, f->n_leaves);
@@ -187,9 +212,12 @@ static bool find_group(const smi_pq_footer *f, const smi_pq_group *g, const inde
             .is_copied = true,
         };
         if (!find_pages(c, g->n_rows, index, a, to)) {
-            return false;
+            to->column_index = (sm_str){0};
+            if (!stays_alone) {
+                return false;
+            }
         }
-        SM_ASSERT(to->n_pages > 0 && to->data_off >= c->off_bytes);
+        SM_ASSERT(to->data_off >= c->off_bytes);
     }
     return true;
 }
@@ -213,7 +241,7 @@ sm_status smi_pq_copy_find(sm_blob *blob, const smi_pq_copy_opts *o, sm_arena *a
     c->from = f;
     c->groups = SM_NEW_ARRAY(a, smi_pq_written_group, f->n_groups);
     for (int64_t i = 0; i < f->n_groups; i++) {
-        if (!find_group(f, &f->groups[i], &index, a, &c->groups[i])) {
+        if (!find_group(f, &f->groups[i], &index, o->stays_alone, a, &c->groups[i])) {
             return SM_OK;
         }
     }
@@ -221,21 +249,52 @@ sm_status smi_pq_copy_find(sm_blob *blob, const smi_pq_copy_opts *o, sm_arena *a
     return SM_OK;
 }
 
+/* For a writer that is opened with these arguments. */
+static sm_status find_for(const sm_type *schema, const smi_pq_options *options, bool stays_alone,
+                          sm_blob *from, sm_arena *a, smi_pq_copy **out, sm_error *e)
+{
+    smi_pq_copy_opts o = {
+        .schema = schema, .group_rows = options->row_group_rows, .stays_alone = stays_alone};
+    smi_pq_node *root = NULL;
+    const smi_pq_node **leaves = NULL;
+
+    SM_TRY(smi_pq_codec_of(options, &o.codec, e));
+    SM_TRY(smi_pq_tree_of(schema, a, &root, &leaves, &o.n_leaves, e));
+    o.root = root;
+    return smi_pq_copy_find(from, &o, a, out, e);
+}
+
 sm_status smi_pq_can_copy(const sm_type *schema, const void *opts, sm_blob *from, sm_budget *budget,
                           bool *out, sm_error *e)
 {
-    const smi_pq_options *options = opts;
     sm_arena *a = sm_arena_new(budget);
-    smi_pq_copy_opts o = {.schema = schema, .group_rows = options->row_group_rows};
-    smi_pq_node *root = NULL;
-    const smi_pq_node **leaves = NULL;
     smi_pq_copy *found = NULL;
 
-    sm_status st = smi_pq_codec_of(options, &o.codec, e);
-    st = st == SM_OK ? smi_pq_tree_of(schema, a, &root, &leaves, &o.n_leaves, e) : st;
-    o.root = root;
-    st = st == SM_OK ? smi_pq_copy_find(from, &o, a, &found, e) : st;
+    const sm_status st = find_for(schema, opts, false, from, a, &found, e);
     *out = st == SM_OK && found;
     sm_arena_free(a);
     return st;
+}
+
+sm_status smi_pq_row_groups(const sm_type *schema, const void *opts, sm_blob *from, sm_arena *a,
+                            sm_row_groups **out, sm_error *e)
+{
+    const smi_pq_options *options = opts;
+    smi_pq_copy *found = NULL;
+
+    *out = NULL;
+    SM_TRY(find_for(schema, options, true, from, a, &found, e));
+    if (!found) {
+        return SM_OK;
+    }
+    int64_t *n_rows = SM_NEW_ARRAY(a, int64_t, found->from->n_groups);
+    for (int64_t i = 0; i < found->from->n_groups; i++) {
+        n_rows[i] = found->from->groups[i].n_rows;
+    }
+    *out = SM_NEW(a, sm_row_groups);
+    **out = (sm_row_groups){.n = found->from->n_groups,
+                            .n_rows = n_rows,
+                            .mixed_rows = options->row_group_rows,
+                            .of_format = found};
+    return SM_OK;
 }

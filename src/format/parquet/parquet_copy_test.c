@@ -2,7 +2,8 @@
  *
  * format/parquet/parquet_copy_test.c: row groups of files are copied into another one between rows
  * that are written: all rows are there, the ranges are those of rows that are written, and readers
- * use footer and page index. And which files are not copied. */
+ * use footer and page index. Of some row groups only some columns are copied. And which files are not
+ * copied. */
 #include "parquet_rows.h"
 #include "test.h"
 
@@ -207,6 +208,195 @@ static void test_rows_come_back(void **state)
     }
 }
 
+/* ---- columns that stay ----------------------------------------------------------------------- */
+
+#define MIXED_ROWS (2 * GROUP + GROUP / 2) /* in three row groups */
+
+static sm_batch *slice_of(const fixture *f, const part *p, int64_t first, int64_t n)
+{
+    sm_batch *all = NULL, *some = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_batch_concat(p->rows.batches, (int32_t)p->rows.n, true, f->budget, &all, &e), &e);
+    assert_ok(sm_batch_slice(all, first, n, f->budget, &some, &e), &e);
+    sm_batch_release(all);
+    return some;
+}
+
+/* The columns of `old` that stay, and of `new` the others; or NULL in those that stay. */
+static sm_batch *mix(const fixture *f, const sm_batch *old, const sm_batch *new,
+                     const bool *is_kept, bool is_given)
+{
+    sm_batch *b = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_batch_new(f->budget, f->schema, &b, &e), &e);
+    sm_batch_keep_all(b, old);
+    sm_batch_keep_all(b, new);
+    b->n_rows = old->n_rows;
+    for (int32_t i = 0; i < f->schema->n_fields; i++) {
+        b->columns[i] = is_kept[i] ? old->columns[i] : new->columns[i];
+        if (is_kept[i] && is_given) {
+            assert_ok(sm_column_constant(sm_value_null(f->schema->fields[i].type), b->n_rows, b,
+                                         &b->columns[i], &e),
+                      &e);
+        }
+    }
+    return b;
+}
+
+static sm_status again(sm_status (*call)(sm_writer *w, sm_waker waker, sm_error *e), sm_writer *w,
+                       sm_error *e)
+{
+    sm_status st = SM_WAIT;
+
+    while (st == SM_WAIT) {
+        st = call(w, (sm_waker){0}, e);
+    }
+    return st;
+}
+
+/* Writes a file whose row groups have some columns of the old one. */
+static void write_mixed(const struct sm_writer_ops *ops, sm_writer *w, const sm_kept_group *kept,
+                        sm_batch *given)
+{
+    sm_error e = {0};
+    sm_status st = given ? SM_WAIT : SM_OK;
+
+    assert_int_equal(kept->from->n_rows[kept->group], given ? given->n_rows : GROUP);
+    assert_ok(ops->begin_kept(w, kept, &e), &e);
+    while (st == SM_WAIT) {
+        st = ops->write(w, given, (sm_waker){0}, &e);
+    }
+    assert_ok(st, &e);
+    assert_ok(again(ops->end_kept, w, &e), &e);
+}
+
+/* The middle one of three row groups stays whole; of the others each column may. */
+static void mix_of(const char *sql, const parquet_how *how, const parquet_how *old_how,
+                   int null_percent)
+{
+    const sm_format *format = sm_format_named(SM_STR("parquet"));
+    const struct sm_writer_ops *ops = format->writer;
+    parquet_sink sink = {.waits = how->waits};
+    sm_row_groups *groups = NULL;
+    sm_fetch *fetch = NULL;
+    sm_writer *w = NULL;
+    sm_written written = {0}, direct_written;
+    sm_buf direct = {0};
+    rows all = {0};
+    fixture f;
+    part old, new;
+    sm_error e = {0};
+
+    init(&f, sql, null_percent);
+    void *opts = sm_arena_alloc(f.arena, format->opts_bytes);
+    make_part(&f, MIXED_ROWS, old_how, &old);
+    make_part(&f, MIXED_ROWS, how, &new);
+    assert_ok(parquet_set_options(how, opts, f.arena, &e), &e);
+    assert_ok(ops->row_groups(f.schema, opts, old.blob, f.arena, &groups, &e), &e);
+    assert_true(groups && groups->n == 3 && groups->mixed_rows == GROUP);
+    assert_ok(sm_fetch_new(test_stores, f.budget, &fetch, &e), &e);
+    assert_ok(ops->open(f.schema, opts, (sm_bytes_out){parquet_sink_write, &sink}, how->pool,
+                        f.budget, &w, &e),
+              &e);
+    for (int64_t g = 0; g < 3; g++) {
+        sm_batch *a = slice_of(&f, &old, g * GROUP, groups->n_rows[g]);
+        sm_batch *b = slice_of(&f, &new, g * GROUP, groups->n_rows[g]);
+        bool is_kept[16];
+        for (int i = 0; i < SM_COUNT(is_kept); i++) {
+            is_kept[i] = g == 1 || below(2);
+        }
+        const sm_kept_group kept = {groups, g, g == 1 ? NULL : is_kept, old.blob, fetch};
+        sm_batch *given = g == 1 ? NULL : mix(&f, a, b, is_kept, true);
+        write_mixed(ops, w, &kept, given);
+        all.batches[all.n++] = mix(&f, a, b, is_kept, false);
+        all.n_rows += a->n_rows;
+        sm_batch_release(given);
+        sm_batch_release(a);
+        sm_batch_release(b);
+    }
+    sm_status st = SM_WAIT;
+    while (st == SM_WAIT) {
+        st = ops->finish(w, (sm_waker){0}, &written, &e);
+    }
+    assert_ok(st, &e);
+    assert_int_equal(written.n_rows, MIXED_ROWS);
+    check_written(&sink.bytes, &all, f.schema, f.budget);
+    assert_ok(parquet_write(how, f.schema, all.batches, all.n, f.budget, f.arena, &direct,
+                            &direct_written, &e),
+              &e);
+    for (int32_t i = 0; i < f.schema->n_fields; i++) {
+        assert_same_range(&written.ranges[i], &direct_written.ranges[i]);
+    }
+    ops->close(w);
+    sm_fetch_free(fetch);
+    sm_buf_release(&sink.bytes);
+    sm_buf_release(&direct);
+    release_rows(&all);
+    release_part(&old);
+    release_part(&new);
+    release(&f);
+}
+
+static void test_columns_stay(void **state)
+{
+    static const int nulls[] = {0, 30, 100};
+    static const parquet_how hows[] = {
+        {.group_rows = GROUP},
+        {.group_rows = GROUP, .waits = 2},
+        {.group_rows = GROUP, .compression = "snappy", .no_dictionary = true},
+    };
+    for (int s = 0; s < SM_COUNT(schemas); s++) {
+        for (int i = 0; i < SM_COUNT(nulls); i++) {
+            for (int h = 0; h < SM_COUNT(hows); h++) {
+                mix_of(schemas[s], &hows[h], &hows[(h + i) % SM_COUNT(hows)], nulls[i]);
+            }
+        }
+    }
+}
+
+/* A row group that gets fewer or more rows than it has. */
+static void test_other_number_of_rows(void **state)
+{
+    static const parquet_how how = {.group_rows = GROUP};
+    const sm_format *format = sm_format_named(SM_STR("parquet"));
+    const struct sm_writer_ops *ops = format->writer;
+    const bool is_kept[] = {true, false};
+
+    for (int64_t n = GROUP - 1; n <= GROUP + 1; n++) {
+        parquet_sink sink = {0};
+        sm_row_groups *groups = NULL;
+        sm_fetch *fetch = NULL;
+        sm_writer *w = NULL;
+        fixture f;
+        part p;
+        sm_error e = {0};
+        init(&f, "STRUCT(a BIGINT, b VARCHAR)", 10);
+        void *opts = sm_arena_alloc(f.arena, format->opts_bytes);
+        make_part(&f, 2 * GROUP, &how, &p);
+        assert_ok(parquet_set_options(&how, opts, f.arena, &e), &e);
+        assert_ok(ops->row_groups(f.schema, opts, p.blob, f.arena, &groups, &e), &e);
+        assert_ok(sm_fetch_new(test_stores, f.budget, &fetch, &e), &e);
+        assert_ok(ops->open(f.schema, opts, (sm_bytes_out){parquet_sink_write, &sink}, NULL,
+                            f.budget, &w, &e),
+                  &e);
+        sm_batch *given = slice_of(&f, &p, 0, n);
+        const sm_kept_group kept = {groups, 1, is_kept, p.blob, fetch};
+        assert_ok(ops->begin_kept(w, &kept, &e), &e);
+        sm_status st = ops->write(w, given, (sm_waker){0}, &e);
+        st = st == SM_OK ? again(ops->end_kept, w, &e) : st;
+        assert_int_equal(st, n == GROUP ? SM_OK : SM_CORRUPT);
+        assert_true(n == GROUP || strstr(e.what, "row group 1 has 600 rows"));
+        sm_batch_release(given);
+        ops->close(w);
+        sm_fetch_free(fetch);
+        sm_buf_release(&sink.bytes);
+        release_part(&p);
+        release(&f);
+    }
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* Bounds leave out copied row groups, and pages of them. */
@@ -322,10 +512,9 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_come_back),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_other_forms),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_rows_come_back),       cmocka_unit_test(test_columns_stay),
+        cmocka_unit_test(test_other_number_of_rows), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_other_forms),          cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

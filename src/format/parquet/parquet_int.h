@@ -680,6 +680,7 @@ typedef struct smi_pq_copy_opts {
     int32_t n_leaves;
     smi_pq_codec codec;
     int64_t group_rows; /* of its row groups */
+    bool stays_alone;   /* the other one has the rows of this file and no others */
 } smi_pq_copy_opts;
 
 /* A file whose row groups can be copied. */
@@ -696,6 +697,9 @@ sm_status smi_pq_copy_find(sm_blob *blob, const smi_pq_copy_opts *o, sm_arena *a
 /** sm_writer_ops.can_copy. */
 sm_status smi_pq_can_copy(const sm_type *schema, const void *opts, sm_blob *from, sm_budget *budget,
                           bool *out, sm_error *e) SM_MUST_USE;
+/** sm_writer_ops.row_groups. */
+sm_status smi_pq_row_groups(const sm_type *schema, const void *opts, sm_blob *from, sm_arena *a,
+                            sm_row_groups **out, sm_error *e) SM_MUST_USE;
 /** What options say of the codec. SM_INVALID. */
 sm_status smi_pq_codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e) SM_MUST_USE;
 

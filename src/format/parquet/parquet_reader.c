@@ -68,6 +68,7 @@ typedef struct pq_file {
     sm_block *deleted;           /* one bit for each row of the file; NULL: none is deleted */
     int64_t number;              /* of its first row, where the dataset numbers rows */
     int64_t one_of, rows_before; /* as the dataset has it, and its file */
+    const bool *parts;           /* sm_datafile.parts */
 } pq_file;
 
 typedef struct pq_reader {
@@ -242,6 +243,7 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
     f->one_of = d->one_of;
     f->rows_before = d->files ? d->files[file].rows_before : 0;
     f->number = d->numbers_rows ? d->files[file].constants[d->n_constants - 1].as.i : 0;
+    f->parts = d->files ? d->files[file].parts : NULL;
     *out = (sm_file *)(void *)f;
     return SM_OK;
 }
@@ -550,7 +552,7 @@ static void plan_some(const pq_file *f, const index_bytes *index, sm_arena *a, m
 {
     int64_t row = f->rows_before;
 
-    SM_ASSERT(f->one_of > 1 && f->n_bounds == 0 && row >= 0);
+    SM_ASSERT(f->one_of > 1 && f->n_bounds == 0 && !f->parts && row >= 0);
     for (int64_t i = 0; i < f->footer->n_groups; i++) {
         add_pieces(f, i, row, index, a, to);
         row += f->footer->groups[i].n_rows;
@@ -569,7 +571,8 @@ static int64_t plan_groups(const pq_file *f, const index_bytes *index, sm_arena 
         if (g->n_rows == 0) {
             continue;
         }
-        if (is_excluded(f, g) || !slice_pages(f, g, index, a, &slice)) {
+        if ((f->parts && !f->parts[i]) || is_excluded(f, g) ||
+            !slice_pages(f, g, index, a, &slice)) {
             n_skipped++;
             continue;
         }

@@ -6,6 +6,8 @@
  *            as it returns SM_WAIT; close. The first write() of a batch encodes it; further ones
  *            only wait until its bytes are taken. Between batches copy() takes the row groups of
  *            another file as they are (parquet_copy.c): it ends the row group that is open.
+ *            begin_kept() and end_kept() stand around the rows of a row group of which some columns
+ *            are another file's.
  * Steps      The rows of a batch are added to the leaves of each top-level column
  *            (parquet_column.c): a nested column by its levels, EDGE rows at a time. Encoded pages
  *            are compressed, several columns at the same time, when there are PENDING_BYTES of them
@@ -38,6 +40,8 @@
 #define RESERVE_MOST (32u << 20)
 #define TAKE_BYTES   (1u << 20)
 #define COPY_BYTES   (1u << 20) /* of a piece of a chunk that is copied */
+#define KEPT_BYTES   (4u << 20) /* of pieces that are read ahead, … */
+#define KEPT_PIECES  64         /* … and so many of them */
 
 /* A node on the path from a top-level column to a leaf. */
 typedef struct path_step {
@@ -62,6 +66,21 @@ typedef struct out_block {
 } out_block;
 
 typedef enum writer_state { WRITING, ENDING, ENDED } writer_state;
+
+/* A row group of which columns stay. Their bytes are read in pieces, in the order of the leaves. */
+typedef struct kept_group {
+    sm_kept_group of;
+    const smi_pq_group *from;
+    bool *leaves; /* one for each: does it stay? */
+    bool is_open, is_ending;
+    bool is_placed; /* the leaf's chunk has its place */
+    smi_pq_written_group group;
+    int32_t leaf, asked_leaf; /* that is written, that is read … */
+    uint64_t at, asked_at;    /* … and how many of its bytes were */
+    int64_t n_taken, n_asked; /* pieces */
+    uint64_t ahead_bytes;
+    out_block pieces[KEPT_PIECES]; /* that have arrived, by their numbers; block NULL: not yet */
+} kept_group;
 
 typedef struct pq_writer {
     sm_arena *mem;
@@ -94,6 +113,7 @@ typedef struct pq_writer {
     bool has_group; /* it is in `groups` */
     int32_t copy_leaf;
     uint64_t copy_bytes; /* of the chunk */
+    kept_group kept;
     bool has_failed;
     writer_state state;
     /* scratch for finding levels: the entries of two nodes in turn */
@@ -176,9 +196,16 @@ static sm_status count_memory(pq_writer *w, sm_error *e)
 
 /* ---- row groups ------------------------------------------------------------------------------ */
 
+/* Is the leaf one of which the open row group gets no rows? */
+static bool is_kept(const pq_writer *w, int64_t leaf)
+{
+    return w->kept.is_open && w->kept.leaves[leaf];
+}
+
 static sm_status end_column(void *ctx, int64_t i, sm_error *e)
 {
-    return smi_pq_column_end(&((pq_writer *)ctx)->leaves[i].column, e);
+    pq_writer *w = ctx;
+    return is_kept(w, i) ? SM_OK : smi_pq_column_end(&w->leaves[i].column, e);
 }
 
 static sm_status press_column(void *ctx, int64_t i, sm_error *e)
@@ -236,7 +263,7 @@ static sm_status put_chunk(pq_writer *w, out_leaf *l, smi_pq_written_chunk *chun
 
 static sm_status end_group(pq_writer *w, sm_error *e)
 {
-    SM_ASSERT(w->n_rows <= w->group_rows);
+    SM_ASSERT(w->n_rows <= w->group_rows && !w->kept.is_open);
     if (w->n_rows == 0) {
         return SM_OK;
     }
@@ -381,6 +408,9 @@ static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_
     for (int32_t i = 0; i < w->n_leaves; i++) {
         out_leaf *l = &w->leaves[i];
         const sm_column *c = &b->columns[l->top];
+        if (is_kept(w, i)) {
+            continue;
+        }
         if (l->n_steps == 1) {
             SM_TRY(smi_pq_column_add(&l->column, c, first, n, e));
             continue;
@@ -399,6 +429,19 @@ static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_
 
 /* ---- the calls ------------------------------------------------------------------------------- */
 
+static int64_t most_rows(const pq_writer *w)
+{
+    return w->kept.is_open ? w->kept.from->n_rows : w->group_rows;
+}
+
+/* A row group of which columns stay gets another number of rows. */
+static sm_status fail_kept(const pq_writer *w, int64_t n_rows, sm_error *e)
+{
+    return sm_fail(
+        e, SM_CORRUPT, "%.*s: row group %" PRId64 " has %" PRId64 " rows, and gave %" PRId64,
+        SM_STR_ARG(sm_blob_uri(w->kept.of.blob)), w->kept.of.group, w->kept.from->n_rows, n_rows);
+}
+
 static sm_status encode_batch(pq_writer *w, const sm_batch *b, sm_error *e)
 {
     SM_ASSERT(b->n_columns == w->schema->n_fields);
@@ -407,13 +450,16 @@ static sm_status encode_batch(pq_writer *w, const sm_batch *b, sm_error *e)
         SM_TRY(end_group(w, e));
     }
     for (int64_t first = 0; first < b->n_rows;) {
-        const int64_t left = w->group_rows - w->n_rows;
+        const int64_t left = most_rows(w) - w->n_rows;
         const int64_t take = b->n_rows - first < left ? b->n_rows - first : left;
+        if (take == 0) {
+            return fail_kept(w, w->n_rows + b->n_rows - first, e);
+        }
         SM_TRY(add_rows(w, b, first, take, e));
         first += take;
         SM_TRY(press_pending(w, e));
         SM_TRY(count_memory(w, e));
-        if (w->n_rows == w->group_rows) {
+        if (w->n_rows == w->group_rows && !w->kept.is_open) {
             SM_TRY(end_group(w, e));
         }
     }
@@ -456,6 +502,31 @@ static void writer_cut(sm_writer *writer)
 
 /* ---- row groups of another file -------------------------------------------------------------- */
 
+/* Sets what the footer says of a chunk that is copied to off_bytes. */
+static sm_status place_copied(pq_writer *w, int32_t leaf, const smi_pq_chunk *from, int64_t n_rows,
+                              uint64_t off_bytes, smi_pq_written_chunk *c, sm_error *e)
+{
+    const out_leaf *l = &w->leaves[leaf];
+
+    SM_ASSERT(c->is_copied && c->data_off >= from->off_bytes);
+    c->node = l->column.node;
+    c->path = l->names;
+    c->n_path = l->n_names;
+    c->dictionary_off = c->data_off > from->off_bytes ? off_bytes : 0;
+    c->data_off = off_bytes + (c->data_off - from->off_bytes);
+    if (l->n_steps == 1 && !smi_pq_seen_add_stats(&w->seen[l->top], c->node, &c->stats, n_rows)) {
+        return sm_fail(e, SM_INTERNAL, "a row group without statistics was to be copied");
+    }
+    return SM_OK;
+}
+
+static void add_group(pq_writer *w, const smi_pq_written_group *g)
+{
+    w->groups = sm_arena_grow(w->mem, w->groups, w->n_groups, &w->groups_cap, sizeof(*w->groups));
+    w->groups[w->n_groups++] = *g;
+    w->total_rows += g->n_rows;
+}
+
 /* Takes a whole row group into the file; its bytes follow. */
 static sm_status add_copied_group(pq_writer *w, smi_pq_written_group *g, sm_error *e)
 {
@@ -464,23 +535,10 @@ static sm_status add_copied_group(pq_writer *w, smi_pq_written_group *g, sm_erro
     SM_ASSERT(g->n_rows == from->n_rows && g->n_rows > 0 && w->copy_bytes == 0);
 
     for (int32_t i = 0; i < w->n_leaves; i++) {
-        const out_leaf *l = &w->leaves[i];
-        smi_pq_written_chunk *c = &g->chunks[i];
-        SM_ASSERT(c->is_copied && c->data_off >= from->chunks[i].off_bytes);
-        c->node = l->column.node;
-        c->path = l->names;
-        c->n_path = l->n_names;
-        c->dictionary_off = c->data_off > from->chunks[i].off_bytes ? off_bytes : 0;
-        c->data_off = off_bytes + (c->data_off - from->chunks[i].off_bytes);
-        off_bytes += c->compressed_bytes;
-        if (l->n_steps == 1 &&
-            !smi_pq_seen_add_stats(&w->seen[l->top], c->node, &c->stats, g->n_rows)) {
-            return sm_fail(e, SM_INTERNAL, "a row group without statistics was to be copied");
-        }
+        SM_TRY(place_copied(w, i, &from->chunks[i], g->n_rows, off_bytes, &g->chunks[i], e));
+        off_bytes += g->chunks[i].compressed_bytes;
     }
-    w->groups = sm_arena_grow(w->mem, w->groups, w->n_groups, &w->groups_cap, sizeof(*w->groups));
-    w->groups[w->n_groups++] = *g;
-    w->total_rows += g->n_rows;
+    add_group(w, g);
     return SM_OK;
 }
 
@@ -565,6 +623,180 @@ static sm_status writer_copy(sm_writer *writer, sm_blob *from, sm_waker waker, s
         w->copy = NULL;
     }
     w->has_failed = !sm_status_is_answer(st);
+    return st;
+}
+
+/* ---- a row group of which columns stay ------------------------------------------------------- */
+
+/* Asks for pieces, as many as are to be read ahead. Where memory is refused, one that is on its way
+ * frees some when it is written. */
+static sm_status ask_pieces(kept_group *k, int32_t n_leaves, sm_error *e)
+{
+    while (k->asked_leaf < n_leaves) {
+        const smi_pq_chunk *c = &k->from->chunks[k->asked_leaf];
+        const uint64_t left = c->size_bytes - k->asked_at;
+        if (!k->leaves[k->asked_leaf] || left == 0) {
+            k->asked_leaf++;
+            k->asked_at = 0;
+            continue;
+        }
+        const size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+        const int64_t n_ahead = k->n_asked - k->n_taken;
+        if (n_ahead == KEPT_PIECES || (n_ahead > 0 && k->ahead_bytes + n > KEPT_BYTES)) {
+            break;
+        }
+        const sm_range_read read = {.blob = k->of.blob,
+                                    .off_bytes = c->off_bytes + k->asked_at,
+                                    .len = n,
+                                    .tag = (uint64_t)k->n_asked};
+        const sm_status st = sm_fetch_request(k->of.fetch, &read, e);
+        if (st == SM_BUDGET && n_ahead > 0) {
+            *e = (sm_error){0};
+            break;
+        }
+        SM_TRY(st);
+        k->n_asked++;
+        k->asked_at += n;
+        k->ahead_bytes += n;
+    }
+    sm_fetch_send(k->of.fetch);
+    return SM_OK;
+}
+
+/* Queues the next piece. */
+static sm_status queue_piece(pq_writer *w, sm_waker waker, sm_error *e)
+{
+    kept_group *k = &w->kept;
+    out_block *next = &k->pieces[k->n_taken % KEPT_PIECES];
+
+    SM_TRY(ask_pieces(k, w->n_leaves, e));
+    SM_ASSERT(k->n_taken < k->n_asked);
+    while (!next->block) {
+        sm_fetched got;
+        const sm_status st = sm_fetch_next(k->of.fetch, waker, &got, e);
+        SM_ENSURE(st != SM_END); /* the piece was asked for */
+        SM_TRY(st);
+        SM_ASSERT((int64_t)got.tag >= k->n_taken && (int64_t)got.tag < k->n_asked);
+        k->pieces[got.tag % KEPT_PIECES] = (out_block){got.block, got.len};
+    }
+    queue_block(w, next->block, next->len);
+    k->at += next->len;
+    k->ahead_bytes -= next->len;
+    k->n_taken++;
+    *next = (out_block){0};
+    return SM_OK;
+}
+
+/* Writes the chunk of a leaf that stays, from where it stands. */
+static sm_status write_kept(pq_writer *w, int32_t leaf, sm_waker waker, sm_error *e)
+{
+    kept_group *k = &w->kept;
+    const smi_pq_chunk *from = &k->from->chunks[leaf];
+
+    if (!k->is_placed) {
+        SM_TRY(
+            place_copied(w, leaf, from, k->from->n_rows, w->off_bytes, &k->group.chunks[leaf], e));
+        k->is_placed = true;
+    }
+    while (k->at < from->size_bytes) {
+        SM_TRY(queue_piece(w, waker, e));
+        SM_TRY(write_queue(w, waker, e));
+    }
+    return SM_OK;
+}
+
+static bool keeps_all(const pq_writer *w)
+{
+    bool all = true;
+
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        all = all && w->kept.leaves[i];
+    }
+    return all;
+}
+
+/* Ends the columns that were given. */
+static sm_status end_given(pq_writer *w, sm_error *e)
+{
+    kept_group *k = &w->kept;
+
+    if (w->n_rows != k->from->n_rows && !(keeps_all(w) && w->n_rows == 0)) {
+        return fail_kept(w, w->n_rows, e);
+    }
+    SM_TRY(for_columns(w, end_column, e));
+    SM_TRY(count_memory(w, e));
+    k->is_ending = true;
+    k->leaf = 0;
+    k->at = 0;
+    return SM_OK;
+}
+
+static sm_status write_mixed(pq_writer *w, sm_waker waker, sm_error *e)
+{
+    kept_group *k = &w->kept;
+
+    for (; k->leaf < w->n_leaves; k->leaf++, k->at = 0, k->is_placed = false) {
+        SM_TRY(write_queue(w, waker, e));
+        if (k->leaves[k->leaf]) {
+            SM_TRY(write_kept(w, k->leaf, waker, e));
+        } else {
+            SM_TRY(put_chunk(w, &w->leaves[k->leaf], &k->group.chunks[k->leaf], e));
+        }
+    }
+    SM_TRY(write_queue(w, waker, e));
+    add_group(w, &k->group);
+    w->n_rows = 0;
+    k->is_open = k->is_ending = false;
+    return SM_OK;
+}
+
+static sm_status writer_end_kept(sm_writer *writer, sm_waker waker, sm_error *e)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+
+    if (w->has_failed) {
+        return fail_again(e);
+    }
+    SM_ASSERT(w->state == WRITING && !w->has_batch && w->kept.is_open);
+    sm_status st = w->kept.is_ending ? SM_OK : end_given(w, e);
+    st = st == SM_OK ? write_mixed(w, waker, e) : st;
+    w->has_failed = !sm_status_is_answer(st);
+    return st;
+}
+
+static sm_status begin_kept(pq_writer *w, const sm_kept_group *g, sm_error *e)
+{
+    const smi_pq_copy *copy = g->from->of_format;
+    kept_group *k = &w->kept;
+
+    SM_ASSERT(!k->is_open && g->group >= 0 && g->group < g->from->n);
+    SM_ASSERT(copy->from->n_leaves == w->n_leaves);
+    SM_TRY(end_group(w, e));
+    w->is_cut = false;
+    *k = (kept_group){.of = *g,
+                      .from = &copy->from->groups[g->group],
+                      .leaves = k->leaves ? k->leaves : SM_NEW_ARRAY(w->mem, bool, w->n_leaves),
+                      .group = copy->groups[g->group],
+                      .is_open = true};
+    k->group.chunks = SM_NEW_ARRAY(w->mem, smi_pq_written_chunk, w->n_leaves);
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        k->leaves[i] = !g->is_kept || g->is_kept[w->leaves[i].top];
+        k->group.chunks[i] = copy->groups[g->group].chunks[i];
+    }
+    SM_ASSERT(keeps_all(w) || k->from->n_rows <= w->group_rows);
+    return ask_pieces(k, w->n_leaves, e);
+}
+
+static sm_status writer_begin_kept(sm_writer *writer, const sm_kept_group *g, sm_error *e)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+
+    if (w->has_failed) {
+        return fail_again(e);
+    }
+    SM_ASSERT(w->state == WRITING && !w->has_batch && !w->copy);
+    const sm_status st = begin_kept(w, g, e);
+    w->has_failed = st != SM_OK;
     return st;
 }
 
@@ -751,6 +983,9 @@ static void writer_close(sm_writer *writer)
     for (; w->queue_at < w->n_queue; w->queue_at++) {
         sm_block_release(w->queue[w->queue_at].block);
     }
+    for (int i = 0; i < KEPT_PIECES; i++) {
+        sm_block_release(w->kept.pieces[i].block);
+    }
     for (int i = 0; i < 2; i++) {
         sm_buf_release(&w->rows[i]);
         sm_buf_release(&w->defs[i]);
@@ -792,4 +1027,7 @@ const struct sm_writer_ops smi_pq_writer = {
     .can_copy = smi_pq_can_copy,
     .copy = writer_copy,
     .cut = writer_cut,
+    .row_groups = smi_pq_row_groups,
+    .begin_kept = writer_begin_kept,
+    .end_kept = writer_end_kept,
 };
