@@ -254,6 +254,9 @@ typedef struct smi_out {
     const int32_t *order;
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
+    /* Of each field of schema, is it in the rows given? The others are a file's, and anything in
+     * the rows (table_keep.c). NULL: all are. */
+    const bool *given_columns;
     smi_rules rules;
     const sm_type *stored; /* as files have it (sm_delta_file_schema): without partition columns */
     const int32_t *stored_columns; /* of each field of stored, its place in schema; NULL: as is */
@@ -321,6 +324,10 @@ typedef struct smi_copied {
  * arguments. Reads block, so no worker may call it. */
 sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
                        sm_error *e) SM_MUST_USE;
+/** Ends the open file, and opens one for rows of that value of the origin column and of that
+ * partition. SM_WAIT: call again with the same arguments. */
+sm_status smi_out_enter(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
+                        sm_error *e) SM_MUST_USE;
 /** Goes back to the first n_adds files: gives up the one that is being written, and deletes those
  * after them. More rows may follow. */
 void smi_out_rollback(smi_out *o, int64_t n_adds);
@@ -529,27 +536,66 @@ typedef struct smi_matches {
 sm_status smi_matches_find(sm_stage *s, int64_t n_source, sm_error *e) SM_MUST_USE;
 /** Takes NULL. */
 void smi_matches_free(smi_matches *m);
+/* Of the files of matches, and what of them is read. */
+typedef struct smi_scan_pick {
+    int64_t first, end;       /* of the files between these … */
+    const bool *files;        /* … of each, is it read? */
+    const bool *const *parts; /* of each: sm_datafile.parts */
+    const bool *columns;      /* of each column of the table, is it read? Else it is NULL. NULL: all
+                               * are */
+    sm_arena *arena;          /* of the plan */
+} smi_scan_pick;
 /** Plans the rows of the files: the table's columns in its order, then a BIGINT: the place of a
  * row's file among them. With `numbers` that stands in the high bits, and the row's number in the
- * file in the low SMI_PLACE_BITS bits. Lives as long as the pairs (table_replace.c). */
-sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, bool numbers,
-                           const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+ * file in the low SMI_PLACE_BITS bits. Lives as long as the pairs (table_replace.c). `pick`: NULL
+ * for all rows. */
+sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, const smi_scan_pick *pick,
+                           bool numbers, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 /** Executes a plan whose last column is the number of a row of the source (smi_merge_numbered), and
  * gives `to` the rows that have no pair, without that column. */
 sm_status smi_matches_rest(const smi_matches *m, const sm_plan *plan, const sm_exec_env *env,
                            const sm_sink *to, sm_error *e) SM_MUST_USE;
+
+typedef struct smi_keep smi_keep;
 
 /* Rows of files that are written anew, on their way into the stage's files. */
 typedef struct smi_patch {
     sm_stage *stage;
     const smi_matches *matches;
     bool has_ids;       /* the rows have ids and versions before their places */
+    smi_keep *keep;     /* what stays of the files as it is; NULL: nothing */
+    int64_t keep_end;   /* the file behind the last one whose rows come */
     int64_t next;       /* the first pair that was not met yet … */
     int64_t batch, row; /* … and where it is among the batches */
     int32_t *gone;      /* rows of the batch in work that go */
     int64_t n_gone;
     sm_batch *made; /* what becomes of that batch */
+    int64_t place;  /* of its first row */
+    bool is_ready;  /* the stage's smi_out has begun to take it */
 } smi_patch;
+/* Rows of a batch that have pairs. */
+typedef struct smi_patch_rows {
+    const int32_t *found; /* n of the batch's rows */
+    int64_t n;
+    int64_t file;             /* they are of it */
+    const sm_batch *old;      /* the n rows */
+    sm_batch *pairs;          /* the same as the expressions of the change are over them */
+    const sm_column *deletes; /* of pair i, from `first` on: does its row go? */
+    int64_t first;
+} smi_patch_rows;
+typedef sm_status (*smi_patch_fn)(void *ctx, const smi_patch_rows *rows, sm_error *e);
+/** Calls `fn`, which may be several times, for all pairs of the rows of a batch, and steps over
+ * them. */
+sm_status smi_patch_visit(smi_patch *p, const sm_batch *rows, smi_patch_fn fn, void *ctx,
+                          sm_error *e) SM_MUST_USE;
+/** Does the row of the next pair go? */
+bool smi_patch_deletes(const smi_patch *p);
+/** The place of the next pair's row. */
+int64_t smi_patch_place(const smi_patch *p);
+/** Steps over n pairs. */
+void smi_patch_step(smi_patch *p, int64_t n);
+/** Steps over the pairs before a place: their files are not written here. */
+void smi_patch_pass(smi_patch *p, int64_t place);
 /** The push of an sm_sink whose ctx is an smi_patch: takes rows of smi_replace_scan with numbers,
  * in the order of the files, and gives the stage's smi_out those that stay, with their new values
  * and the place of their file. */
@@ -557,6 +603,36 @@ sm_status smi_patch_push(void *patch, sm_batch *rows, sm_waker waker, sm_error *
 /** The finish of that sink. */
 sm_status smi_patch_finish(void *patch, sm_waker waker, sm_error *e) SM_MUST_USE;
 void smi_patch_release(smi_patch *p);
+
+/* ---- what stays of files that are written anew (table_keep.c) -------------------------------- */
+
+#define SMI_KEEP_FILES 32 /* at a time: of each its footer is held */
+
+/**
+ * Finds what stays, as it is, of the files first … end − 1 of the matches, of which those that are
+ * cut are written anew.
+ *
+ * Shape     is_cut: one for each file of the matches; at: stands before the pairs of these files
+ * Owner     *out is the caller's, smi_keep_free()
+ * Errors    those of the store, of the files' footers, and of the plans that compare values
+ * Threads   no worker: runs plans and reads footers
+ */
+sm_status smi_keep_find(sm_stage *s, int64_t first, int64_t end, const bool *is_cut,
+                        const smi_patch *at, smi_keep **out, sm_error *e) SM_MUST_USE;
+void smi_keep_free(smi_keep *k); /* takes NULL; once the new files have ended */
+/** What is read of the files that are cut, from file `first` on as far as the same is read of them.
+ * Returns the file behind them. */
+int64_t smi_keep_pick(const smi_keep *k, int64_t first, const bool *is_cut, smi_scan_pick *out);
+/** Does a file that is cut get the column's values from rows? */
+bool smi_keep_reads(const smi_keep *k, int64_t file, int32_t column);
+/** Makes the stage's smi_out ready for rows from that place on, which are of one row group: writes
+ * what stays before them. SM_WAIT: call again with the same arguments. */
+sm_status smi_keep_go_to(smi_keep *k, int64_t place, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** Writes what stays of the files before file `end`. SM_WAIT as above. */
+sm_status smi_keep_finish(smi_keep *k, int64_t end, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** Does the column have the value that it had in all rows that MERGE changes, as the statement tells:
+ * it is not set, or only to what `on` says that it is? */
+bool smi_merge_leaves(const sm_row_change *c, int32_t column, sm_arena *a);
 
 /* ---- of candidates --------------------------------------------------------------------------- */
 

@@ -73,7 +73,7 @@ static sm_status plan_pairs(const finding *f, bool numbers, sm_plan **out, sm_er
     sm_str *names = SM_NEW_ARRAY(a, sm_str, SMI_PAIR_SOURCE + f->m->n_columns);
     const sm_value no = {.type = &sm_type_bool};
 
-    SM_TRY(smi_replace_scan(f->stage, f->m, true, &table, e));
+    SM_TRY(smi_replace_scan(f->stage, f->m, NULL, true, &table, e));
     SM_TRY(sm_plan_filter(table, f->stage->where, a, &table, e));
     SM_TRY(smi_merge_source(c, numbers, a, &source, e));
     SM_TRY(sm_plan_join(table, source, SM_JOIN_INNER, c->on, a, &rows, e));
@@ -254,7 +254,7 @@ static sm_status fail_doubled(const finding *f, sm_error *e)
 
     of_file.files += f->doubled >> SMI_PLACE_BITS;
     of_file.n_files = 1;
-    SM_TRY(smi_replace_scan(f->stage, &of_file, false, &file, e));
+    SM_TRY(smi_replace_scan(f->stage, &of_file, NULL, false, &file, e));
     return smi_merge_fail_pairs(&f->stage->change, file, &f->stage->env, f->m->arena, e);
 }
 

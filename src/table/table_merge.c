@@ -88,6 +88,39 @@ static merge_keys keys_of(const sm_row_change *c, sm_arena *a)
     return out;
 }
 
+/* Is the value the column's own in a row that has a pair, or what `on` says is equal to it? */
+static bool is_own(const sm_expr *value, int32_t column, const merge_keys *k)
+{
+    bool is = value->kind == SM_EXPR_COLUMN && value->index == column;
+
+    for (int32_t i = 0; i < k->n && value->kind == SM_EXPR_COLUMN; i++) {
+        const sm_expr *table = k->keys[i].table, *source = k->keys[i].source;
+        const bool is_key = table->kind == SM_EXPR_COLUMN && table->index == column &&
+                            source->kind == SM_EXPR_COLUMN && source->index == value->index;
+        /* Floats that are equal may differ: 0 and −0. */
+        is = is || (is_key && sm_type_eq(table->type, source->type) &&
+                    !sm_type_is_nested(table->type->id) && table->type->id != SM_TYPE_F32 &&
+                    table->type->id != SM_TYPE_F64);
+    }
+    if (value->kind == SM_EXPR_CASE) { /* of the clauses, in their order */
+        is = true;
+        for (int32_t i = 1; i < value->n_args; i += 2) {
+            is = is && is_own(value->args[i], column, k);
+        }
+        is = is && is_own(value->args[value->n_args - 1], column, k);
+    }
+    return is;
+}
+
+bool smi_merge_leaves(const sm_row_change *c, int32_t column, sm_arena *a)
+{
+    if (!c->values) {
+        return true;
+    }
+    const merge_keys keys = keys_of(c, a);
+    return is_own(c->values[column], column, &keys);
+}
+
 /* ---- which rows may have a pair -------------------------------------------------------------- */
 
 /* Has the key bounds that are worth having? */

@@ -26,7 +26,8 @@
  *          already; finish waits for all of them, and what failed is told by a later call.
  * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), changed
  *          rows (table_feed.c), and a rewrite, which also has files copied as they are
- *          (table_rewrite.c) */
+ *          (table_rewrite.c); of a file that is written anew row groups and columns may stay
+ *          (table_keep.c) */
 #include "table/table_int.h"
 
 #include <stdio.h>
@@ -417,8 +418,8 @@ static sm_status check_required(const smi_out *o, sm_error *e)
 {
     for (int32_t i = 0; i < o->n_required; i++) {
         const int32_t column = o->required[i];
-        const int64_t n = sm_column_null_count(&o->rows->columns[column]);
-        if (n > 0) {
+        const bool is_given = !o->given_columns || o->given_columns[column];
+        if (is_given && sm_column_null_count(&o->rows->columns[column]) > 0) {
             return sm_fail(e, SM_SCHEMA,
                            "column \"%.*s\" of the table is NOT NULL, but a row has NULL in it",
                            SM_STR_ARG(o->schema->fields[column].name));
@@ -624,10 +625,10 @@ static void take_partition(smi_out *o, const sm_value *partition)
     }
 }
 
-sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
-                       sm_error *e)
+sm_status smi_out_enter(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
+                        sm_error *e)
 {
-    SM_ASSERT(!o->given && o->n_keys == o->n_partition && o->format->writer->copy);
+    SM_ASSERT(!o->given && o->n_keys == o->n_partition);
     SM_ASSERT(o->n_partition == 0 || from->partition);
     if (o->state == SMI_OUT_ENDING || o->state == SMI_OUT_UPLOADING ||
         (o->state == SMI_OUT_OPEN && o->from != origin)) {
@@ -638,6 +639,14 @@ sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_wa
         SM_TRY(open_data_file(o, e));
         o->from = origin;
     }
+    return SM_OK;
+}
+
+sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
+                       sm_error *e)
+{
+    SM_ASSERT(o->format->writer->copy);
+    SM_TRY(smi_out_enter(o, from, origin, waker, e));
     for (int32_t i = 0; i < o->n_partition; i++) { /* a bin is of one partition */
         SM_ENSURE(sm_delta_partition_eq(o->values[i], from->partition[i]));
     }

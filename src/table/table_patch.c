@@ -34,8 +34,20 @@ static int32_t row_at(const int64_t *places, int64_t n, int64_t from, int64_t pl
     return (int32_t)low;
 }
 
-/* Steps over pairs, as their batches lie. */
-static void step_over(smi_patch *p, int64_t n)
+int64_t smi_patch_place(const smi_patch *p)
+{
+    SM_ASSERT(p->next < p->matches->n);
+    return places_of(p->matches)[p->next];
+}
+
+bool smi_patch_deletes(const smi_patch *p)
+{
+    SM_ASSERT(p->batch < p->matches->n_batches);
+    return smi_row_is_true(&p->matches->batches[p->batch]->columns[SMI_PAIR_DELETES], p->row);
+}
+
+/* As their batches lie. */
+void smi_patch_step(smi_patch *p, int64_t n)
 {
     const smi_matches *m = p->matches;
 
@@ -47,15 +59,14 @@ static void step_over(smi_patch *p, int64_t n)
     }
 }
 
-/* Passes over the pairs before a place: their files are not written here. */
-static void pass_before(smi_patch *p, int64_t place)
+void smi_patch_pass(smi_patch *p, int64_t place)
 {
     int64_t n = 0;
 
     while (p->next + n < p->matches->n && places_of(p->matches)[p->next + n] < place) {
         n++;
     }
-    step_over(p, n);
+    smi_patch_step(p, n);
 }
 
 /* Finds the rows of the next pairs that are in the batch, as far as one batch of pairs has them. */
@@ -137,45 +148,61 @@ static sm_status renew_version(const smi_patch *p, int64_t n, const int32_t *fou
     return sm_column_patch(versions, found, &none, b, versions, e);
 }
 
-/* Puts the new values of the pairs' rows into `b`. */
-static sm_status put_values(const smi_patch *p, const sm_batch *pairs, const int32_t *found,
-                            sm_batch *b, sm_error *e)
+/* Has the batch values of the column? Those of others stay in the file. */
+static bool is_read(const smi_patch *p, int64_t file, int32_t column)
 {
-    const sm_row_change *c = &p->stage->change.rows;
+    return !p->keep || smi_keep_reads(p->keep, file, column);
+}
+
+/* A batch that gets new values. */
+typedef struct patching {
+    smi_patch *patch;
+    sm_batch *rows;
+} patching;
+
+/* Puts the new values of the pairs' rows into the batch. */
+static sm_status put_values(const patching *to, const smi_patch_rows *rows, sm_error *e)
+{
+    const sm_row_change *c = &to->patch->stage->change.rows;
+    sm_batch *b = to->rows;
 
     for (int32_t i = 0; c->values && i < c->n_columns; i++) {
         sm_column values = {0};
-        if (is_kept(c->values[i], i)) {
+        if (is_kept(c->values[i], i) || !is_read(to->patch, rows->file, i)) {
             continue;
         }
-        SM_TRY(sm_expr_eval(c->values[i], pairs, NULL, b, &values, e));
+        SM_TRY(sm_expr_eval(c->values[i], rows->pairs, NULL, b, &values, e));
         SM_TRY(sm_column_widen(&values, b->columns[i].type, b, &values, e));
-        SM_TRY(sm_column_patch(&b->columns[i], found, &values, b, &b->columns[i], e));
+        SM_TRY(sm_column_patch(&b->columns[i], rows->found, &values, b, &b->columns[i], e));
     }
-    return p->has_ids ? renew_version(p, pairs->n_rows, found, b, e) : SM_OK;
+    return to->patch->has_ids ? renew_version(to->patch, rows->n, rows->found, b, e) : SM_OK;
 }
 
-/* Notes which of the pairs' rows go. */
-static void note_deletes(smi_patch *p, const int32_t *found, int64_t n)
+/* smi_patch_fn: also notes which of the rows go. */
+static sm_status patch_rows(void *ctx, const smi_patch_rows *rows, sm_error *e)
 {
-    const sm_column *deletes = &p->matches->batches[p->batch]->columns[SMI_PAIR_DELETES];
+    const patching *to = ctx;
+    smi_patch *p = to->patch;
 
-    for (int64_t i = 0; i < n; i++) {
-        if (smi_row_is_true(deletes, p->row + i)) {
-            p->gone[p->n_gone++] = found[i];
+    sm_batch_keep_all(to->rows, rows->pairs);
+    SM_TRY(put_values(to, rows, e));
+    for (int64_t i = 0; i < rows->n; i++) {
+        if (smi_row_is_true(rows->deletes, rows->first + i)) {
+            SM_ASSERT(p->n_gone < to->rows->n_rows);
+            p->gone[p->n_gone++] = rows->found[i];
         }
     }
+    return SM_OK;
 }
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-/* Changes the rows that the next pairs are of; *n of them. */
-static sm_status patch_some(smi_patch *p, const sm_batch *rows, int32_t *found, sm_batch *b,
-                            int64_t *n, sm_error *e)
+/* Visits the rows that the next pairs are of; *n of them. */
+static sm_status visit_some(smi_patch *p, const sm_batch *rows, int32_t *found, smi_patch_fn fn,
+                            void *ctx, int64_t *n, sm_error *e)
 {
     sm_batch *old = NULL, *pairs = NULL;
 
-    SM_ASSERT(p->n_gone <= rows->n_rows);
     SM_TRY(find_rows(p, rows, found, n, e));
     if (*n == 0) {
         return SM_OK;
@@ -183,26 +210,37 @@ static sm_status patch_some(smi_patch *p, const sm_batch *rows, int32_t *found, 
     SM_TRY(sm_batch_gather(rows, found, *n, p->stage->env.budget, &old, e));
     sm_status st = pair_rows(p, old, &pairs, e);
     if (st == SM_OK) {
-        sm_batch_keep_all(b, pairs);
-        st = put_values(p, pairs, found, b, e);
+        const smi_patch_rows of = {
+            .found = found,
+            .n = *n,
+            .file = smi_patch_place(p) >> SMI_PLACE_BITS,
+            .old = old,
+            .pairs = pairs,
+            .deletes = &p->matches->batches[p->batch]->columns[SMI_PAIR_DELETES],
+            .first = p->row,
+        };
+        st = fn(ctx, &of, e);
     }
     if (st == SM_OK) {
-        note_deletes(p, found, *n);
-        step_over(p, *n);
+        smi_patch_step(p, *n);
     }
     sm_batch_release(old);
     sm_batch_release(pairs);
     return st;
 }
 
-static sm_status patch_all(smi_patch *p, const sm_batch *rows, sm_batch *b, sm_error *e)
+sm_status smi_patch_visit(smi_patch *p, const sm_batch *rows, smi_patch_fn fn, void *ctx,
+                          sm_error *e)
 {
-    int32_t *found = sm_alloc((size_t)rows->n_rows * sizeof(*found));
+    int32_t *found = sm_alloc((size_t)(rows->n_rows + 1) * sizeof(*found));
     sm_status st = SM_OK;
-    int64_t n = 1;
+    int64_t n = rows->n_rows;
 
+    if (n > 0) {
+        smi_patch_pass(p, ((const int64_t *)rows->columns[rows->n_columns - 1].values)[0]);
+    }
     while (n > 0 && st == SM_OK) {
-        st = patch_some(p, rows, found, b, &n, e);
+        st = visit_some(p, rows, found, fn, ctx, &n, e);
     }
     sm_free(found);
     return st;
@@ -243,10 +281,11 @@ static sm_status make_rows(smi_patch *p, const sm_batch *rows, sm_error *e)
     memcpy(b->columns, rows->columns, (size_t)rows->n_columns * sizeof(*b->columns));
     p->n_gone = 0;
     p->gone = sm_realloc(p->gone, (size_t)rows->n_rows * sizeof(*p->gone));
-    pass_before(p, first);
+    p->place = first;
     sm_status st = sm_column_constant(sm_value_i64(first >> SMI_PLACE_BITS), b->n_rows, b,
                                       &b->columns[b->n_columns - 1], e);
-    st = st == SM_OK ? patch_all(p, rows, b, e) : st;
+    patching to = {p, b};
+    st = st == SM_OK ? smi_patch_visit(p, rows, patch_rows, &to, e) : st;
     if (st != SM_OK) {
         sm_batch_release(b);
         return st;
@@ -256,6 +295,15 @@ static sm_status make_rows(smi_patch *p, const sm_batch *rows, sm_error *e)
     return SM_OK;
 }
 
+static sm_status push_made(smi_patch *p, sm_waker waker, sm_error *e)
+{
+    SM_TRY(p->keep && !p->is_ready ? smi_keep_go_to(p->keep, p->place, waker, e) : SM_OK);
+    p->is_ready = true; /* what is pushed is in work */
+    const sm_status st = smi_out_push(&p->stage->out, p->made, waker, e);
+    p->is_ready = st == SM_WAIT;
+    return st;
+}
+
 sm_status smi_patch_push(void *patch, sm_batch *rows, sm_waker waker, sm_error *e)
 {
     smi_patch *p = patch;
@@ -263,7 +311,7 @@ sm_status smi_patch_push(void *patch, sm_batch *rows, sm_waker waker, sm_error *
     if (!p->made && rows->n_rows > 0) {
         SM_TRY(make_rows(p, rows, e));
     }
-    const sm_status st = p->made ? smi_out_push(&p->stage->out, p->made, waker, e) : SM_OK;
+    const sm_status st = p->made ? push_made(p, waker, e) : SM_OK;
     if (st != SM_WAIT) {
         sm_batch_release(p->made);
         p->made = NULL;
@@ -274,6 +322,8 @@ sm_status smi_patch_push(void *patch, sm_batch *rows, sm_waker waker, sm_error *
 sm_status smi_patch_finish(void *patch, sm_waker waker, sm_error *e)
 {
     smi_patch *p = patch;
+
+    SM_TRY(p->keep ? smi_keep_finish(p->keep, p->keep_end, waker, e) : SM_OK);
     return smi_out_finish(&p->stage->out, waker, e);
 }
 

@@ -47,7 +47,9 @@ typedef struct replacing {
     file_fate *fates; /* one for each file */
     smi_look *looks;  /* of files that were looked into; n_rows as the plan saw them */
     bool can_mark;
-    smi_row_ids *ids; /* NULL: the table does not track its rows */
+    smi_row_ids *ids;          /* NULL: the table does not track its rows */
+    const smi_scan_pick *pick; /* the files are a part of all, and so is what is read of them; NULL:
+                                * all */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -205,6 +207,23 @@ static const sm_value *constants_of(const replacing *r, int64_t i, int64_t place
     return out;
 }
 
+/* The rows, with NULL in the columns that are not read. */
+static const sm_plan_node *read_some(const replacing *r, const sm_plan_node *rows)
+{
+    const int32_t n = rows->schema->n_fields;
+    const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, n + 1);
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        const sm_field *f = &rows->schema->fields[i];
+        const bool is_read = i == n - 1 || r->pick->columns[i];
+        exprs[i] = is_read ? sm_expr_column(rows->schema, i, r->arena)
+                           : sm_expr_constant(sm_value_null(f->type), r->arena);
+        names[i] = f->name;
+    }
+    return sm_plan_project(rows, exprs, names, n, r->arena);
+}
+
 /* The files with that fate: the columns of the table as files have them, then the place, as of
  * smi_replace_scan(). *columns: of each column of the table, where it is. */
 static sm_status dataset_of(const replacing *r, file_fate v, bool numbers, sm_dataset *d,
@@ -217,9 +236,11 @@ static sm_status dataset_of(const replacing *r, file_fate v, bool numbers, sm_da
     SM_ASSERT(d->n_files == r->n_files); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == v) {
-            const int64_t place = numbers ? i << SMI_PLACE_BITS : i;
+            const int64_t file = r->pick ? r->pick->first + i : i;
+            const int64_t place = numbers ? file << SMI_PLACE_BITS : file;
             (*files)[n] = &r->files[i];
             d->files[n] = d->files[i];
+            d->files[n].parts = r->pick ? r->pick->parts[i] : NULL;
             d->files[n++].constants = constants_of(r, i, place, d->n_constants);
         }
     }
@@ -242,6 +263,7 @@ static sm_status scan_of(const replacing *r, file_fate v, bool numbers, const sm
     SM_TRY(dataset_of(r, v, numbers, d, &columns, &files, e));
     const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
     *out = smi_scan_in_order(&relation, columns, d->schema->n_fields - 1, r->arena);
+    *out = r->pick && r->pick->columns ? read_some(r, *out) : *out;
     return SM_OK;
 }
 
@@ -277,14 +299,22 @@ static sm_status scan_with_ids(const replacing *r, file_fate v, bool numbers,
     return SM_OK;
 }
 
-sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, bool numbers,
-                           const sm_plan_node **out, sm_error *e)
+sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, const smi_scan_pick *pick,
+                           bool numbers, const sm_plan_node **out, sm_error *e)
 {
-    replacing r = {.stage = s, .arena = m->arena, .files = m->files, .n_files = m->n_files};
+    replacing r = {.stage = s,
+                   .arena = pick ? pick->arena : m->arena,
+                   .files = m->files,
+                   .n_files = m->n_files,
+                   .pick = pick};
 
-    r.fates = SM_NEW_ARRAY(m->arena, file_fate, m->n_files + 1);
-    for (int64_t i = 0; i < m->n_files; i++) {
-        r.fates[i] = LOOK;
+    if (pick) {
+        r.files += pick->first;
+        r.n_files = pick->end - pick->first;
+    }
+    r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
+    for (int64_t i = 0; i < r.n_files; i++) {
+        r.fates[i] = !pick || pick->files[i] ? LOOK : KEEP;
     }
     return scan_of(&r, LOOK, numbers, out, e);
 }
@@ -634,13 +664,77 @@ static sm_status plan_rewrite(const replacing *r, file_fate fate, sm_plan **out,
 {
     const sm_plan_node *rows = NULL;
 
-    if (fate == CUT && r->stage->change.matches) {
-        SM_TRY(scan_with_ids(r, fate, true, &rows, e));
-        return finish_plan(r, rows, out, e);
-    }
     SM_TRY(rows_of(r, fate, true, &rows, e));
     SM_TRY(plan_kept(r, rows, fate == MARK, out, e));
     return fate == MARK ? sort_by_partition(r, *out, out, e) : SM_OK;
+}
+
+/* Writes what `pick` says of the files that are cut, by their pairs; the rest of them stays. */
+static sm_status rewrite_picked(const replacing *r, const smi_scan_pick *pick, smi_patch *patch,
+                                sm_error *e)
+{
+    const sm_sink sink = {patch, smi_patch_push, smi_patch_finish};
+    const sm_plan_node *rows = NULL;
+    sm_plan *plan = NULL;
+
+    SM_TRY(smi_replace_scan(r->stage, patch->matches, pick, true, &rows, e));
+    SM_TRY(finish_plan(r, rows, &plan, e));
+    return execute_rewrite(r, plan, false, &sink, e);
+}
+
+/* The same for files first … end − 1. */
+static sm_status rewrite_some(const replacing *r, int64_t first, int64_t end, const bool *is_cut,
+                              smi_patch *patch, sm_error *e)
+{
+    smi_keep *keep = NULL;
+    sm_status st = SM_OK;
+
+    SM_TRY(smi_keep_find(r->stage, first, end, is_cut, patch, &keep, e));
+    patch->keep = keep;
+    while (first < end && st == SM_OK) {
+        smi_scan_pick pick;
+        first = patch->keep_end = smi_keep_pick(keep, first, is_cut, &pick);
+        st = rewrite_picked(r, &pick, patch, e);
+    }
+    patch->keep = NULL;
+    smi_keep_free(keep);
+    return st;
+}
+
+/* Writes what stays of the files that are cut, some files at a time. */
+static sm_status rewrite_by_pairs(const replacing *r, sm_error *e)
+{
+    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches};
+    bool *is_cut = SM_NEW_ARRAY(r->arena, bool, r->n_files + 1);
+    sm_status st = SM_OK;
+    int64_t first = 0, n = 0;
+
+    for (int64_t i = 0; i < r->n_files && st == SM_OK; i++) {
+        is_cut[i] = r->fates[i] == CUT;
+        n += is_cut[i];
+        if (n == SMI_KEEP_FILES || (n > 0 && i == r->n_files - 1)) {
+            st = rewrite_some(r, first, i + 1, is_cut, &patch, e);
+            first = i + 1;
+            n = 0;
+        }
+    }
+    smi_patch_release(&patch);
+    return st;
+}
+
+/* The same where rows have ids, which are written with them: nothing stays as it is. */
+static sm_status rewrite_with_ids(const replacing *r, sm_error *e)
+{
+    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches, .has_ids = true};
+    const sm_sink sink = {&patch, smi_patch_push, smi_patch_finish};
+    const sm_plan_node *rows = NULL;
+    sm_plan *plan = NULL;
+
+    SM_TRY(scan_with_ids(r, CUT, true, &rows, e));
+    SM_TRY(finish_plan(r, rows, &plan, e));
+    const sm_status st = execute_rewrite(r, plan, false, &sink, e);
+    smi_patch_release(&patch);
+    return st;
 }
 
 /* Writes what stays of the files that are cut, or the new values of rows in those that are marked.
@@ -648,27 +742,30 @@ static sm_status plan_rewrite(const replacing *r, file_fate fate, sm_plan **out,
 static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
 {
     smi_out *o = &r->stage->out;
-    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches, .has_ids = r->ids};
-    const sm_sink patched = {&patch, smi_patch_push, smi_patch_finish};
     const sm_sink plain = {o, smi_out_push, smi_out_finish};
     sm_plan *plan = NULL;
+    sm_status st = SM_OK;
 
     SM_ASSERT(fate == CUT || (fate == MARK && r->stage->change.rows.values));
     if (!has_fate(r, fate)) {
         return SM_OK;
     }
-    SM_TRY(plan_rewrite(r, fate, &plan, e));
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
     const smi_out before = *o;
-    const bool is_patched = fate == CUT && patch.matches;
-    const sm_status st = execute_rewrite(r, plan, fate == MARK, is_patched ? &patched : &plain, e);
-    smi_patch_release(&patch);
+    if (fate == CUT && r->stage->change.matches) {
+        st = r->ids ? rewrite_with_ids(r, e) : rewrite_by_pairs(r, e);
+    } else {
+        st = plan_rewrite(r, fate, &plan, e);
+        st = st == SM_OK ? execute_rewrite(r, plan, fate == MARK, &plain, e) : st;
+    }
     o->order = before.order;
     o->only = before.only;
     o->rules = before.rules;
     o->schema = before.schema;
     o->stored = before.stored;
     o->stored_columns = before.stored_columns;
+    o->file_bytes = before.file_bytes;
+    o->given_columns = NULL;
     o->origin = -1;
     o->origins = NULL;
     return st;
