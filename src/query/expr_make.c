@@ -16,7 +16,7 @@ sm_status smi_make_predicate(sm_arena *a, const sm_expr *x, const char *where, c
                              const sm_expr **out, sm_error *e)
 {
     const sm_type_id id = x->type->id;
-    if (id != SM_TYPE_BOOL && id != SM_TYPE_NULL && !sm_type_is_integer(id) &&
+    if (id != SM_TYPE_BOOL && id != SM_TYPE_NULL && !sm_type_is_number(id) &&
         x->type != &smi_type_str_literal) {
         const sm_str t = smi_type_text(a, x->type);
         return smi_expr_fail(place, e, SM_TYPE, "%s needs a BOOLEAN, this is %.*s", where,

@@ -461,7 +461,7 @@ static void test_expressions_refused(void **unused)
     builder b = builder_new();
     const sm_expr *const i = col(&b, b.t, "i"), *const s = col(&b, b.t, "s");
     const sm_expr *const p = col(&b, b.t, "p"), *const d = col(&b, b.t, "d");
-    const sm_expr *const pairs[][3] = {{i, s}, {d, i}, {p, s}, {i, p, s}};
+    const sm_expr *const pairs[][3] = {{i, s}, {s, i}, {p, s}, {i, p, s}};
     const sm_expr *out = NULL;
     sm_error e = {0};
     assert_fails(sm_expr_call("lenght", &s, 1, b.a, &out, &e), &e, SM_NAME, "no function");
@@ -484,15 +484,15 @@ static void test_expressions_refused(void **unused)
 static void test_nodes_refused(void **unused)
 {
     builder b = builder_new();
-    const sm_expr *const d = col(&b, b.t, "d"), *p = col(&b, b.t, "p");
-    const sm_agg_item bad_filter = {.call = call(&b, "count", NULL, NULL), .filter = d};
+    const sm_expr *const s = col(&b, b.t, "s"), *p = col(&b, b.t, "p");
+    const sm_agg_item bad_filter = {.call = call(&b, "count", NULL, NULL), .filter = s};
     const sm_sort_key by_struct = {.expr = p};
     const sm_window_item bad_order = {
         .call = call(&b, "row_number", NULL, NULL), .order = &by_struct, .n_order = 1};
     const sm_plan_node *out = NULL;
     sm_error e = {0};
-    assert_fails(sm_plan_filter(b.t, d, b.a, &out, &e), &e, SM_TYPE, "needs a BOOLEAN");
-    assert_fails(sm_plan_join(b.t, b.log, SM_JOIN_LEFT, d, b.a, &out, &e), &e, SM_TYPE, "BOOLEAN");
+    assert_fails(sm_plan_filter(b.t, s, b.a, &out, &e), &e, SM_TYPE, "needs a BOOLEAN");
+    assert_fails(sm_plan_join(b.t, b.log, SM_JOIN_LEFT, s, b.a, &out, &e), &e, SM_TYPE, "BOOLEAN");
     assert_fails(sm_plan_aggregate(b.t, &p, 1, NULL, 0, b.a, &out, &e), &e, SM_TYPE, "grouped");
     assert_fails(sm_plan_aggregate(b.t, NULL, 0, &bad_filter, 1, b.a, &out, &e), &e, SM_TYPE,
                  "FILTER needs");

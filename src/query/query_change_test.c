@@ -112,7 +112,7 @@ static const struct {
     {"INSERT INTO t (i) (VALUES (1) UNION ALL VALUES (DEFAULT))", SM_SYNTAX, 49,
      "DEFAULT stands only", NULL},
     {"UPDATE t SET i = p", SM_TYPE, 18, "cannot be cast to INTEGER", NULL},
-    {"DELETE FROM t WHERE d", SM_TYPE, 21, "WHERE needs a BOOLEAN", NULL},
+    {"DELETE FROM t WHERE s", SM_TYPE, 21, "WHERE needs a BOOLEAN", NULL},
     {"DELETE FROM t WHERE sum(i) > 1", SM_SYNTAX, 21, "in WHERE", NULL},
     {"UPDATE t SET i = max(b)", SM_SYNTAX, 18, "in SET", NULL},
     {"MERGE INTO t USING log s ON count(*) > 1 WHEN MATCHED THEN DELETE", SM_SYNTAX, 29, "in MERGE",

@@ -25,6 +25,15 @@ DIFFERENCES = {
         Differs("SELECT typeof(sum(x)) FROM (VALUES (1)) t(x)", "BIGINT", "HUGEINT"),
         Fails("SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)", "beyond BIGINT")],
     "HUGEINT": Differs("SELECT typeof(18446744073709551616)", "DECIMAL(20,0)", "HUGEINT"),
+    "reverse": Differs("SELECT reverse('e\u0301x')", "x\u0301e", "xe\u0301"),
+    "numbers beyond 4,294,967,295": [
+        Differs("SELECT substr('abc', 1, 4294967297)", "abc", None), Differs("SELECT left('abc', 4294967297)", "abc", None)],
+    "round of a UBIGINT": [
+        Differs("SELECT typeof(round(5::UBIGINT, -1))", "UBIGINT", "HUGEINT"),
+        Differs("SELECT round(18446744073709551615::UBIGINT, -1)", None, "18446744073709551620")],
+    "GROUP BY ALL of no row": Differs(
+        "SELECT count(*) FROM (SELECT a AND false AS x, count(*) FROM (VALUES (true)) t(a) WHERE a IS NULL GROUP BY ALL)",
+        "1", "0"),
     "FLOAT as text": Differs("SELECT CAST(-1915074.8 AS FLOAT)::VARCHAR", "-1915074.8",
                              "-1915074.75"),
     "regular expressions": Differs(

@@ -639,7 +639,7 @@ static sm_status bind_plain(smi_binding *q, const sm_sql *sql, const smi_cte *ct
         t.plan = smi_node_row(q->a);
     }
     SM_TRY(bind_clauses(&t, e));
-    if (t.b.n_aggs > 0 || t.n_keys > 0 || t.having) {
+    if (t.b.n_aggs > 0 || t.n_keys > 0 || t.having || s->group_none) {
         SM_TRY(add_aggregate(&t, e));
     }
     add_window(&t);

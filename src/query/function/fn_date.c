@@ -313,7 +313,7 @@ static int64_t date_part_of(moment m, unit u)
         return day_of_year(m.days);
     case UNIT_YEARWEEK: {
         const int64_t year = iso_year(m.days);
-        return year * 100 + (year >= 0 ? 1 : -1) * iso_week(m.days);
+        return year * 100 + (year > 0 ? 1 : -1) * iso_week(m.days); /* as DuckDB, of year 0 too */
     }
     case UNIT_ERA:
         return sm_civil_from_days(m.days).year > 0;

@@ -37,7 +37,7 @@ _Static_assert(SM_COUNT(day_names) == 7, "weekdays are 0 to 6");
 
 /* ---- formats -------------------------------------------------------------------------------- */
 
-static const char codes[] = "aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%";
+static const char codes[] = "aAbBcdfgGhHIjmMnpSTuUVwWxXyYzZ%";
 static const char minus_codes[] = "dmyHIMSj";
 
 /* One code, or a byte that stands for itself. */
@@ -70,12 +70,13 @@ static bool next_piece(sm_str fmt, size_t *at, piece *out)
     return true;
 }
 
-/* What %c, %x and %X are short for, or NULL. */
+/* What %c, %x, %X and %T are short for, or NULL. */
 static const char *written_out(char code)
 {
     return code == 'c'   ? "%Y-%m-%d %H:%M:%S"
            : code == 'x' ? "%Y-%m-%d"
            : code == 'X' ? "%H:%M:%S"
+           : code == 'T' ? "%H:%M:%S"
                          : NULL;
 }
 
@@ -298,6 +299,7 @@ static void put_code(sm_buf *out, const clock_parts *t, piece p)
         put_name(out, day_names[weekday(t->days)], p.code == 'A');
         return;
     case 'b':
+    case 'h':
     case 'B':
         SM_ASSERT(t->date.month >= 1 && t->date.month <= SM_COUNT(month_names));
         put_name(out, month_names[t->date.month - 1], p.code == 'B');
@@ -563,6 +565,7 @@ static bool take_code(text_reader *r, char code, fields *f)
     case 'A':
         return take_name(r, day_names, SM_COUNT(day_names), code == 'A', &ignored);
     case 'b':
+    case 'h':
     case 'B': {
         const bool ok = take_name(r, month_names, SM_COUNT(month_names), code == 'B', &f->month);
         f->month += ok;

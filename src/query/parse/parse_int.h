@@ -151,6 +151,7 @@ struct smi_select {
     smi_ast **group;
     int32_t n_group;
     bool group_all;
+    bool group_none; /* GROUP BY (): one group, of no row too */
     smi_ast ***rows; /* VALUES: n_rows arrays of n_items */
     int64_t n_rows;
     smi_select *left, *right;

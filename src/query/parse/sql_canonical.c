@@ -486,9 +486,9 @@ static sm_status print_rest(canonical *c, const smi_select *s, bool is_top, sm_e
     if (s->where) {
         SM_TRY(print_where(c, s->where, is_top ? "\nwhere " : " WHERE ", e));
     }
-    if (s->group_all || s->n_group > 0) {
+    if (s->group_all || s->group_none || s->n_group > 0) {
         put(c, between);
-        put(c, s->group_all ? "GROUP BY ALL" : "GROUP BY ");
+        put(c, s->group_all ? "GROUP BY ALL" : s->group_none ? "GROUP BY ()" : "GROUP BY ");
         SM_TRY(print_exprs(c, s->group, s->n_group, ", ", e));
     }
     SM_TRY(print_clause(c, between, "HAVING ", s->having, e));

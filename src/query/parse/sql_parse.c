@@ -480,6 +480,11 @@ static sm_status parse_group(smi_parser *p, smi_select *s)
         s->group_all = true;
         return SM_OK;
     }
+    if (smi_peek_op(p, 0, "(") && smi_peek_op(p, 1, ")")) {
+        s->group_none = true;
+        p->at += 2;
+        return SM_OK;
+    }
     do {
         s->group = sm_arena_grow(p->a, s->group, s->n_group, &cap, sizeof(*s->group));
         SM_TRY(smi_parse_expr(p, &s->group[s->n_group]));
