@@ -204,6 +204,17 @@ def test_more_names_than_a_page_has(s3_smelt, server, bucket):
     assert told == [{"n": 1100, "s": sum(range(1100))}]
 
 
+def test_temporary_files_on_the_second_page(s3_smelt, server, bucket):
+    """fsck counts them, and keeps no other name of the listing; such files come from a copy of a disk."""
+    client, table = server.client(), f"s3://{bucket}/lake/t"
+    s3_smelt("sql", "--write", f"CREATE TABLE '{table}' AS SELECT 1 AS a")
+    for number in range(1050):
+        client.put_object(Bucket=bucket, Key=f"lake/t/day=1/{number:05}.parquet", Body=b"x")
+    client.put_object(Bucket=bucket, Key="lake/t/z/.smelt-tmp-0011223344556677", Body=b"abc")
+    told = json.loads(s3_smelt("table", "fsck", table, "--json").stdout)
+    assert (told["findings"], told["leftovers"], told["leftover_bytes"]) == ([], 1, 3)
+
+
 @pytest.fixture(scope="session")
 def large(program, tmp_path_factory):
     """A query over files of this disk whose result fills several parts."""
