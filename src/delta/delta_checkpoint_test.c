@@ -5,43 +5,16 @@
 #include "test.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/time.h"
-#include "delta/delta_int.h"
-#include "stores.h"
+#include "delta_logs.h"
 
 #define HEAD(features, config)                                                                     \
     "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":[" features   \
-    "],\"writerFeatures\":[" features "]}}\n"                                                      \
-    "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
-    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","                        \
-    "\"partitionColumns\":[],\"configuration\":{" config "}}}\n"
+    "],\"writerFeatures\":[" features "]}}\n" METADATA(config)
 #define FEATURE  "\"v2Checkpoint\""
 #define POLICY   "\"delta.checkpointPolicy\":\"v2\""
 #define SIDECARS SMI_LOG "_sidecars/"
-
-static sm_store *new_store(void)
-{
-    static int number = 0;
-    char uri[64];
-    sm_error e = {0};
-    sm_store *s = NULL;
-
-    snprintf(uri, sizeof(uri), "memory://delta_checkpoint_test_%d", number++);
-    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
-    return s;
-}
-
-static void put_commit(sm_store *s, int64_t version, sm_str text)
-{
-    char key[SMI_LOG_KEY_BYTES];
-    sm_error e = {0};
-
-    smi_commit_key(version, key);
-    text = text.len ? text : SM_STR("{\"commitInfo\":{}}\n");
-    assert_ok(sm_store_put(s, sm_str_of(key), text.data, text.len, SM_PUT_REPLACE, &e), &e);
-}
 
 static void print_adds(sm_buf *out, int from, int to)
 {
@@ -61,6 +34,12 @@ static void print_remove(sm_buf *out, int number)
                   number);
 }
 
+static void put_buf(sm_store *store, int64_t version, sm_buf *text)
+{
+    sm_buf_text(text, (sm_str){"", 1});
+    put_commit(store, version, (const char *)text->data);
+}
+
 /* Versions 0 and 1: n files, less the first, and one more. */
 static sm_store *new_table(const char *head, int n)
 {
@@ -69,24 +48,14 @@ static sm_store *new_table(const char *head, int n)
 
     sm_buf_printf(&text, "%s", head);
     print_adds(&text, 0, n);
-    put_commit(store, 0, sm_buf_str(&text));
+    put_buf(store, 0, &text);
     sm_buf_reset(&text);
     print_remove(&text, 0);
     print_adds(&text, n, n + 1);
     sm_buf_printf(&text, "{\"txn\":{\"appId\":\"app\",\"version\":7}}\n");
-    put_commit(store, 1, sm_buf_str(&text));
+    put_buf(store, 1, &text);
     sm_buf_release(&text);
     return store;
-}
-
-static void write_checkpoint(sm_store *store, int64_t version)
-{
-    sm_snapshot *s = NULL;
-    sm_error e = {0};
-
-    assert_ok(sm_snapshot_open_head(store, version, NULL, &s, &e), &e);
-    assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
-    sm_snapshot_release(s);
 }
 
 static int64_t count_sidecars(sm_store *store)
@@ -175,7 +144,7 @@ static void test_empty(void **state)
     sm_error e = {0};
     int64_t n = -1;
 
-    put_commit(store, 0, SM_STR(HEAD(FEATURE, POLICY)));
+    put_commit(store, 0, HEAD(FEATURE, POLICY));
     write_checkpoint(store, 0);
     assert_int_equal(count_sidecars(store), 0);
     assert_ok(sm_snapshot_open(store, 0, NULL, &s, &e), &e);
@@ -215,10 +184,9 @@ static void expire(sm_store *store, int days, bool is_deleted, int64_t n_log, in
 static void put_sidecar(sm_store *store, const char *name)
 {
     char key[128];
-    sm_error e = {0};
 
     snprintf(key, sizeof(key), SIDECARS "%s", name);
-    assert_ok(sm_store_put(store, sm_str_of(key), "x", 1, SM_PUT_REPLACE, &e), &e);
+    put_text(store, key, SM_STR("x"));
 }
 
 /* Sidecars go when no checkpoint that is kept names them, also those that were never named. */
@@ -228,7 +196,7 @@ static void test_cleanup(void **state)
     sm_error e = {0};
 
     write_checkpoint(store, 1);
-    put_commit(store, 2, SM_STR(""));
+    put_commit(store, 2, "");
     write_checkpoint(store, 2);
     put_sidecar(store, "lost.parquet");
     assert_int_equal(count_sidecars(store), 5);
@@ -254,12 +222,10 @@ static void test_no_cleanup(void **state)
     write_checkpoint(store, 1);
     put_sidecar(store, "lost.parquet");
     expire(store, 90, false, 1, 1);
-    put_commit(store, 3, SM_STR(""));
-    assert_ok(sm_store_put(store,
-                           SM_STR(SMI_LOG "00000000000000000003.checkpoint."
-                                          "80a083e8-7026-4e79-81be-64bd76c43a11.json"),
-                           "x", 1, SM_PUT_REPLACE, &e),
-              &e);
+    put_commit(store, 3, "");
+    put_text(store,
+             SMI_LOG "00000000000000000003.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json",
+             SM_STR("x"));
     expire(store, 90, false, 1, 0);
     assert_ok(sm_snapshot_open_head(store, 1, NULL, &s, &e), &e);
     assert_ok(sm_store_delete(store, s->base.sidecars[0], &e), &e);

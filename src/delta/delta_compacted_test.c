@@ -5,60 +5,19 @@
 #include "test.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
-#include "delta/delta_int.h"
-#include "stores.h"
+#include "delta_logs.h"
 
 #define HEAD_WITH(config)                                                                          \
     "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,"                                \
-    "\"writerFeatures\":[\"domainMetadata\"]}}\n"                                                  \
-    "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
-    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","                        \
-    "\"partitionColumns\":[],\"configuration\":{" config "}}}\n"
-#define HEAD HEAD_WITH("")
-#define ADD_MORE(path, more)                                                                       \
-    "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{},\"size\":1,\"modificationTime\":1,"    \
-    "\"dataChange\":true" more "}}\n"
-#define ADD(path)           ADD_MORE(path, "")
-#define ADD_AT(path, place) ADD_MORE(path, ",\"tags\":{\"" SMI_TAG_PLACE "\":\"" place "\"}")
-#define REMOVE(path)                                                                               \
-    "{\"remove\":{\"path\":\"" path "\",\"deletionTimestamp\":1,\"dataChange\":true}}\n"
+    "\"writerFeatures\":[\"domainMetadata\"]}}\n" METADATA(config)
+#define HEAD              HEAD_WITH("")
 #define TXN(app, version) "{\"txn\":{\"appId\":\"" app "\",\"version\":" version "}}\n"
 #define DOMAIN(name, value, is_removed)                                                            \
     "{\"domainMetadata\":{\"domain\":\"" name "\",\"configuration\":\"" value                      \
     "\",\"removed\":" is_removed "}}\n"
 #define OWN  "{\"commitInfo\":{\"engineInfo\":\"smelt/1\"}}\n"
 #define NONE "no commit"
-
-static sm_store *new_store(void)
-{
-    static int number = 0;
-    char uri[64];
-    sm_error e = {0};
-    sm_store *s = NULL;
-
-    snprintf(uri, sizeof(uri), "memory://delta_compacted_test_%d", number++);
-    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
-    return s;
-}
-
-static void put_key(sm_store *s, const char *key, const char *text)
-{
-    sm_error e = {0};
-
-    assert_ok(sm_store_put(s, sm_str_of(key), text, strlen(text), SM_PUT_REPLACE, &e), &e);
-}
-
-#define INFO "{\"commitInfo\":{}}\n"
-
-static void put_commit(sm_store *s, int64_t version, const char *text)
-{
-    char key[SMI_LOG_KEY_BYTES];
-
-    smi_commit_key(version, key);
-    put_key(s, key, *text ? text : INFO);
-}
 
 static void compacted_key(int64_t first, int64_t last, char out[80])
 {
@@ -70,7 +29,7 @@ static void put_compacted(sm_store *s, int64_t first, int64_t last, const char *
     char key[80];
 
     compacted_key(first, last, key);
-    put_key(s, key, text);
+    put_text(s, key, sm_str_of(text));
 }
 
 static bool has_compacted(sm_store *s, int64_t first, int64_t last)
@@ -119,16 +78,6 @@ static void assert_tells(sm_store *store, int64_t version, const char *want)
     tell(store, version, &text);
     assert_string_equal((const char *)text.data, want);
     sm_buf_release(&text);
-}
-
-static void write_checkpoint(sm_store *store, int64_t version)
-{
-    sm_snapshot *s = NULL;
-    sm_error e = {0};
-
-    assert_ok(sm_snapshot_open_head(store, version, NULL, &s, &e), &e);
-    assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
-    sm_snapshot_release(s);
 }
 
 /* ---- which are read -------------------------------------------------------------------------- */
@@ -270,8 +219,8 @@ static void test_checksum(void **state)
     put_commit(store, 2, ADD("c"));
     put_compacted(store, 1, 2, ADD("b") ADD("c")); /* the removal is lost */
     assert_tells(store, 2, "a b c | table a");
-    put_key(store, SMI_LOG "00000000000000000002.crc",
-            "{\"tableSizeBytes\":2,\"numFiles\":2,\"numMetadata\":1,\"numProtocol\":1}");
+    put_text(store, SMI_LOG "00000000000000000002.crc",
+             SM_STR("{\"tableSizeBytes\":2,\"numFiles\":2,\"numMetadata\":1,\"numProtocol\":1}"));
     assert_tells(store, 2, "b c | table a");
     write_checkpoint(store, 0);
     assert_tells(store, 2, "b c | table a");
@@ -630,7 +579,8 @@ static void test_due(void **state)
             if (v == cases[i].large) { /* it stands for a large one, and is passed over */
                 memset(large, 'x', 4 * MB);
                 large[4 * MB] = 0;
-                put_key(store, SMI_LOG "00000000000000000010.checkpoint.parquet", large);
+                put_text(store, SMI_LOG "00000000000000000010.checkpoint.parquet",
+                         sm_str_of(large));
             }
         }
         list_written(store, &got);

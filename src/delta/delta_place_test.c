@@ -3,54 +3,21 @@
  * delta/delta_place_test.c: files that take the places of removed ones: the order in which a
  * snapshot gives its files, from hand-written logs, from commits, and from a checkpoint. In which
  * spellings a path is the same. */
-#include "stores.h"
 #include "test.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
-#include "delta/delta_int.h"
+#include "delta_logs.h"
 
 /* ---- a log ----------------------------------------------------------------------------------- */
 
 #define HEAD                                                                                       \
     "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"                                \
-    "\"readerFeatures\":[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n"        \
-    "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
-    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","                        \
-    "\"partitionColumns\":[],\"configuration\":{}}}\n"
-#define ADD_MORE(path, more)                                                                       \
-    "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{},\"size\":1,\"modificationTime\":1,"    \
-    "\"dataChange\":false" more "}}\n"
-#define ADD(path)           ADD_MORE(path, "")
-#define ADD_AT(path, place) ADD_MORE(path, ",\"tags\":{\"smelt.place\":\"" place "\"}")
-#define REMOVE_MORE(path, more)                                                                    \
-    "{\"remove\":{\"path\":\"" path "\",\"deletionTimestamp\":1,\"dataChange\":false" more "}}\n"
-#define REMOVE(path) REMOVE_MORE(path, "")
+    "\"readerFeatures\":[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}"          \
+    "\n" METADATA("")
 #define VECTOR                                                                                     \
     ",\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":\"ab^-aqEH.-t@S}K{vb[*k^\","    \
     "\"offset\":4,\"sizeInBytes\":40,\"cardinality\":1}"
-
-static sm_store *new_store(void)
-{
-    static int number = 0;
-    char uri[64];
-    sm_error e = {0};
-    sm_store *s = NULL;
-
-    snprintf(uri, sizeof(uri), "memory://delta_place_test_%d", number++);
-    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
-    return s;
-}
-
-static void put_version(sm_store *s, int64_t version, const char *text)
-{
-    char key[SMI_LOG_KEY_BYTES];
-    sm_error e = {0};
-
-    smi_commit_key(version, key);
-    assert_ok(sm_store_put(s, sm_str_of(key), text, strlen(text), SM_PUT_REPLACE, &e), &e);
-}
 
 /* The paths of the newest version's files, "a b". */
 static void assert_files(sm_store *store, const char *want)
@@ -109,7 +76,7 @@ static void test_order(void **state)
     for (int i = 0; i < SM_COUNT(cases); i++) {
         sm_store *s = new_store();
         for (int v = 0; v < SM_COUNT(cases[i].versions) && cases[i].versions[v]; v++) {
-            put_version(s, v, cases[i].versions[v]);
+            put_commit(s, v, cases[i].versions[v]);
         }
         assert_files(s, cases[i].want);
         sm_store_release(s);
@@ -124,12 +91,9 @@ static void test_commit(void **state)
     int64_t version = -1, n = 0;
     sm_error e = {0};
 
-    put_version(store, 0,
-                "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
-                "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
-                "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","
-                "\"partitionColumns\":[],\"configuration\":{\"delta.checkpointInterval\":\"1\"}}}"
-                "\n" ADD("a%20a") ADD("b") ADD("c"));
+    put_commit(store, 0,
+               "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n" METADATA(
+                   "\"delta.checkpointInterval\":\"1\"") ADD("a%20a") ADD("b") ADD("c"));
     assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, NULL, &s, &e), &e);
     const sm_delta_file *files = sm_snapshot_files(s, &n);
     const sm_delta_file *removes[] = {&files[0], &files[1]};
