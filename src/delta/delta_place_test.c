@@ -163,8 +163,8 @@ static void test_spelt_places(void **state)
 {
     sm_store *s = new_store();
 
-    put_version(s, 0, HEAD ADD("a") ADD("b%20c") ADD("d"));
-    put_version(s, 1, REMOVE("./b c") ADD_AT("e", "%62%20c"));
+    put_commit(s, 0, HEAD ADD("a") ADD("b%20c") ADD("d"));
+    put_commit(s, 1, REMOVE("./b c") ADD_AT("e", "%62%20c"));
     assert_files(s, "a e d");
     sm_store_release(s);
 }

@@ -630,8 +630,8 @@ bool smi_keep_reads(const smi_keep *k, int64_t file, int32_t column);
 sm_status smi_keep_go_to(smi_keep *k, int64_t place, sm_waker waker, sm_error *e) SM_MUST_USE;
 /** Writes what stays of the files before file `end`. SM_WAIT as above. */
 sm_status smi_keep_finish(smi_keep *k, int64_t end, sm_waker waker, sm_error *e) SM_MUST_USE;
-/** Does the column have the value that it had in all rows that MERGE changes, as the statement tells:
- * it is not set, or only to what `on` says that it is? */
+/** Does the column have the value that it had in all rows that MERGE changes, as the statement
+ * tells: it is not set, or only to what `on` says that it is? */
 bool smi_merge_leaves(const sm_row_change *c, int32_t column, sm_arena *a);
 
 /* ---- of candidates --------------------------------------------------------------------------- */

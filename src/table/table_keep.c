@@ -128,7 +128,7 @@ static int64_t group_of(const kept_file *f, int64_t row)
     return low;
 }
 
-/* Notes the row groups of the next n pairs, which are the file's. false: the file has fewer rows. */
+/* Notes the row groups of the next n pairs, which are the file's. false: it has fewer rows. */
 static bool note_pairs(smi_keep *k, kept_file *f, smi_patch *at, int64_t n)
 {
     const int64_t row_bits = ((int64_t)1 << SMI_PLACE_BITS) - 1;

@@ -1,39 +1,21 @@
 """A log of many files: what is asked of one range, or changed in it, needs no memory for the others."""
 import json
 import shutil
-import subprocess
-import sys
 
 import deltalake
 import duckdb
 import pytest
 
 import big_log
+from peak import run_within
 
 FILES, COMMITS = 100_000, 20
 MOST_BYTES = 96_000_000
 
-# A process's peak starts at that of the process which started it: this one is small.
-PEAK = """
-import os, sys
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, used = os.wait4(pid, 0)
-print(used.ru_maxrss * 1024, file=sys.stderr)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-def run_within(smelt, *args, most):
-    """The finished process, which took no more memory than it may."""
-    done = subprocess.run([sys.executable, "-c", PEAK, smelt.path, *map(str, args)],
-                          capture_output=True, text=True, check=False)
-    assert int(done.stderr.splitlines()[-1]) <= most
-    return done
-
 
 def within(smelt, *args, most=MOST_BYTES, code=0):
     """What smelt prints, in the memory that it may take."""
-    done = run_within(smelt, *args, most=most)
+    done = run_within(smelt.path, *args, most=most)
     assert done.returncode == code, done.stderr
     return done.stdout
 
@@ -143,7 +125,7 @@ def test_memory_limit(smelt, table, tmp_path):
     clone, big = tmp_path / "clone", tmp_path / "big"
 
     def is_refused(*args):
-        done = run_within(smelt, *args, "--memory-limit", "96MB", most=MOST_BYTES)
+        done = run_within(smelt.path, *args, "--memory-limit", "96MB", most=MOST_BYTES)
         assert done.returncode == 1 and not done.stdout
         assert "memory budget" in done.stderr and "Raise the memory limit" in done.stderr
 

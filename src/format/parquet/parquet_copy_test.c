@@ -2,8 +2,8 @@
  *
  * format/parquet/parquet_copy_test.c: row groups of files are copied into another one between rows
  * that are written: all rows are there, the ranges are those of rows that are written, and readers
- * use footer and page index. Of some row groups only some columns are copied. And which files are not
- * copied. */
+ * use footer and page index. Of some row groups only some columns are copied. And which files are
+ * not copied. */
 #include "parquet_rows.h"
 #include "test.h"
 
