@@ -51,9 +51,11 @@
 #define MOST_RANGES 1024
 
 /* As many files as there are bytes for: an even number, so that two threads that write files side
- * by side are done at about the same time. */
-static int64_t files_for(uint64_t bytes, uint64_t file_bytes)
+ * by side are done at about the same time. Sorted rows take less than they did: 141 MB instead of
+ * 157 of smelt's own files, 106 instead of 273 of delta-rs's. */
+static int64_t files_for(uint64_t old_bytes, uint64_t file_bytes)
 {
+    const uint64_t bytes = old_bytes / 4 * 3;
     const uint64_t pairs = (bytes + file_bytes) / 2 / file_bytes;
     return pairs > 1 ? 2 * (int64_t)pairs : (int64_t)((bytes + file_bytes / 2) / file_bytes);
 }
