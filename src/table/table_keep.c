@@ -543,8 +543,8 @@ static sm_status begin_group(smi_keep *k, bool is_kept, const bool *stored, sm_w
     return SM_OK;
 }
 
-/* Goes on to a row group of a file, which then takes rows, or with BEFORE_FILE only to the file; what
- * comes before stays whole. */
+/* Goes on to a row group of a file, which then takes rows, or with BEFORE_FILE only to the file;
+ * what comes before stays whole. */
 static sm_status go_to(smi_keep *k, int64_t file, int64_t group, sm_waker waker, sm_error *e)
 {
     while (!k->has_begun || k->file != file || k->group != group) {
