@@ -41,7 +41,7 @@ const sm_expr *smi_make_logic(sm_arena *a, sm_expr_kind kind, const sm_expr **ar
 sm_status smi_meet_all(sm_arena *a, const sm_expr *const *args, int32_t n, smi_meeting how,
                        const sm_type **out, sm_error *e)
 {
-    SM_ASSERT(n > 0);
+    SM_ASSERT(args && n > 0);
     sm_expr so_far = *args[0];
     for (int32_t i = 1; i < n; i++) {
         const sm_type *const t = smi_meet(a, &so_far, args[i], how);

@@ -201,8 +201,10 @@ static bool is_same(const sm_column *a, int64_t i, const sm_column *b, int64_t j
 {
     if (a->type->id == SM_TYPE_F32 || a->type->id == SM_TYPE_F64) {
         const sm_value x = sm_column_value(a, i), y = sm_column_value(b, j);
-        return x.is_null == y.is_null &&
-               (x.is_null || memcmp(&x.as.f, &y.as.f, sizeof(x.as.f)) == 0);
+        uint64_t x_bits = 0, y_bits = 0;
+        memcpy(&x_bits, &x.as.f, sizeof(x_bits));
+        memcpy(&y_bits, &y.as.f, sizeof(y_bits));
+        return x.is_null == y.is_null && (x.is_null || x_bits == y_bits);
     }
     return sm_column_eq(a, i, b, j);
 }
