@@ -74,6 +74,7 @@ static sm_status read_commits(const sm_snapshot *s, const sm_entry *entries, int
             continue;
         }
         SM_TRY(sm_check_cancel(s->budget, e));
+        SM_TRY(sm_budget_take(s->budget, 0, e)); /* refused where the names so far exceed it */
         sm_arena *scratch = sm_arena_new(s->budget);
         k->commit_ms = entries[i].modified_us > 0 ? entries[i].modified_us / 1000 : 0;
         const smi_log_reading what = {

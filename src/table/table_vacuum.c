@@ -44,7 +44,9 @@ typedef struct vacuum {
     const sm_vacuum *v;
     sm_stores *stores;
     sm_budget *budget;
-    sm_arena *arena; /* of the report */
+    sm_arena *arena;   /* of the report */
+    sm_arena *names;   /* of what is needed */
+    sm_arena *scratch; /* of one path */
     sm_store *store;
     sm_snapshot *snapshot;
     int64_t cutoff_us; /* what was removed or written before it is old enough */
@@ -70,14 +72,16 @@ static void put_key(sm_map *m, sm_str key)
 
 /* ---- what is needed -------------------------------------------------------------------------- */
 
-static void need_key(vacuum *w, sm_str path)
+/* Returns whether the path is one within the table. */
+static bool need_key(vacuum *w, sm_str path)
 {
-    const sm_str key = sm_delta_path_key(path, w->arena);
-
+    sm_arena_reset(w->scratch);
+    const sm_str key = sm_delta_path_key(path, w->scratch);
     put_key(w->needed, path); /* also as it stands, should its writer not have encoded it */
     if (key.len > 0) {
         put_key(w->needed, key);
     }
+    return key.len > 0;
 }
 
 /* An absolute path: each of its ends. */
@@ -85,7 +89,7 @@ static void need_ends(vacuum *w, sm_str path)
 {
     for (size_t i = 0; i + 1 < path.len; i++) {
         if (path.data[i] == '/' && path.data[i + 1] != '/') {
-            need_key(w, (sm_str){path.data + i + 1, path.len - i - 1});
+            (void)need_key(w, (sm_str){path.data + i + 1, path.len - i - 1});
         }
     }
 }
@@ -93,8 +97,7 @@ static void need_ends(vacuum *w, sm_str path)
 static void need_path(vacuum *w, sm_str path)
 {
     SM_ASSERT(path.len > 0); /* an action that names no file is refused */
-    need_key(w, path);
-    if (sm_delta_path_key(path, w->arena).len == 0) {
+    if (!need_key(w, path)) {
         need_ends(w, path);
     }
 }
@@ -126,6 +129,9 @@ static bool is_old(const vacuum *w, int64_t time_us)
 
 static sm_status need_file(void *ctx, const sm_delta_file *f, sm_error *e)
 {
+    const vacuum *w = ctx;
+
+    SM_TRY(sm_budget_take(w->budget, 0, e)); /* refused where the names so far exceed it */
     need_path(ctx, f->path);
     return need_vector(ctx, f->dv, e);
 }
@@ -598,10 +604,12 @@ sm_status sm_table_vacuum(sm_stores *stores, const sm_vacuum *v, sm_budget *budg
     vacuum w = {.v = v, .stores = stores, .budget = budget, .arena = a};
     sm_status st = SM_OK;
 
-    w.needed = sm_map_new(a);
     w.nested = sm_map_new(a);
     w.chosen = sm_map_new(a);
     SM_TRY(sm_store_open(stores, v->uri, &w.store, e));
+    w.names = sm_arena_new(budget);
+    w.scratch = sm_arena_new(budget);
+    w.needed = sm_map_new(w.names);
     SM_TRY_GOTO(st, done, find_files(&w, e));
     if (!v->is_dry) {
         SM_TRY_GOTO(st, done, record_start(&w, e));
@@ -614,5 +622,7 @@ sm_status sm_table_vacuum(sm_stores *stores, const sm_vacuum *v, sm_budget *budg
 done:
     sm_snapshot_release(w.snapshot);
     sm_store_release(w.store);
+    sm_arena_free(w.scratch);
+    sm_arena_free(w.names);
     return sm_within(e, st, "vacuum of %.*s", SM_STR_ARG(v->uri));
 }

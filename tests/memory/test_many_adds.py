@@ -134,6 +134,7 @@ def test_memory_limit(smelt, table, tmp_path):
     is_refused("sql", "--write", f"INSERT INTO '{clone}' VALUES (-5, 'new', 0.5, DATE '2022-02-01')")
     assert [path.name for path in (clone / "_delta_log").iterdir()] == [f"{0:020}.json"]
     big_log.make(big, 3 * FILES, 1)
+    is_refused("table", "vacuum", big, "--dry-run")
     is_refused("table", "clone", big, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     is_refused("sql", "--write", f"CREATE OR REPLACE TABLE '{big}' AS SELECT 1 AS id, DATE '2022-02-01' AS day")
