@@ -299,10 +299,18 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
 void smi_flow_sources_undo(sm_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
 sm_status smi_flow_source_open(sm_run *r, int32_t source, sm_error *e) SM_MUST_USE;
+/** Types that were found by looking may be too narrow: these files may have only dates where others
+ * had other text, only integers, or only null. The table's types count where they take all that was
+ * found. `names`: the plan's, of no other plan. `table` NULL: nothing is fitted.
+ *
+ * Returns   true where this changes what the names stand for: the SQL is to be planned again */
+bool smi_flow_fit(sm_names *names, const sm_plan *plan, const sm_snapshot *table, sm_arena *a);
+/** The rows of a plan do not have the types of the table: places the error at the first file whose
+ * values of such a column do not fit. false, and no place: the columns were not found in files. */
+bool smi_flow_place_unlike(const sm_plan *plan, const sm_snapshot *table, sm_error *e);
 /** Where an output column of a plan comes from: the column of its one scan's rows, a field of it
- * and so on, by name; 0 names where it is computed or there is more than one scan below. */
-int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names);
-/** The same with a dot between the names; false for 0. */
+ * and so on, with a dot between the names; false where it is computed or there is more than one
+ * scan below. */
 bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *out);
 /** May its rows hold more of a file's name than its date? Only by the option `filename`, which then
  * stands in its SQL or in a view's. Known without a plan: what a load plans depends on the answer.

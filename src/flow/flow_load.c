@@ -123,30 +123,6 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
     return SM_OK;
 }
 
-/* Types that were found by looking may be too narrow: these files may have only dates where earlier
- * ones had other text, only integers, or only null. The table's types count where they take all
- * that was found. true: plan the SQL again. */
-static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
-{
-    const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
-    const sm_type *rows = plan->root->schema;
-    bool has_changed = false;
-
-    if (!l->books.snapshot || smi_flow_is_refreshed(l->run, l->index)) {
-        return false;
-    }
-    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
-    for (int32_t i = 0; i < rows->n_fields; i++) {
-        const int32_t at = sm_type_find(there, rows->fields[i].name);
-        sm_str *path = NULL;
-        const int32_t n_path = at >= 0 ? smi_flow_plan_names(plan, i, a, &path) : 0;
-        if (n_path > 0) {
-            has_changed |= sm_names_fit_table(names, d, path, n_path, there->fields[at].type);
-        }
-    }
-    return has_changed;
-}
-
 /* Plans the SQL over these files; its rows fit the table. */
 static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_arena *a,
                           sm_plan **out, sm_error *e)
@@ -154,7 +130,10 @@ static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_ar
     sm_names_set_files(names, l->source->path, files, l->known);
     SM_TRY(smi_flow_plan(l->run, names, l->task, a, out, e));
     SM_TRY(check_plan(l, *out, files, a, e));
-    return fit_table(l, names, *out, a) ? smi_flow_plan(l->run, names, l->task, a, out, e) : SM_OK;
+    return smi_flow_is_refreshed(l->run, l->index) ||
+                   !smi_flow_fit(names, *out, l->books.snapshot, a)
+               ? SM_OK
+               : smi_flow_plan(l->run, names, l->task, a, out, e);
 }
 
 /* ---- the write ------------------------------------------------------------------------------ */
@@ -219,33 +198,6 @@ static bool is_wider(const load *l, const sm_type *schema)
     return is;
 }
 
-/* A column that was found of another type than the table has: places the error at the first file
- * that has it so; false: there is no such column. */
-static bool place_unlike(const load *l, const sm_plan *plan, sm_error *e)
-{
-    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
-    const sm_type *rows = plan ? plan->root->schema : there;
-    sm_arena *a = sm_arena_new(NULL);
-    sm_str file = {0};
-
-    for (int32_t i = 0; i < there->n_fields && file.len == 0; i++) {
-        const sm_type *type = there->fields[i].type;
-        const int32_t at = sm_type_find(rows, there->fields[i].name);
-        sm_str *path = NULL;
-        if (at >= 0 && !sm_type_eq(sm_type_widen(a, rows->fields[at].type), type)) {
-            const int32_t n_path = smi_flow_plan_names(plan, at, a, &path);
-            file = n_path > 0 ? sm_names_unlike_file(smi_flow_plan_scan(plan)->as.scan.dataset,
-                                                     path, n_path, type)
-                              : (sm_str){0};
-        }
-    }
-    if (file.len > 0) {
-        sm_error_place_str(e, file, 0, -1);
-    }
-    sm_arena_free(a);
-    return file.len > 0;
-}
-
 /* plan: of the rows of the SQL; NULL: none are written, and the table's own stay, or go. */
 static sm_status open_stage(load *l, const sm_plan *plan, sm_stage **out, sm_error *e)
 {
@@ -269,7 +221,9 @@ static sm_status open_stage(load *l, const sm_plan *plan, sm_stage **out, sm_err
     const sm_status st = smi_flow_stage_open(l->run, l->task, &write, schema, out, e);
     if (st == SM_SCHEMA && l->books.snapshot && e) {
         char near[sizeof(e->todo)] = {0};
-        if (!place_unlike(l, plan, e)) { /* a cast does not help: other days have other types */
+        if (!plan ||
+            !smi_flow_place_unlike(plan, l->books.snapshot,
+                                   e)) { /* a cast does not help: other days have other types */
             memcpy(near, e->todo, sizeof(near));
         }
         e->todo[0] = '\0';

@@ -178,7 +178,7 @@ static sm_resolver asking_resolver(asking *k)
 sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
                         sm_plan **out, sm_error *e)
 {
-    SM_ASSERT(!names || (t->kind == SM_TASK_LOAD && names != r->names));
+    SM_ASSERT(!names || names != r->names);
     asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
     const sm_resolver resolver = asking_resolver(&k);
 
@@ -343,7 +343,8 @@ static bool column_path(const sm_plan_node *n, int32_t column, path *out)
     return true;
 }
 
-int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names)
+/* The names of the way to an output column; 0 where it has none (smi_flow_plan_path). */
+static int32_t plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names)
 {
     path p = {.arena = a};
 
@@ -355,10 +356,53 @@ int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm
     return (int32_t)p.n;
 }
 
+bool smi_flow_fit(sm_names *names, const sm_plan *plan, const sm_snapshot *table, sm_arena *a)
+{
+    const sm_plan_node *scan = smi_flow_plan_scan(plan);
+    const sm_type *there = table ? sm_snapshot_metadata(table)->schema : NULL;
+    const sm_type *rows = plan->root->schema;
+    bool has_changed = false;
+
+    for (int32_t i = 0; there && scan && i < rows->n_fields; i++) {
+        const int32_t at = sm_type_find(there, rows->fields[i].name);
+        sm_str *way = NULL;
+        const int32_t n = at >= 0 ? plan_names(plan, i, a, &way) : 0;
+        if (n > 0) {
+            has_changed |=
+                sm_names_fit_table(names, scan->as.scan.dataset, way, n, there->fields[at].type);
+        }
+    }
+    return has_changed;
+}
+
+bool smi_flow_place_unlike(const sm_plan *plan, const sm_snapshot *table, sm_error *e)
+{
+    const sm_type *there = sm_snapshot_metadata(table)->schema, *rows = plan->root->schema;
+    const sm_plan_node *scan = smi_flow_plan_scan(plan);
+    sm_arena *a = sm_arena_new(NULL);
+    sm_str file = {0};
+
+    for (int32_t i = 0; scan && i < there->n_fields && file.len == 0; i++) {
+        const sm_type *type = there->fields[i].type;
+        const int32_t at = sm_type_find(rows, there->fields[i].name);
+        sm_str *way = NULL;
+        const bool is_other = at >= 0 && !sm_type_eq(sm_type_widen(a, rows->fields[at].type), type);
+        const int32_t n = is_other ? plan_names(plan, at, a, &way) : 0;
+        if (n > 0) {
+            file = sm_names_unlike_file(scan->as.scan.dataset, way, n, type);
+        }
+    }
+    if (file.len > 0) {
+        sm_error_place_str(e, file, 0, -1);
+    }
+    sm_arena_free(a);
+    return file.len > 0;
+}
+
 bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *out)
 {
     sm_str *names = NULL;
-    const int32_t n = smi_flow_plan_names(plan, column, a, &names);
+    const int32_t n = plan_names(plan, column, a, &names);
 
     for (int32_t i = 0; i < n; i++) {
         *out = i == 0 ? names[0]

@@ -402,6 +402,7 @@ typedef struct making {
     inputs in;
     char fingerprint[33];
     smi_flow_merging merging; /* of a table whose rows are merged */
+    sm_names *names;          /* of the plan; NULL: the run's */
 } making;
 
 /* Does the run add the rows of a value? */
@@ -525,6 +526,9 @@ static sm_status write_rows(const making *m, sm_error *e)
                              ? smi_flow_merge_rows(m->r, m->task, m->plan, &m->merging, &write, e)
                              : stage_rows(m, &write, e);
     if (st == SM_SCHEMA && write.mode != SM_WRITE_OVERWRITE) {
+        if (e && m->there.snapshot && smi_flow_place_unlike(m->plan, m->there.snapshot, e)) {
+            e->todo[0] = '\0'; /* a cast does not help: other days have other types */
+        }
         sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
                       SM_STR_ARG(m->t->name));
     }
@@ -642,11 +646,30 @@ static sm_status keep_rows(making *m, sm_error *e)
 
 /* ---- a task --------------------------------------------------------------------------------- */
 
+/* Where rows are added to those of a table, columns that were found in files are fitted to its own:
+ * a day of whole numbers goes into a column of DOUBLE. The names are the task's own, as another
+ * task may read the same files as they are. */
+static sm_status fit_rows(making *m, sm_arena *a, sm_error *e)
+{
+    const sm_plan_node *scan = smi_flow_plan_scan(m->plan);
+
+    if (!keeps_rows(m->t) || !m->there.snapshot || smi_flow_is_refreshed(m->r, m->task) || !scan ||
+        !scan->as.scan.dataset->sampled) {
+        return SM_OK;
+    }
+    m->names = smi_flow_names(m->r);
+    SM_TRY(smi_flow_plan(m->r, m->names, m->t, a, &m->plan, e));
+    return smi_flow_fit(m->names, m->plan, m->there.snapshot, a)
+               ? smi_flow_plan(m->r, m->names, m->t, a, &m->plan, e)
+               : SM_OK;
+}
+
 /* Finds out all that decides the rows, and their fingerprint. */
 static sm_status look(making *m, sm_arena *a, sm_error *e)
 {
     SM_TRY(smi_flow_plan(m->r, NULL, m->t, a, &m->plan, e));
     SM_TRY(look_at_table(m->r, m->task, &m->there, e));
+    SM_TRY(fit_rows(m, a, e));
     if (m->t->merge) {
         SM_TRY(smi_flow_merge_bind(m->r, m->task, m->plan, m->there.snapshot, a, &m->merging, e));
     }
@@ -691,6 +714,7 @@ sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
     sm_buf_release(&m.in.json);
     sm_buf_release(&m.in.text);
     sm_snapshot_release(m.there.snapshot);
+    sm_names_free(m.names);
     sm_arena_free(a);
     return st;
 }

@@ -756,3 +756,38 @@ def test_new_keys_of_objects_come_under_the_policy_too(smelt, load, tmp_path, mo
     if mode == "none":  # delta-rs does not read mapped columns of all versions
         rows = duckdb.from_arrow(table.to_pyarrow_table()).project("s.a, s.b.c").fetchall()
         assert sorted(rows) == [(1, None), (1, None), (2, "x")]
+
+
+TABLES = PIPELINE.replace("lake: {type", "day: {type: date}, lake: {type").replace(
+    "tasks: [{load: raw.l, from: logs, sql: l.sql, by: day}]", "tasks: [{task}]")
+
+
+@pytest.mark.parametrize("task", [
+    "append: day", "replace: day", "merge: {key: id}", "scd2: {key: id}",
+    "partition_by: day, overwrite: partitions"])
+def test_rows_of_files_that_are_added_to_a_table(smelt, tmp_path, task):
+    """Their types are those of the table, where these hold all values of the day."""
+    sql = ("SELECT id, x, t, s, var('day') AS day FROM read_json(var('logs'), file_date => true, bad_lines => "
+           "'quarantine') WHERE file_date = var('day')")
+
+    def run(day, row, code=0):
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        for file in (tmp_path / "logs").glob("*"):
+            file.unlink()
+        (tmp_path / "p.yaml").write_text(TABLES.replace("{task}", f"{{table: raw.l, sql: l.sql, {task}}}"))
+        (tmp_path / "l.sql").write_text(sql)
+        (tmp_path / f"logs/{day.replace('-', '')}.json").write_text(json.dumps(row) + "\n")
+        done = smelt("run", "p.yaml", "--date", day, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    rows = [{"id": 1, "x": 1.5, "t": "a", "s": {"a": "x", "b": 0.5}},
+            {"id": 2, "x": 2, "t": "2024-01-01", "s": {"b": 1}},
+            {"id": 3, "x": None, "t": AT, "s": {"a": "2024-01-01", "b": None}}]
+    for i, row in enumerate(rows):
+        run(f"2024-01-0{i + 1}", row)
+    want = [row | {"s": {"a": None} | row["s"]} for row in rows]
+    assert sorted(ask(smelt, "SELECT id, x, t, s FROM raw.l"), key=lambda row: row["id"]) == want
+    told = run("2024-01-04", rows[0] | {"id": 4, "t": ["a"]}, code=1)
+    assert 'column "t" is VARCHAR in the table and VARCHAR[] here\n  at ./logs/20240104.json\n' in told
+    assert "--full-refresh raw.l" in told and len(rows_of(smelt)) == 3
