@@ -19,9 +19,11 @@
  *           then become values again, so no page mixes the two.
  * Encodings Without codes, integers are stored plain or as differences, and texts with a length
  *           before each, with all lengths first, or without what they share with the text before
- *           them. The first such page of a column in a file is encoded and compressed in each of
- *           these ways. The smallest one is used for the rest of the file. If compression gained
- *           less than a 32nd of it, such pages are not compressed.
+ *           them. The first values of the first such page of a column in a file are encoded and
+ *           compressed in each of these ways. The smallest one is used for the rest of the file. If
+ *           compression gained less than a 32nd of it, such pages are not compressed.
+ * Searches  Of a file with many such pages, one is compressed in each way of looking for what
+ *           repeats (smi_pq_search). The best one is used for the rest of the file.
  * Source    apache/parquet-format, Encodings.md, README.md "Data Pages"
  *
  * Called by parquet_writer.c. */
@@ -39,6 +41,9 @@
 /* By so many values an encoding is chosen. A whole page gives the same choice in what was measured,
  * and costs 3 % of a merge, where each file has but a few pages. */
 #define CHOICE_VALUES (4 * STRIDE)
+/* To try the searches costs as much as three more pages: worth it in a file of so many. */
+#define SEARCH_PAGES 8
+#define SEARCH_SLACK 512
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -564,14 +569,6 @@ static void encode_values(smi_pq_column *c, smi_pq_encoding encoding, int64_t n,
     }
 }
 
-static sm_status pressed_bytes(smi_pq_column *c, const sm_buf *in, size_t *n, sm_error *e)
-{
-    const size_t bound = smi_pq_press_bound(c->press, in->len);
-    sm_buf_reset(&c->packed);
-    return smi_pq_press_bytes(c->press, in->data, in->len, smi_pq_room(&c->packed, bound), bound, n,
-                              e);
-}
-
 /* Chooses the encoding of values that are not codes, for the rest of the file, by the first values
  * of this page. */
 static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
@@ -591,14 +588,14 @@ static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
         return SM_OK;
     }
     for (int i = 0; i < n_candidates; i++) {
-        size_t packed = 0;
         sm_buf_reset(&c->trial);
         encode_values(c, candidates[i], n_tried, &c->trial);
-        SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
-        if (packed < least) {
-            least = packed;
+        SM_TRY(
+            smi_pq_press_bytes(c->press, SMI_PQ_SEARCH_WIDE, sm_buf_str(&c->trial), &c->packed, e));
+        if (c->packed.len < least) {
+            least = c->packed.len;
             c->choice = candidates[i];
-            c->is_dense = packed >= c->trial.len / 32 * 31;
+            c->is_dense = least >= c->trial.len / 32 * 31;
         }
     }
     return SM_OK;
@@ -860,6 +857,31 @@ static void put_data_header(const smi_pq_raw_page *p, size_t packed, bool is_com
     smi_thrift_end(&o);
 }
 
+/* Has the page values in the encoding that was chosen? */
+static bool is_chosen(const smi_pq_column *c, const smi_pq_raw_page *p)
+{
+    return c->has_choice && p->encoding == c->choice && p->n_nulls < p->n_levels;
+}
+
+/* Chooses by a page how such pages of the file are searched for what repeats: the quickest way that
+ * gives at most a SEARCH_SLACKth more than the smallest result. */
+static sm_status choose_search(smi_pq_column *c, const smi_pq_raw_page *p, sm_error *e)
+{
+    const uint8_t *const values = c->raw.data + p->off + p->rep_bytes + p->def_bytes;
+    const sm_str in = {(const char *)values, p->value_bytes};
+    size_t sizes[SMI_PQ_SEARCHES], least = SIZE_MAX;
+    for (smi_pq_search s = SMI_PQ_SEARCH_WIDE; s < SMI_PQ_SEARCHES; s++) {
+        SM_TRY(smi_pq_press_bytes(c->press, s, in, &c->packed, e));
+        sizes[s] = c->packed.len;
+        least = sizes[s] < least ? sizes[s] : least;
+    }
+    for (smi_pq_search s = SMI_PQ_SEARCH_WIDE; s < SMI_PQ_SEARCHES; s++) {
+        c->search = sizes[s] <= least + least / SEARCH_SLACK ? s : c->search;
+    }
+    c->has_search = true;
+    return SM_OK;
+}
+
 static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error *e)
 {
     SM_ASSERT(p->off + p->rep_bytes + p->def_bytes + p->value_bytes <= c->raw.len);
@@ -869,15 +891,13 @@ static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error
     const uint8_t *values = levels + n_levels;
     size_t packed = p->value_bytes;
     bool is_compressed = false;
-    const bool is_dense = c->is_dense && p->encoding == c->choice;
-    if (c->codec != SMI_PQ_UNCOMPRESSED && p->value_bytes > 0 && !is_dense) {
-        const size_t bound = smi_pq_press_bound(c->press, p->value_bytes);
-        sm_buf_reset(&c->packed);
-        uint8_t *to = smi_pq_room(&c->packed, bound);
-        SM_TRY(smi_pq_press_bytes(c->press, values, p->value_bytes, to, bound, &packed, e));
-        is_compressed = packed < p->value_bytes;
-        packed = is_compressed ? packed : p->value_bytes;
-        values = is_compressed ? to : values;
+    const bool has_choice = is_chosen(c, p);
+    if (c->codec != SMI_PQ_UNCOMPRESSED && p->value_bytes > 0 && !(c->is_dense && has_choice)) {
+        SM_TRY(smi_pq_press_bytes(c->press, has_choice ? c->search : SMI_PQ_SEARCH_WIDE,
+                                  (sm_str){(const char *)values, p->value_bytes}, &c->packed, e));
+        is_compressed = c->packed.len < p->value_bytes;
+        packed = is_compressed ? c->packed.len : p->value_bytes;
+        values = is_compressed ? c->packed.data : values;
     }
     const uint32_t crc = sm_crc32(sm_crc32(0, levels, n_levels), values, packed);
     const size_t before = c->out.len;
@@ -892,6 +912,13 @@ static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error
 
 sm_status smi_pq_column_press(smi_pq_column *c, sm_error *e)
 {
+    c->n_file_pages += c->n_pages;
+    const bool is_worth = c->n_file_pages >= SEARCH_PAGES && !c->is_dense;
+    for (int64_t i = 0; is_worth && !c->has_search && i < c->n_pages; i++) {
+        if (is_chosen(c, &c->pages[i]) && smi_pq_press_searches(c->press)) {
+            SM_TRY(choose_search(c, &c->pages[i], e));
+        }
+    }
     for (int64_t i = 0; i < c->n_pages; i++) {
         SM_TRY(press_page(c, &c->pages[i], e));
     }
@@ -917,23 +944,23 @@ static void dictionary_values(const smi_pq_column *c, sm_buf *out)
 
 static sm_status press_dictionary(smi_pq_column *c, sm_error *e)
 {
-    size_t packed = 0;
     sm_buf_reset(&c->trial);
     dictionary_values(c, &c->trial);
-    SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
+    SM_TRY(smi_pq_press_bytes(c->press, SMI_PQ_SEARCH_WIDE, sm_buf_str(&c->trial), &c->packed, e));
+    const sm_str packed = sm_buf_str(&c->packed);
     smi_thrift_out o = {.to = &c->dict_out};
     smi_thrift_begin(&o, 0);
     smi_thrift_put_i32(&o, 1, 2); /* DICTIONARY_PAGE */
     smi_thrift_put_i32(&o, 2, (int32_t)c->trial.len);
-    smi_thrift_put_i32(&o, 3, (int32_t)packed);
-    smi_thrift_put_i32(&o, 4, (int32_t)sm_crc32(0, c->packed.data, packed));
+    smi_thrift_put_i32(&o, 3, (int32_t)packed.len);
+    smi_thrift_put_i32(&o, 4, (int32_t)sm_crc32(0, packed.data, packed.len));
     smi_thrift_begin(&o, 7);
     smi_thrift_put_i32(&o, 1, (int32_t)c->dict.n);
     smi_thrift_put_i32(&o, 2, SMI_PQ_PLAIN);
     smi_thrift_end(&o);
     smi_thrift_end(&o);
     c->plain_bytes += c->dict_out.len + c->trial.len;
-    append_bytes(&c->dict_out, c->packed.data, packed);
+    append_bytes(&c->dict_out, packed.data, packed.len);
     c->encodings |= 1u << SMI_PQ_PLAIN;
     return SM_OK;
 }

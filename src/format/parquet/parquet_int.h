@@ -484,11 +484,20 @@ void smi_pq_pages_release(smi_pq_pages *p);
 typedef struct smi_pq_press smi_pq_press;
 smi_pq_press *smi_pq_press_new(smi_pq_codec codec, int level);
 void smi_pq_press_free(smi_pq_press *c); /* takes NULL */
-/** The most bytes that n bytes can become. */
-size_t smi_pq_press_bound(const smi_pq_press *c, size_t n);
-/** Compresses n bytes to `out`, which has room for the bound; *n_out: their number. */
-sm_status smi_pq_press_bytes(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
-                             size_t *n_out, sm_error *e) SM_MUST_USE;
+/* How zstd looks for bytes that repeat, at level 1: with a large or a small table of places. Where
+ * hardly anything repeats, as in hashes, a small one costs less. Where each text repeats parts of
+ * the one before, it finds these, which take fewer bits to name than places far away. */
+typedef enum smi_pq_search {
+    SMI_PQ_SEARCH_WIDE, /* as the level has it */
+    SMI_PQ_SEARCH_NEAR,
+    SMI_PQ_SEARCH_LITTLE,
+    SMI_PQ_SEARCHES
+} smi_pq_search;
+/** Do the searches differ, for this codec and level? */
+bool smi_pq_press_searches(const smi_pq_press *c);
+/** Compresses `in` to `out`, whose content is replaced. */
+sm_status smi_pq_press_bytes(smi_pq_press *c, smi_pq_search search, sm_str in, sm_buf *out,
+                             sm_error *e) SM_MUST_USE;
 
 /* ---- values of the wanted type (parquet_convert.c) ------------------------------------------- */
 
@@ -793,6 +802,9 @@ typedef struct smi_pq_column {
     bool has_choice; /* the next two are set, by the file's first page without codes */
     smi_pq_encoding choice;
     bool is_dense;          /* values in this encoding are not worth compressing */
+    int64_t n_file_pages;   /* pages of the file that were compressed */
+    bool has_search;        /* the next one was chosen, when those were enough */
+    smi_pq_search search;   /* how pages in this encoding are compressed */
     sm_buf raw;             /* the encoded pages … */
     smi_pq_raw_page *pages; /* … and where each is */
     int64_t n_pages, pages_cap;

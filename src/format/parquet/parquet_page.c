@@ -475,13 +475,6 @@ void smi_pq_press_free(smi_pq_press *c)
     sm_free(c);
 }
 
-size_t smi_pq_press_bound(const smi_pq_press *c, size_t n)
-{
-    return c->codec == SMI_PQ_ZSTD     ? ZSTD_compressBound(n)
-           : c->codec == SMI_PQ_SNAPPY ? snappy_max_compressed_length(n)
-                                       : n;
-}
-
 static ZSTD_CCtx *take_context(smi_pq_press *c)
 {
     sm_mutex_lock(&c->lock);
@@ -509,25 +502,56 @@ static void give_context(smi_pq_press *c, ZSTD_CCtx *ctx)
     }
 }
 
-sm_status smi_pq_press_bytes(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
-                             size_t *n_out, sm_error *e)
+/* The level has 2^13 or 2^14 places of 4 bytes. 2^11 stay in the first cache beside the page; 2^6
+ * know little but the text before. */
+static int hash_log_of(const smi_pq_press *c, smi_pq_search search)
 {
+    static const int logs[] = {0, 11, 6}; /* 0: as the level has it */
+    _Static_assert(SM_COUNT(logs) == SMI_PQ_SEARCHES, "one for each search");
+    return c->level == 1 ? logs[search] : 0;
+}
+
+static sm_status press_zstd(smi_pq_press *c, smi_pq_search search, sm_str in, sm_buf *out,
+                            sm_error *e)
+{
+    ZSTD_CCtx *ctx = take_context(c);
+    const size_t bound = ZSTD_compressBound(in.len);
+    size_t got = ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, c->level);
+    if (!ZSTD_isError(got)) {
+        got = ZSTD_CCtx_setParameter(ctx, ZSTD_c_hashLog, hash_log_of(c, search));
+    }
+    if (!ZSTD_isError(got)) {
+        got = ZSTD_compress2(ctx, smi_pq_room(out, bound), bound, in.data, in.len);
+    }
+    give_context(c, ctx);
+    if (ZSTD_isError(got)) {
+        return sm_fail(e, SM_INTERNAL, "zstd: %s", ZSTD_getErrorName(got));
+    }
+    out->len = got;
+    return SM_OK;
+}
+
+bool smi_pq_press_searches(const smi_pq_press *c)
+{
+    return c->codec == SMI_PQ_ZSTD && c->level == 1;
+}
+
+sm_status smi_pq_press_bytes(smi_pq_press *c, smi_pq_search search, sm_str in, sm_buf *out,
+                             sm_error *e)
+{
+    sm_buf_reset(out);
     if (c->codec == SMI_PQ_ZSTD) {
-        ZSTD_CCtx *ctx = take_context(c);
-        const size_t got = ZSTD_compressCCtx(ctx, out, cap, in, n, c->level);
-        give_context(c, ctx);
-        if (ZSTD_isError(got)) {
-            return sm_fail(e, SM_INTERNAL, "zstd: %s", ZSTD_getErrorName(got));
-        }
-        *n_out = got;
-    } else if (c->codec == SMI_PQ_SNAPPY) {
-        *n_out = cap;
-        if (snappy_compress(in, n, out, n_out) != SNAPPY_OK) {
+        return press_zstd(c, search, in, out, e);
+    }
+    if (c->codec == SMI_PQ_SNAPPY) {
+        size_t got = snappy_max_compressed_length(in.len);
+        if (snappy_compress(in.data, in.len, (char *)smi_pq_room(out, got), &got) != SNAPPY_OK) {
             return sm_fail(e, SM_INTERNAL, "snappy could not compress");
         }
-    } else {
-        memcpy(out, in, n);
-        *n_out = n;
+        out->len = got;
+        return SM_OK;
     }
+    sm_str_copy(smi_pq_room(out, in.len + 1), in.data, in.len);
+    out->len = in.len;
     return SM_OK;
 }

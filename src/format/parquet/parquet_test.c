@@ -3,6 +3,7 @@
  * format/parquet/parquet_test.c: what is written to Parquet comes back, whatever the types, the
  * nulls and the cuts; the same rows give the same bytes; statistics are right; wanted types are
  * found and refused; damaged files are errors. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -627,6 +628,35 @@ static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
     release_fixture(&f);
 }
 
+/* Texts that repeat others nearby: a file of many pages finds out that looking nearby alone is
+ * enough, and becomes smaller for it; one of few pages does not try. Hashes never repeat. */
+static void many_pages_are_searched_as_the_first_ones_show(void **state)
+{
+    enum { PAGE = 20480, FEW = 5, MANY = 15 };
+    static char texts[MANY * PAGE][20];
+    static const char *values[MANY * PAGE];
+    const parquet_how how = {.no_dictionary = true, .group_rows = 3 * PAGE};
+    size_t sizes[2][2] = {{0}};
+    for (int is_hash = 0; is_hash < 2; is_hash++) {
+        for (int i = 0; i < MANY * PAGE; i++) {
+            const uint64_t random = sm_mix64((uint64_t)i + 1);
+            snprintf(texts[i], sizeof(texts[i]), is_hash ? "%016" PRIx64 : "%06" PRIu64 "-customer",
+                     is_hash ? random : random % 1000000);
+            values[i] = texts[i];
+        }
+        for (int is_long = 0; is_long < 2; is_long++) {
+            fixture f;
+            write_text(&f, "STRUCT(s VARCHAR)", values, (is_long ? MANY : FEW) * PAGE, &how);
+            check_written(&f.file, &f.rows, f.schema, f.budget);
+            sizes[is_hash][is_long] = f.file.len;
+            release_fixture(&f);
+        }
+    }
+    assert_true(sizes[0][1] < sizes[0][0] * MANY / FEW / 100 * 93);
+    assert_true(sizes[1][1] > sizes[1][0] * MANY / FEW / 1000 * 995);
+    assert_true(sizes[1][1] < sizes[1][0] * MANY / FEW / 1000 * 1005);
+}
+
 static void constants_and_codes_are_written(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -853,6 +883,7 @@ int main(void)
         cmocka_unit_test(columns_are_found_by_their_mapping),
         cmocka_unit_test(few_strings_come_by_code),
         cmocka_unit_test(a_dictionary_is_given_up_sooner_after_one_in_vain),
+        cmocka_unit_test(many_pages_are_searched_as_the_first_ones_show),
         cmocka_unit_test(constants_and_codes_are_written),
         cmocka_unit_test(null_in_a_column_that_may_not_be_is_an_error),
         cmocka_unit_test(the_memory_of_a_row_group_is_asked_for_at_first),
