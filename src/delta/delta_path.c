@@ -143,7 +143,12 @@ static size_t part_end(sm_str path, size_t start)
 static bool has_single_dots(sm_str path)
 {
     SM_ASSERT(path.data || path.len == 0);
-    return sm_str_starts(path, SM_STR("./")) || memmem(path.data, path.len, "/./", 3) != NULL;
+    for (size_t at = 0; at < path.len; at = part_end(path, at) + 1) {
+        if (path.data[at] == '.' && at + 1 < path.len && path.data[at + 1] == '/') {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Takes the parts "." out, in place: "./a/./b" -> "a/b". */
