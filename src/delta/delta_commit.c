@@ -505,8 +505,8 @@ static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm
  * the base. */
 static void put_new_rows(commit_text *r, int64_t n_rows, sm_json_writer *w)
 {
-    SM_ASSERT(n_rows >= 0);
     if (r->gives_row_ids) {
+        SM_ASSERT(n_rows >= 0); /* check_row_ids() */
         smi_put_rows(w, r->high_row + 1, r->base ? r->base->version + 1 : 0);
         r->high_row += n_rows;
         r->gave_row_ids = true;

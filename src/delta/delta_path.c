@@ -253,7 +253,8 @@ sm_str smi_path_plain(sm_str path, sm_buf *out)
     const sm_str rest = smi_without_file_scheme(path);
 
     sm_buf_reset(out);
-    if (!is_hadoop && !memchr(rest.data, '%', rest.len) && !has_single_dots(rest)) {
+    if (rest.len == 0 ||
+        (!is_hadoop && !memchr(rest.data, '%', rest.len) && !has_single_dots(rest))) {
         return rest; /* as are most paths */
     }
     sm_buf_text(out, is_hadoop ? SM_STR("s3") : SM_STR(""));
