@@ -372,7 +372,7 @@ static sm_status list_commits(smi_cli *cli, sm_store *store, const options *o, s
         smi_answer_print(cli, &l.json);
         return SM_OK;
     }
-    if (st == SM_OK) {
+    if (st == SM_OK && l.text.len > 0) {
         fwrite(l.text.data, 1, l.text.len, stdout);
     }
     sm_buf_release(&l.text);
