@@ -146,6 +146,7 @@ struct smi_end {
     /* Is everything whose turn has come handed on, and is there room for more? */
     bool (*is_empty)(smi_end *end);
     const sm_plan_node *node; /* whose time the end's work counts as; NULL: no node's */
+    bool keeps_order;         /* it keeps a task's rows until the turn has come to the task */
 };
 
 sm_status smi_filter_new(smi_execution *exec, const sm_plan_node *node, smi_op *next,

@@ -321,8 +321,11 @@ static bool order_is_empty(smi_end *end)
 smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset)
 {
     order_end *o = sm_alloc_zero(sizeof(*o));
-    o->end = (smi_end){
-        .push = order_push, .close = order_close, .drain = order_drain, .is_empty = order_is_empty};
+    o->end = (smi_end){.push = order_push,
+                       .close = order_close,
+                       .drain = order_drain,
+                       .is_empty = order_is_empty,
+                       .keeps_order = true};
     o->budget = exec->env->budget;
     o->limit = limit;
     o->offset = offset;

@@ -519,10 +519,22 @@ static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+/* Must a free driver wait for the oldest morsel, whose bytes are on their way? It must where all
+ * others are at work on later ones: their rows, as many as they are, wait in the end until the
+ * oldest morsel is through. */
+static bool is_kept_for_oldest(smi_scan *s, const smi_driver *d)
+{
+    const smi_morsel *oldest = morsel_at(s, s->accounted);
+    return d->pipe->end->keeps_order && s->accounted < s->admitted &&
+           oldest->state == MORSEL_WANTS && oldest->n_requested == oldest->n_ranges &&
+           s->n_running + 1 >= s->exec->n_drivers;
+}
+
 /* The oldest ready morsel; where tasks wait for their turn, only the one that they wait for. */
 static smi_morsel *take_ready(smi_scan *s, smi_driver *d, int64_t n_on_leave)
 {
-    const int64_t end = n_on_leave > 0 ? s->accounted + 1 : s->admitted;
+    const bool is_oldest_only = n_on_leave > 0 || is_kept_for_oldest(s, d);
+    const int64_t end = is_oldest_only ? s->accounted + 1 : s->admitted;
     for (int64_t n = s->accounted; n < s->admitted && n < end; n++) {
         smi_morsel *m = morsel_at(s, n);
         if (m->state == MORSEL_READY && !smi_pipe_is_past(d->pipe, m->task.ordinal)) {

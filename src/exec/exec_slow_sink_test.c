@@ -126,6 +126,11 @@ static void make_cross(kit *k, const sm_str *lines, const sm_str *few)
     make_join(k, &few[0], &few[1], -1);
 }
 
+/* One read of the left side arrives when all others are through: the tasks behind it are ready
+ * before it. */
+#define LATE_MS    300
+#define LEFT_READS 3 /* the last calls */
+
 /* Seven drivers need much of the memory for the rows that they divide, in a range or a join. */
 static const slow_case cases[] = {
     {"order", make_order, LINES, 3},
@@ -135,7 +140,9 @@ static const slow_case cases[] = {
     {"cross join", make_cross, LEFT *RIGHT, 3},
 };
 
-static void run_case(const slow_case *c, int threads, const sm_str *lines, const sm_str *few)
+/* With the late call of the store (0: none); returns how many calls there were. */
+static int64_t run_case(const slow_case *c, int threads, int64_t late, const sm_str *lines,
+                        const sm_str *few)
 {
     sm_error e = {0};
     sm_thread *thread = NULL;
@@ -144,6 +151,10 @@ static void run_case(const slow_case *c, int threads, const sm_str *lines, const
     still_sink s = {.budget = k.budget};
     const sm_sink sink = {.ctx = &s, .push = still_push};
     const sm_exec_env env = k_env(&k);
+    const sm_fault_plan plan = {.at_call = late, .kind = SM_FAULT_LATE, .delay_ms = LATE_MS};
+    sm_store *inner = k.store;
+    assert_ok(sm_store_fault(inner, &plan, &k.store, &e), &e);
+    sm_store_release(inner);
     sm_mutex_init(&s.lock);
     c->make(&k, lines, few);
     assert_ok(sm_thread_start(open_when_still, &s, "opens", &thread, &e), &e);
@@ -153,40 +164,83 @@ static void run_case(const slow_case *c, int threads, const sm_str *lines, const
     sm_mutex_unlock(&s.lock);
     sm_thread_join(thread);
     if (st != SM_OK || s.n_rows != c->n_rows) {
-        fail_msg("%s with %d threads: %s, %lld rows", c->name, threads, e.what,
-                 (long long)s.n_rows);
+        fail_msg("%s with %d threads, call %lld late: %s, %lld rows", c->name, threads,
+                 (long long)late, e.what, (long long)s.n_rows);
     }
+    const int64_t n_calls = sm_fault_calls(k.store);
+    assert_int_equal(sm_fault_has_fired(k.store), late > 0);
     sm_mutex_release(&s.lock);
     kit_free(&k);
+    return n_calls;
+}
+
+/* The lines of a test: many rows, and two files of which each row of one matches all of the other.
+ */
+typedef struct lines {
+    sm_buf many, few[2];
+    sm_str all, some[2];
+} lines;
+
+static void make_lines(lines *l)
+{
+    *l = (lines){0};
+    for (int i = 0; i < LINES; i++) {
+        sm_buf_printf(&l->many, "{\"v\":%d,\"n\":%d,\"t\":\"%s %d\"}\n", (int)(i * 7919LL % 100003),
+                      i, TEXT, i);
+    }
+    for (int i = 0; i < LEFT + RIGHT; i++) {
+        sm_buf_printf(&l->few[i >= LEFT], "{\"v\":1,\"n\":%d,\"t\":\"%s %d\"}\n", i, TEXT, i);
+    }
+    l->all = sm_buf_str(&l->many);
+    l->some[0] = sm_buf_str(&l->few[0]);
+    l->some[1] = sm_buf_str(&l->few[1]);
+}
+
+static void free_lines(lines *l)
+{
+    sm_buf_release(&l->few[0]);
+    sm_buf_release(&l->few[1]);
+    sm_buf_release(&l->many);
 }
 
 static void fills_no_memory(void **state)
 {
-    sm_buf lines = {0}, few[2] = {0};
+    lines l;
     (void)state;
-    for (int i = 0; i < LINES; i++) {
-        sm_buf_printf(&lines, "{\"v\":%d,\"n\":%d,\"t\":\"%s %d\"}\n", (int)(i * 7919LL % 100003),
-                      i, TEXT, i);
-    }
-    for (int i = 0; i < LEFT + RIGHT; i++) {
-        sm_buf_printf(&few[i >= LEFT], "{\"v\":1,\"n\":%d,\"t\":\"%s %d\"}\n", i, TEXT, i);
-    }
-    const sm_str all = sm_buf_str(&lines);
-    const sm_str some[2] = {sm_buf_str(&few[0]), sm_buf_str(&few[1])};
+    make_lines(&l);
     for (int i = 0; i < SM_COUNT(cases); i++) {
         for (int t = 0; t < cases[i].n_threads; t++) {
-            run_case(&cases[i], k_threads[t], &all, some);
+            (void)run_case(&cases[i], k_threads[t], 0, &l.all, l.some);
         }
     }
-    sm_buf_release(&few[0]);
-    sm_buf_release(&few[1]);
-    sm_buf_release(&lines);
+    free_lines(&l);
+}
+
+static void late_read_fills_no_memory(void **state)
+{
+    static const slow_case many[] = {
+        {"many matches", make_many_matches, LEFT * RIGHT, 2},
+        {"cross join", make_cross, LEFT * RIGHT, 2},
+    };
+    lines l;
+    (void)state;
+    make_lines(&l);
+    for (int i = 0; i < SM_COUNT(many); i++) {
+        for (int t = 0; t < many[i].n_threads; t++) {
+            const int64_t n = run_case(&many[i], k_threads[t], 0, &l.all, l.some);
+            for (int64_t late = n - LEFT_READS + 1; late <= n; late++) {
+                (void)run_case(&many[i], k_threads[t], late, &l.all, l.some);
+            }
+        }
+    }
+    free_lines(&l);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fills_no_memory),
+        cmocka_unit_test(late_read_fills_no_memory),
     };
     return cmocka_run_group_tests_name("slow sink", tests, NULL, NULL);
 }

@@ -14,11 +14,12 @@
  *                               visible. For calls without bytes (list, stat, delete, open): ERROR.
  *            KILL, KILL_AFTER   SIGKILL before or after it is carried out
  *            STOP               SIGSTOP before it is carried out: the process is slow
- * Wire     delay_ms is the time there and back; bytes_per_s is the rate of one line that all
- *          requests of a plan share. The bytes of a read follow the delay, those of a write go
- *          first; the line carries them in the order of the calls. The time of the response is
- *          computed, and the caller waits for it (smi_due_ns); so requests overlap as they do over
- *          a network.
+ *            LATE               is carried out delay_ms later, so that others overtake it
+ * Wire     delay_ms (but of LATE) is the time there and back; bytes_per_s is the rate of one line
+ *          that all requests of a plan share. The bytes of a read follow the delay, those of a
+ *          write go first; the line carries them in the order of the calls. The time of the
+ *          response is computed, and the caller waits for it (smi_due_ns); so requests overlap as
+ *          they do over a network.
  * Plans    A store of sm_store_fault() has a count and a line of its own. All stores of one root
  *          (stores.c) that SMELT_FAULT wraps share them: in a program with one root, call 7 is the
  *          program's 7th. */
@@ -58,14 +59,24 @@ typedef struct fault_writer {
 } fault_writer;
 
 /* What is to happen to one call. */
-typedef enum fault_hit { CARRY_OUT, FAIL, FAIL_FULL, LOSE, TEAR, DIE, DIE_AFTER, STOP } fault_hit;
+typedef enum fault_hit {
+    CARRY_OUT,
+    FAIL,
+    FAIL_FULL,
+    LOSE,
+    TEAR,
+    DIE,
+    DIE_AFTER,
+    STOP,
+    DELAY
+} fault_hit;
 
 static const fault_hit hit_of_kind[] = {
-    [SM_FAULT_ERROR] = FAIL,          [SM_FAULT_LOST] = LOSE, [SM_FAULT_TORN] = TEAR,
-    [SM_FAULT_DISK_FULL] = FAIL_FULL, [SM_FAULT_KILL] = DIE,  [SM_FAULT_KILL_AFTER] = DIE_AFTER,
-    [SM_FAULT_STOP] = STOP,
+    [SM_FAULT_ERROR] = FAIL,          [SM_FAULT_LOST] = LOSE,  [SM_FAULT_TORN] = TEAR,
+    [SM_FAULT_DISK_FULL] = FAIL_FULL, [SM_FAULT_KILL] = DIE,   [SM_FAULT_KILL_AFTER] = DIE_AFTER,
+    [SM_FAULT_STOP] = STOP,           [SM_FAULT_LATE] = DELAY,
 };
-_Static_assert(SM_COUNT(hit_of_kind) == SM_FAULT_STOP + 1, "each kind of fault has its hit");
+_Static_assert(SM_COUNT(hit_of_kind) == SM_FAULT_LATE + 1, "each kind of fault has its hit");
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
@@ -107,6 +118,10 @@ static fault_hit count_call(sm_store *s, bool is_write)
     }
     if (hit == STOP) {
         kill(getpid(), SIGSTOP);
+        return CARRY_OUT;
+    }
+    if (hit == DELAY) {
+        sm_sleep_ms(f->plan.delay_ms);
         return CARRY_OUT;
     }
     return hit;
@@ -316,14 +331,20 @@ static int64_t line_ns(int64_t bytes_per_s, size_t bytes)
     return bytes_per_s > 0 ? (int64_t)((double)bytes * 1e9 / (double)bytes_per_s) : 0;
 }
 
+static int64_t delay_of_each(const sm_fault_plan *plan)
+{
+    return plan->kind == SM_FAULT_LATE ? 0 : plan->delay_ms;
+}
+
 static int64_t fault_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)
 {
     fault_state *f = ((fault_store *)s)->state;
     const int64_t inner_due_ns = smi_due_ns(inner_of(s), read_bytes, written_bytes);
-    if (f->plan.delay_ms <= 0 && f->plan.bytes_per_s <= 0) {
+    const int64_t delay_ms = delay_of_each(&f->plan);
+    if (delay_ms <= 0 && f->plan.bytes_per_s <= 0) {
         return inner_due_ns;
     }
-    const int64_t delay_ns = f->plan.delay_ms * 1000000;
+    const int64_t delay_ns = delay_ms * 1000000;
     const int64_t now_ns = sm_monotonic_ns();
     int64_t due_ns = now_ns + delay_ns;
     if (f->plan.bytes_per_s > 0 && read_bytes + written_bytes > 0) {
@@ -348,7 +369,7 @@ static size_t fault_inflight_bytes(const sm_store *s)
     const sm_fault_plan *plan = &((const fault_store *)s)->state->plan;
     const size_t inner_bytes = sm_store_inflight_bytes(inner_of(s));
     const int64_t rate = plan->bytes_per_s > 0 ? plan->bytes_per_s : 125000000;
-    const double held = 2.0 * (double)rate * (double)plan->delay_ms / 1000.0;
+    const double held = 2.0 * (double)rate * (double)delay_of_each(plan) / 1000.0;
     const size_t most = (size_t)64 << 20;
     const size_t bytes = held > (double)most ? most : (size_t)held;
     return bytes > inner_bytes ? bytes : inner_bytes;
@@ -447,7 +468,7 @@ static const struct {
 } kind_names[] = {
     {"error", SM_FAULT_ERROR},         {"lost", SM_FAULT_LOST}, {"torn", SM_FAULT_TORN},
     {"disk_full", SM_FAULT_DISK_FULL}, {"kill", SM_FAULT_KILL}, {"kill_after", SM_FAULT_KILL_AFTER},
-    {"stop", SM_FAULT_STOP},
+    {"stop", SM_FAULT_STOP},           {"late", SM_FAULT_LATE},
 };
 _Static_assert(SM_COUNT(kind_names) == SM_COUNT(hit_of_kind), "SMELT_FAULT can name each kind");
 
@@ -497,8 +518,9 @@ static sm_status parse_plan(sm_str text, sm_fault_plan *plan, sm_error *e)
         if (!equals || !parse_setting((sm_str){item.data, name_len}, value, plan)) {
             const sm_status st = sm_fail(
                 e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is not one of its settings", SM_STR_ARG(item));
-            sm_error_todo(e, "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after|stop, "
-                             "writes=0|1, delay_ms=N, bytes_per_s=N with commas between them.");
+            sm_error_todo(e,
+                          "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after|stop|late, "
+                          "writes=0|1, delay_ms=N, bytes_per_s=N with commas between them.");
             return st;
         }
         const size_t used = item.len + (comma ? 1 : 0);

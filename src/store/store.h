@@ -342,13 +342,14 @@ typedef enum sm_fault_kind {
     SM_FAULT_KILL,       /* SIGKILL to the process before the call */
     SM_FAULT_KILL_AFTER, /* SIGKILL right after the call was carried out */
     SM_FAULT_STOP,       /* SIGSTOP to the process before the call; SIGCONT makes it go on */
+    SM_FAULT_LATE,       /* the call is carried out delay_ms later; other calls have no delay */
 } sm_fault_kind;
 
 typedef struct sm_fault_plan {
     int64_t at_call;  /* the call that fails, from 1 (fault.c says which calls count); 0: none */
     bool writes_only; /* count only calls that change something */
     sm_fault_kind kind;
-    int64_t delay_ms;    /* of the response to each request */
+    int64_t delay_ms;    /* of the response to each request; SM_FAULT_LATE: of the one call */
     int64_t bytes_per_s; /* one line shared by all requests; 0: unlimited */
 } sm_fault_plan;
 

@@ -167,10 +167,35 @@ static void test_torn_read(void **state)
     sm_store_release(inner);
 }
 
+/* The planned call is late, and it alone. */
+static void test_late(void **state)
+{
+    (void)state;
+    sm_error e = {0};
+    sm_store *inner = open_store("memory://fault_late");
+    put_text(inner, "k", "0123456789");
+    sm_store *s =
+        faulty(inner, (sm_fault_plan){.at_call = 2, .kind = SM_FAULT_LATE, .delay_ms = 80});
+    for (int call = 1; call <= 3; call++) {
+        sm_buf got = {0};
+        const int64_t start_ns = sm_monotonic_ns();
+        assert_ok(sm_store_get(s, SM_STR("k"), &got, &e), &e);
+        const int64_t took_ms = (sm_monotonic_ns() - start_ns) / 1000000;
+        assert_int_equal(got.len, 10);
+        assert_int_equal(took_ms >= 80, call == 2);
+        sm_buf_release(&got);
+    }
+    assert_ok(sm_store_delete(inner, SM_STR("k"), &e), &e);
+    sm_store_release(s);
+    sm_store_release(inner);
+}
+
 static void test_refused_plans(void **state)
 {
-    static const sm_fault_plan plans[] = {
-        {.at_call = -1}, {.kind = (sm_fault_kind)7}, {.delay_ms = -1}, {.bytes_per_s = -1}};
+    static const sm_fault_plan plans[] = {{.at_call = -1},
+                                          {.kind = (sm_fault_kind)(SM_FAULT_LATE + 1)},
+                                          {.delay_ms = -1},
+                                          {.bytes_per_s = -1}};
     sm_store *inner = open_store("memory://fault_plans");
     for (int i = 0; i < SM_COUNT(plans); i++) {
         sm_error e = {0};
@@ -438,6 +463,7 @@ static void test_environment(void **state)
         {"", SM_OK, NULL},
         {"at=3,kind=error", SM_OK, NULL},
         {"at=3,kind=error,", SM_OK, NULL},
+        {"at=3,kind=late,delay_ms=5", SM_OK, NULL},
         {"delay_ms=1,bytes_per_s=1000000000,writes=1", SM_OK, NULL},
         {"at", SM_USAGE, "\"at\""},
         {"at=", SM_USAGE, "\"at=\""},
@@ -495,6 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_torn_read),
+        cmocka_unit_test(test_late),
         cmocka_unit_test(test_refused_plans),
         cmocka_unit_test(test_fail_each_call),
         cmocka_unit_test(test_kill_at_each_call),
