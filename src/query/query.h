@@ -531,6 +531,10 @@ typedef struct sm_statement {
     bool or_replace, if_not_exists; /* CREATE TABLE */
     const sm_pair *properties;      /* the same: TBLPROPERTIES */
     int32_t n_properties;
+    /* CREATE TABLE: the columns that the table is partitioned by. INSERT: those of the table, whose
+     * partitions are replaced where the query gives a row for them; 0: rows are only added. */
+    const sm_str *partition_by;
+    int32_t n_partition_by;
     const void *table;          /* sm_relation.table; but for CREATE TABLE */
     const sm_plan_node *target; /* its rows; for sm_statement_finish */
     const sm_dataset *dataset;  /* its files, as scans of it have them */

@@ -205,8 +205,11 @@ static sm_write write_to(const changing *c, sm_write_mode mode)
 
 static sm_status insert_rows(changing *c, sm_error *e)
 {
-    const sm_write w = write_to(c, SM_WRITE_APPEND);
+    const bool replaces = c->s->n_partition_by > 0;
+    sm_write w = write_to(c, replaces ? SM_WRITE_REPLACE_PARTITIONS : SM_WRITE_APPEND);
 
+    w.partition_by = c->s->partition_by;
+    w.n_partition_by = c->s->n_partition_by;
     SM_TRY(sm_stage_plan(c->s->plan, &w, c->env, NULL, c->report, &c->candidate, e));
     if (reads_itself(c->s)) {
         c->candidate->record.isolation = SM_READ_ALL;
@@ -268,6 +271,8 @@ static sm_status create_table(changing *c, sm_error *e)
     sm_write w = write_to(c, c->base ? SM_WRITE_OVERWRITE : SM_WRITE_APPEND);
     w.properties = c->s->properties;
     w.n_properties = c->s->n_properties;
+    w.partition_by = c->s->partition_by;
+    w.n_partition_by = c->s->n_partition_by;
     SM_TRY(sm_stage_plan(c->s->plan, &w, c->env, NULL, c->report, &c->candidate, e));
     c->candidate->record.operation = c->s->or_replace ? SM_STR("CREATE OR REPLACE TABLE AS SELECT")
                                                       : SM_STR("CREATE TABLE AS SELECT");

@@ -128,3 +128,81 @@ def test_statements_of_others_say_what_does_it(run, smelt, lake, sql, advice):
 @pytest.mark.parametrize("call", ["table_changes('a.t', 0)", "delta_scan('a.t')", "delta_scan('a.t', version => 0)"])
 def test_a_name_in_the_place_of_a_place(run, lake, call):
     assert f"'{lake}/a/t'" in error(run, f"FROM {call}")
+
+
+# ---- partitions ----------------------------------------------------------------------------------
+
+DAYS = """SELECT * FROM (VALUES (DATE '2022-04-01', 'a/b', 1), (DATE '2022-04-01', 'c', 2),
+          (DATE '2022-04-02', 'a/b', 3), (NULL, NULL, 4)) v(day, shop, n)"""
+
+
+@pytest.fixture
+def by_day(run):
+    run(f"CREATE TABLE a.days PARTITIONED BY (day) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true') AS {DAYS}")
+    return run
+
+
+def folders(lake, table):
+    return sorted({str(file.parent.relative_to(lake / "a" / table)) for file in (lake / "a" / table).rglob("*.parquet")
+                   if "_change_data" not in str(file)})
+
+
+def numbers(smelt, lake, table="a.days"):
+    return [row["n"] for row in smelt.sql(f"FROM {table} ORDER BY n", "--lake", lake)]
+
+
+@pytest.mark.parametrize("how, want", [
+    ("PARTITIONED BY (day) AS " + DAYS, ["day=2022-04-01", "day=2022-04-02", "day=__HIVE_DEFAULT_PARTITION__"]),
+    ("TBLPROPERTIES (a.b = 1) PARTITIONED BY (SHOP, day) AS " + DAYS,
+     ["shop=__HIVE_DEFAULT_PARTITION__/day=__HIVE_DEFAULT_PARTITION__", "shop=a%2Fb/day=2022-04-01",
+      "shop=a%2Fb/day=2022-04-02", "shop=c/day=2022-04-01"]),
+])
+def test_a_table_made_with_partitions(run, smelt, lake, how, want):
+    run(f"CREATE TABLE a.p {how}")
+    assert folders(lake, "p") == want
+    assert numbers(smelt, lake, "a.p") == [1, 2, 3, 4]
+
+
+def test_columns_and_partitions(run, smelt, lake):
+    run("CREATE TABLE a.p (n BIGINT, day DATE) PARTITIONED BY (day)")
+    run(f"INSERT INTO a.p BY NAME SELECT n, day FROM ({DAYS})")
+    assert folders(lake, "p") == ["day=2022-04-01", "day=2022-04-02", "day=__HIVE_DEFAULT_PARTITION__"]
+
+
+def test_replaced_by_other_partitions(by_day, smelt, lake):
+    by_day("CREATE OR REPLACE TABLE a.days AS SELECT * FROM a.days WHERE n < 4")
+    assert "partitioned  day" in smelt("table", "show", lake / "a" / "days").stdout
+    by_day("CREATE OR REPLACE TABLE a.days PARTITIONED BY (shop) AS SELECT * FROM a.days WHERE n < 3")
+    assert "partitioned  shop" in smelt("table", "show", lake / "a" / "days").stdout
+    assert numbers(smelt, lake) == [1, 2]
+
+
+@pytest.mark.parametrize("query, want", [
+    ("VALUES (DATE '2022-04-01', 'x', 10)", [3, 4, 10]),
+    ("VALUES (NULL, 'x', 10)", [1, 2, 3, 10]),
+    ("VALUES (DATE '2022-05-01', 'x', 10)", [1, 2, 3, 4, 10]),
+    ("SELECT day, shop, n * 10 FROM a.days WHERE n IN (1, 3)", [4, 10, 30]),
+    ("BY NAME SELECT 10 AS n, DATE '2022-04-02' AS day", [1, 2, 4, 10]),
+    ("FROM a.days WHERE n > 9", [1, 2, 3, 4]),
+])
+def test_partitions_that_an_insert_replaces(by_day, smelt, lake, query, want):
+    by_day("INSERT INTO a.days REPLACE USING (day) " + query)
+    assert numbers(smelt, lake) == want
+    last = int(smelt.sql(f"SELECT max(_commit_version) AS v FROM table_changes('{lake}/a/days', 0)")[0]["v"])
+    assert last == (want != [1, 2, 3, 4])
+    changes = smelt.sql(f"SELECT n, _change_type AS t FROM table_changes('{lake}/a/days', 0) "
+                        "WHERE _commit_version = 1 ORDER BY n")
+    assert sorted(row["n"] for row in changes if row["t"] == "delete") == [n for n in (1, 2, 3, 4) if n not in want]
+    assert sorted(row["n"] for row in changes if row["t"] == "insert") == [n for n in want if n > 9]
+
+
+@pytest.mark.parametrize("sql, says", [
+    ("INSERT INTO a.days REPLACE USING (shop) VALUES (NULL, 'x', 1)", 'partitioned by "day", not by "shop"'),
+    ("INSERT INTO a.days REPLACE USING (day, shop) VALUES (NULL, 'x', 1)", 'partitioned by "day", not by "day", "shop"'),
+    ("INSERT INTO a.t REPLACE USING (id) VALUES (1, 'x', 1)", "not partitioned"),
+    ("CREATE TABLE a.p PARTITIONED BY (i) AS SELECT 1 AS i", "partition columns only"),
+    ("CREATE TABLE a.p (s STRUCT(x INT), i INT) PARTITIONED BY (s)", '"s"'),
+])
+def test_partitions_that_cannot_be(by_day, smelt, lake, sql, says):
+    assert says in error(by_day, sql)
+    assert numbers(smelt, lake) == [1, 2, 3, 4]

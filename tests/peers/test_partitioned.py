@@ -323,3 +323,18 @@ def test_behind_a_checkpoint(parts, delta_peers):
     for name, read in delta_peers.items():
         assert by_id(read(parts.uri)) == wanted, name
     assert len(parts.rows("SELECT id FROM l.t WHERE q = '11/%' AND p IS NULL")) == 1
+
+
+def test_partitions_made_and_replaced_by_statements(smelt, tmp_path):
+    table = tmp_path / "t"
+    smelt("sql", "--write", f"CREATE TABLE '{table}' PARTITIONED BY (day, shop) AS SELECT * FROM (VALUES "
+          "(DATE '2022-04-01', 'a/b c', 1), (DATE '2022-04-01', 'x', 2), (NULL, 'x', 3)) v(day, shop, n)")
+    smelt("sql", "--write", f"INSERT INTO '{table}' REPLACE USING (day, shop) "
+          "VALUES (DATE '2022-04-01', 'a/b c', 10), (NULL, 'x', 30)")
+    theirs = deltalake.DeltaTable(str(table))
+    assert theirs.metadata().partition_columns == ["day", "shop"]
+    rows = theirs.to_pyarrow_table().sort_by("n").to_pylist()
+    day = datetime.date(2022, 4, 1)
+    assert rows == [{"day": day, "shop": "x", "n": 2}, {"day": day, "shop": "a/b c", "n": 10},
+                    {"day": None, "shop": "x", "n": 30}]
+    assert theirs.history()[0]["operationParameters"]["mode"] == "Overwrite"

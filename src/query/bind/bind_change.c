@@ -137,6 +137,31 @@ sm_status smi_bind_sets(smi_bind *b, const smi_changed *t, const smi_set *sets, 
     return SM_OK;
 }
 
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+/* The columns by which a new table is partitioned, or whose partitions an INSERT replaces. */
+static sm_status bind_partitions(smi_bind *b, const smi_statement *s, const sm_type *columns,
+                                 sm_statement *out, sm_error *e)
+{
+    bool *const is_named = SM_NEW_ARRAY(b->q->a, bool, columns->n_fields + 1);
+    sm_str *const names = SM_NEW_ARRAY(b->q->a, sm_str, s->n_partition_by + 1);
+
+    for (int32_t i = 0; i < s->n_partition_by; i++) {
+        const smi_set *const set = &s->partition_by[i];
+        int32_t at = 0;
+        SM_TRY(find_column(b, columns, set, &at, e));
+        if (is_named[at]) {
+            return smi_sql_fail(b->sql, set->off, e, SM_NAME, "column \"%.*s\" is named twice",
+                                SM_STR_ARG(set->column));
+        }
+        is_named[at] = true;
+        names[i] = columns->fields[at].name;
+    }
+    out->partition_by = names;
+    out->n_partition_by = s->n_partition_by;
+    return SM_OK;
+}
+
 /* ---- INSERT ---------------------------------------------------------------------------------- */
 
 /* Which column of the query goes into column i of the table; −1: none. */
@@ -292,6 +317,7 @@ static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *
     smi_changed t = {0};
     SM_TRY(smi_bind_changed_table(b, s, out, &t, e));
     const sm_type *const columns = t.node->schema;
+    SM_TRY(bind_partitions(b, s, columns, out, e));
     const int32_t n = columns->n_fields;
     bool *const is_left = SM_NEW_ARRAY(a, bool, n + 1);
     placing p = {b, s, columns, NULL, SM_NEW_ARRAY(a, int32_t, n + 1)};
@@ -427,6 +453,15 @@ static sm_status bind_alter(smi_bind *b, const smi_statement *s, sm_statement *o
     return SM_OK;
 }
 
+/* ---- CREATE TABLE ---------------------------------------------------------------------------- */
+
+static sm_status bind_create(smi_bind *b, const smi_statement *s, sm_statement *out,
+                             sm_plan_node **root, sm_error *e)
+{
+    SM_TRY(smi_bind_query(b->q, b->sql, s->select, root, e));
+    return bind_partitions(b, s, (*root)->schema, out, e);
+}
+
 /* ---- any ------------------------------------------------------------------------------------- */
 
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
@@ -449,8 +484,9 @@ sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statem
     switch (s->kind) {
     case SM_STATEMENT_SELECT:
     case SM_STATEMENT_COPY:
-    case SM_STATEMENT_CREATE_TABLE:
         return smi_bind_query(q, sql, s->select, root, e);
+    case SM_STATEMENT_CREATE_TABLE:
+        return bind_create(&b, s, out, root, e);
     case SM_STATEMENT_INSERT:
         return bind_insert(&b, s, out, root, e);
     case SM_STATEMENT_ALTER:

@@ -202,6 +202,8 @@ typedef struct smi_statement {
     bool or_replace, if_not_exists; /* CREATE_TABLE */
     sm_pair *properties;            /* the same: TBLPROPERTIES */
     int32_t n_properties;
+    smi_set *partition_by; /* the same: PARTITIONED BY; INSERT: REPLACE USING */
+    int32_t n_partition_by;
     smi_set *sets; /* INSERT: the columns that are named; UPDATE */
     int32_t n_sets;
     smi_ast *where;   /* DELETE, UPDATE; or NULL */

@@ -62,7 +62,6 @@ static sm_status refuse_clause(smi_parser *p, const char *statement)
         {"FROM", "MERGE INTO … USING … WHEN MATCHED THEN UPDATE does it."},
         {"ON", "MERGE INTO updates the rows that are there and inserts the others."},
         {"DEFAULT", "Name the columns, and give VALUES for them."},
-        {"PARTITIONED", "Partitions are made by a load of a pipeline."},
         {"CLUSTER", NULL},
         {"LOCATION", "Name the folder in place of the table: CREATE TABLE 'folder' AS …"},
     };
@@ -185,14 +184,20 @@ static sm_status parse_insert(smi_parser *p, smi_statement *s)
     s->kind = SM_STATEMENT_INSERT;
     if (smi_peek_word(p, 0, "or") || smi_peek_word(p, 0, "overwrite")) {
         smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
-                     "INSERT only adds rows; it replaces none");
-        sm_error_todo(p->e, "MERGE INTO replaces single rows, CREATE OR REPLACE TABLE all.");
+                     "INSERT with %s is not supported",
+                     smi_peek_word(p, 0, "or") ? "OR" : "OVERWRITE");
+        sm_error_todo(p->e, "INSERT INTO t REPLACE USING (a, …) replaces partitions, MERGE INTO "
+                            "single rows, CREATE OR REPLACE TABLE all.");
         return SM_UNSUPPORTED;
     }
     SM_TRY(smi_expect_word(p, "INTO"));
     SM_TRY(smi_parse_target(p, &s->target));
     if (smi_peek_op(p, 0, "(") && !smi_starts_query(p, 1)) {
         SM_TRY(parse_columns(p, &s->sets, &s->n_sets));
+    }
+    if (smi_accept_word(p, "REPLACE")) {
+        SM_TRY(smi_expect_word(p, "USING"));
+        SM_TRY(parse_columns(p, &s->partition_by, &s->n_partition_by));
     }
     if (smi_accept_word(p, "BY")) {
         s->by_name = smi_accept_word(p, "NAME");
@@ -267,6 +272,21 @@ static sm_status expect_rows(smi_parser *p)
     return SM_SYNTAX;
 }
 
+/* PARTITIONED BY and TBLPROPERTIES, each once, in any order. */
+static sm_status parse_layout(smi_parser *p, smi_statement *s)
+{
+    for (;;) {
+        if (s->n_partition_by == 0 && smi_accept_word(p, "PARTITIONED")) {
+            SM_TRY(smi_expect_word(p, "BY"));
+            SM_TRY(parse_columns(p, &s->partition_by, &s->n_partition_by));
+        } else if (s->n_properties == 0 && smi_accept_word(p, "TBLPROPERTIES")) {
+            SM_TRY(smi_parse_properties(p, &s->properties, &s->n_properties));
+        } else {
+            return SM_OK;
+        }
+    }
+}
+
 static sm_status parse_create(smi_parser *p, smi_statement *s)
 {
     s->kind = SM_STATEMENT_CREATE_TABLE;
@@ -291,9 +311,7 @@ static sm_status parse_create(smi_parser *p, smi_statement *s)
     if (smi_peek_op(p, 0, "(")) {
         SM_TRY(parse_new_columns(p, s));
     }
-    if (smi_accept_word(p, "TBLPROPERTIES")) {
-        SM_TRY(smi_parse_properties(p, &s->properties, &s->n_properties));
-    }
+    SM_TRY(parse_layout(p, s));
     if (smi_peek_word(p, 0, "USING")) {
         smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
                      "CREATE TABLE with USING is not supported");
