@@ -226,8 +226,13 @@ static sm_status parse_protocol(const sm_json *v, sm_arena *a, smi_action *out, 
 
 static sm_status parse_sidecar(const sm_json *v, smi_action *out, sm_error *e)
 {
+    int64_t size = -1;
+
     out->kind = SMI_ACTION_SIDECAR;
-    return text_of(v, "path", &out->path, e);
+    SM_TRY(text_of(v, "path", &out->path, e));
+    SM_TRY(number_of(v, "sizeInBytes", -1, &size, e));
+    out->size_bytes = (uint64_t)size;
+    return SM_OK;
 }
 
 static sm_status parse_txn(const sm_json *v, smi_action *out, sm_error *e)
@@ -306,6 +311,7 @@ sm_status smi_action_settle(smi_action *action, sm_error *e)
                    : sm_fail(e, SM_CORRUPT, "transaction \"%.*s\" of the log has no version",
                              SM_STR_ARG(action->txn.app_id));
     case SMI_ACTION_SIDECAR:
+        action->size_bytes = action->size_bytes > INT64_MAX ? 0 : action->size_bytes;
         return action->path.len > 0 ? SM_OK
                                     : sm_fail(e, SM_CORRUPT, "a sidecar of the log has no path");
     case SMI_ACTION_DOMAIN:

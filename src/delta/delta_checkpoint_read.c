@@ -11,6 +11,8 @@
  * outlive the next checkpoint.
  *
  * Source  PROTOCOL.md, "Checkpoint Schema" */
+#include <inttypes.h>
+
 #include "delta/delta_int.h"
 
 /* ---- cells of a row -------------------------------------------------------------------------- */
@@ -309,6 +311,18 @@ static sm_status read_domain(const sm_column *c, int64_t row, smi_action *out, s
     return SM_OK;
 }
 
+static sm_status read_sidecar(const sm_column *c, int64_t row, smi_action *out, sm_error *e)
+{
+    const sm_column *size = NULL;
+
+    SM_ASSERT(c && row >= 0 && row < c->n_rows);
+    out->kind = SMI_ACTION_SIDECAR;
+    SM_TRY(find_text(c, "path", row, &out->path, e));
+    SM_TRY(find_cell(c, "sizeInBytes", CELL_NUMBER, &size, e));
+    out->size_bytes = (uint64_t)number_at(size, row, -1);
+    return SM_OK;
+}
+
 static const sm_column *column_named(const sm_batch *b, const char *name)
 {
     for (int32_t i = 0; i < b->n_columns; i++) {
@@ -347,8 +361,7 @@ static sm_status read_row(const batch_columns *c, int64_t row, const sm_type *sc
     } else if (has_value(c->txn, row)) {
         SM_TRY(read_txn(c->txn, row, out, e));
     } else if (has_value(c->sidecar, row)) {
-        out->kind = SMI_ACTION_SIDECAR;
-        SM_TRY(find_text(c->sidecar, "path", row, &out->path, e));
+        SM_TRY(read_sidecar(c->sidecar, row, out, e));
     } else if (has_value(c->domain, row)) {
         SM_TRY(read_domain(c->domain, row, out, e));
     }
@@ -552,6 +565,20 @@ static const sm_type *known_columns(const sm_type *all, const smi_checkpoint_rea
     return sm_type_struct(a, fields, n);
 }
 
+/* A sidecar has the size that its checkpoint says, or it is another file: one that lost its last
+ * row groups, or another's copy, may be sound by itself, and would give other files. */
+static sm_status check_size(const reading *r, uint64_t bytes, sm_error *e)
+{
+    const uint64_t said = r->what->size_bytes;
+
+    return said == 0 || said == bytes
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT,
+                         "the file has %" PRIu64 " bytes, the checkpoint that names it says "
+                         "%" PRIu64,
+                         bytes, said);
+}
+
 static sm_status open_checkpoint(sm_store *s, sm_str key, const reading *r, sm_arena *a,
                                  open_file *f, sm_error *e)
 {
@@ -562,6 +589,7 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, const reading *r, sm_a
     opts = sm_arena_alloc(a, f->format->opts_bytes);
     SM_TRY(sm_options_default(f->format->options, opts, e));
     SM_TRY(sm_blob_open(s, key, &f->blob, e));
+    SM_TRY(check_size(r, sm_blob_bytes(f->blob), e));
     SM_TRY(sm_format_infer(f->format, f->blob, opts, a, &all, e));
     sm_datafile *file = SM_NEW(a, sm_datafile);
     *file = (sm_datafile){

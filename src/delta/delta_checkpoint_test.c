@@ -15,6 +15,7 @@
 #define FEATURE  "\"v2Checkpoint\""
 #define POLICY   "\"delta.checkpointPolicy\":\"v2\""
 #define SIDECARS SMI_LOG "_sidecars/"
+#define UUID     "80a083e8-7026-4e79-81be-64bd76c43a11"
 
 static void print_adds(sm_buf *out, int from, int to)
 {
@@ -156,6 +157,101 @@ static void test_empty(void **state)
     (void)state;
 }
 
+/* ---- sidecars of another size ---------------------------------------------------------------- */
+
+/* Puts a sound sidecar, which has fewer files, in the place of the one with the adds of version 2.
+ * Its key is in `key`, and both sizes are in `sizes`. */
+static sm_store *with_other_sidecar(char key[128], uint64_t sizes[2])
+{
+    sm_store *store = new_table(HEAD(FEATURE, POLICY), 3);
+    sm_snapshot *one = NULL, *two = NULL;
+    sm_buf bytes = {0}, text = {0};
+    sm_error e = {0};
+
+    write_checkpoint(store, 1);
+    print_adds(&text, 4, 40);
+    put_buf(store, 2, &text);
+    write_checkpoint(store, 2);
+    assert_ok(sm_snapshot_open_head(store, 1, NULL, &one, &e), &e);
+    assert_ok(sm_snapshot_open_head(store, 2, NULL, &two, &e), &e);
+    const smi_sidecar *from = &one->base.sidecars[1], *to = &two->base.sidecars[1];
+    snprintf(key, 128, "%.*s", SM_STR_ARG(to->key));
+    sizes[0] = from->size_bytes;
+    sizes[1] = to->size_bytes;
+    assert_ok(sm_store_get(store, from->key, &bytes, &e), &e);
+    assert_int_equal(bytes.len, sizes[0]);
+    assert_int_not_equal(sizes[0], sizes[1]);
+    put_text(store, key, sm_buf_str(&bytes));
+    sm_buf_release(&bytes);
+    sm_buf_release(&text);
+    sm_snapshot_release(one);
+    sm_snapshot_release(two);
+    return store;
+}
+
+/* The version is read by what is older, or refused by the name of the sidecar. */
+static void test_other_size(void **state)
+{
+    char key[128], sizes_text[128];
+    uint64_t sizes[2] = {0};
+    sm_store *store = with_other_sidecar(key, sizes);
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    assert_files(store, 2, 1, 40, 2, 2); /* by the older one, when its files are asked for */
+    for (int v = 0; v <= 2; v++) {
+        char commit[SMI_LOG_KEY_BYTES];
+        smi_commit_key(v, commit);
+        assert_ok(sm_store_delete(store, sm_str_of(commit), &e), &e);
+    }
+    assert_status(sm_snapshot_open(store, 2, NULL, &s, &e), SM_CORRUPT, &e);
+    snprintf(sizes_text, sizeof(sizes_text),
+             "%" PRIu64 " bytes, the checkpoint that names it says "
+             "%" PRIu64,
+             sizes[0], sizes[1]);
+    assert_non_null(strstr(e.what, sizes_text));
+    assert_non_null(strstr(e.frame[0], key));
+    sm_store_release(store);
+    (void)state;
+}
+
+/* A checkpoint as JSON says the size too; one that does not say it takes any. */
+static void test_size_in_json(void **state)
+{
+    static const struct {
+        int off; /* of the size that is said */
+        bool is_said;
+        sm_status want;
+    } cases[] = {
+        {0, true, SM_OK}, {1, true, SM_CORRUPT}, {-1, true, SM_CORRUPT}, {0, false, SM_OK}};
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_store *store = new_table(HEAD(FEATURE, POLICY), 3);
+        sm_snapshot *s = NULL;
+        sm_buf text = {0};
+        sm_error e = {0};
+        write_checkpoint(store, 1);
+        assert_ok(sm_snapshot_open_head(store, 1, NULL, &s, &e), &e);
+        const smi_sidecar adds = s->base.sidecars[1];
+        sm_buf_printf(&text, HEAD(FEATURE, POLICY) "{\"sidecar\":{\"path\":\"%.*s\"",
+                      (int)(adds.key.len - strlen(SIDECARS)), adds.key.data + strlen(SIDECARS));
+        if (cases[i].is_said) {
+            sm_buf_printf(&text, ",\"sizeInBytes\":%lld",
+                          (long long)adds.size_bytes + cases[i].off);
+        }
+        sm_buf_printf(&text, "}}\n");
+        put_text(store, SMI_LOG "00000000000000000001.checkpoint." UUID ".json", sm_buf_str(&text));
+        assert_ok(sm_store_delete(store, s->base.keys[0], &e), &e);
+        assert_ok(sm_store_delete(store, SM_STR(SMI_LOG "00000000000000000000.json"), &e), &e);
+        sm_snapshot_release(s);
+        assert_status(sm_snapshot_open(store, 1, NULL, &s, &e), cases[i].want, &e);
+        sm_snapshot_release(cases[i].want == SM_OK ? s : NULL);
+        sm_buf_release(&text);
+        sm_store_release(store);
+    }
+    (void)state;
+}
+
 /* ---- cleaning up ----------------------------------------------------------------------------- */
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -223,15 +319,26 @@ static void test_no_cleanup(void **state)
     put_sidecar(store, "lost.parquet");
     expire(store, 90, false, 1, 1);
     put_commit(store, 3, "");
-    put_text(store,
-             SMI_LOG "00000000000000000003.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json",
-             SM_STR("x"));
+    put_text(store, SMI_LOG "00000000000000000003.checkpoint." UUID ".json", SM_STR("x"));
     expire(store, 90, false, 1, 0);
     assert_ok(sm_snapshot_open_head(store, 1, NULL, &s, &e), &e);
-    assert_ok(sm_store_delete(store, s->base.sidecars[0], &e), &e);
+    assert_ok(sm_store_delete(store, s->base.sidecars[0].key, &e), &e);
     sm_snapshot_release(s);
     expire(store, 90, false, 0, 0);
     assert_files(store, 1, 1, 4, 1, 2); /* by the commits, when its files are asked for */
+    sm_store_release(store);
+    (void)state;
+}
+
+/* … nor where one of its own is another file now. */
+static void test_no_cleanup_of_others(void **state)
+{
+    char key[128];
+    uint64_t sizes[2] = {0};
+    sm_store *store = with_other_sidecar(key, sizes);
+
+    expire(store, 90, true, 0, 0);
+    assert_files(store, 2, 1, 40, 2, 2);
     sm_store_release(store);
     (void)state;
 }
@@ -241,8 +348,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_other_size),
+        cmocka_unit_test(test_size_in_json),
         cmocka_unit_test(test_cleanup),
         cmocka_unit_test(test_no_cleanup),
+        cmocka_unit_test(test_no_cleanup_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

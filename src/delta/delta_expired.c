@@ -91,7 +91,8 @@ static int64_t checkpoint_before(const sm_entry *entries, int64_t n, int64_t ver
 
 typedef struct sidecars {
     sm_arena *arena;
-    sm_map *found, *named; /* keys: of the listing; of the checkpoints that are kept */
+    sm_map *found,
+        *named; /* keys: of the listing, with entries; of the checkpoints that are kept */
 } sidecars;
 
 static sm_status take_sidecar(void *ctx, const smi_action *action, sm_error *e)
@@ -102,8 +103,11 @@ static sm_status take_sidecar(void *ctx, const smi_action *action, sm_error *e)
     if (action->kind == SMI_ACTION_SIDECAR) {
         SM_TRY(smi_sidecar_key(action->path, c->arena, &key, e));
         *sm_map_at(c->named, key) = c;
-        if (!sm_map_get(c->found, key)) {
-            return sm_fail(e, SM_NOT_FOUND, "sidecar %.*s is missing", SM_STR_ARG(key));
+        const sm_entry *entry = sm_map_get(c->found, key);
+        const uint64_t said = action->size_bytes;
+        if (!entry || (said > 0 && entry->size_bytes != said)) {
+            return sm_fail(e, SM_NOT_FOUND, "sidecar %.*s is missing, or another file",
+                           SM_STR_ARG(key));
         }
     }
     return SM_OK;
@@ -134,7 +138,7 @@ static sm_status add_sidecars(sm_store *s, const sm_entry *log, int64_t n_log, i
         return listed == SM_NOT_FOUND ? SM_OK : listed;
     }
     for (int64_t i = 0; i < n; i++) {
-        *sm_map_at(c.found, entries[i].key) = &c;
+        *sm_map_at(c.found, entries[i].key) = &entries[i];
     }
     for (int64_t i = 0; i < n_log; i++) {
         const smi_log_entry what = smi_log_entry_of(log[i].key);

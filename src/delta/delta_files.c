@@ -410,7 +410,7 @@ static sm_status read_base(passing *p, sm_error *e)
 {
     const sm_snapshot *s = p->snapshot;
     const smi_checkpoint *b = &s->base;
-    const smi_checkpoint_reading what = {
+    smi_checkpoint_reading what = {
         .kinds = SMI_KIND(p->kind),
         .detail = p->detail,
         .schema = s->metadata.schema,
@@ -429,7 +429,8 @@ static sm_status read_base(passing *p, sm_error *e)
         }
     }
     for (int64_t i = 0; i < b->n_sidecars; i++) {
-        SM_TRY(smi_checkpoint_read(s->store, b->sidecars[i], &what, s->budget, e));
+        what.size_bytes = b->sidecars[i].size_bytes;
+        SM_TRY(smi_checkpoint_read(s->store, b->sidecars[i].key, &what, s->budget, e));
     }
     return SM_OK;
 }

@@ -93,13 +93,19 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
+/* A Parquet file of adds and removes that a checkpoint names. */
+typedef struct smi_sidecar {
+    sm_str key;
+    uint64_t size_bytes; /* that the checkpoint says; 0: it does not */
+} smi_sidecar;
+
 /* A complete checkpoint. */
 typedef struct smi_checkpoint {
     int64_t version; /* −1: none, the table is made of its commits */
     bool is_json;    /* V2 as JSON */
     sm_str *keys;
     int64_t n_keys;
-    sm_str *sidecars; /* keys too; found when it is replayed */
+    smi_sidecar *sidecars; /* found when it is replayed */
     int64_t n_sidecars, cap_sidecars;
     int64_t n_passed; /* newer ones that were passed over, since they are damaged */
 } smi_checkpoint;
@@ -387,6 +393,7 @@ sm_status smi_compacted_write(sm_store *store, int64_t first, int64_t last, sm_b
 typedef struct smi_checkpoint_reading {
     uint32_t kinds; /* of actions: SMI_KIND */
     smi_detail detail;
+    uint64_t size_bytes;   /* that the file must have; 0: any */
     const sm_type *schema; /* of the table, or NULL: not known yet */
     smi_each_action each;  /* what an action points to is borrowed for the call */
     /* NULL: nothing is to be done. Some rows ahead of each(): the path_hash of a file that may
@@ -394,7 +401,8 @@ typedef struct smi_checkpoint_reading {
     void (*announce)(void *ctx, sm_hash128 path_hash);
     void *ctx;
 } smi_checkpoint_reading;
-/** Reads the actions of a Parquet checkpoint or sidecar. */
+/** Reads the actions of a Parquet checkpoint or sidecar. SM_CORRUPT: it is damaged, or has another
+ * size. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, const smi_checkpoint_reading *what,
                               sm_budget *budget, sm_error *e) SM_MUST_USE;
 

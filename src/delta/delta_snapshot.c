@@ -71,26 +71,40 @@ sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
+/* Is entry `p` that part of the checkpoint whose last part is `last`? */
+static bool is_part(const smi_log_listing *l, int64_t p, const smi_log_entry *last, int64_t part)
+{
+    const smi_log_entry *w = &l->what[p];
+
+    return w->kind == SMI_ENTRY_PART && w->n_parts == last->n_parts && w->part == part;
+}
+
 /* The parts of the checkpoint whose last part is entry `i`: goes back through the sorted listing,
  * from the last part to the first. Parts of checkpoints with another number of parts may stand
- * between them. Leaves *out empty where a part is missing. */
+ * between them. Leaves *out empty where a part is missing, and takes no memory then: a name may
+ * promise as many parts as it likes. */
 static void find_parts(const smi_log_listing *l, int64_t i, sm_arena *a, smi_checkpoint *out)
 {
     const smi_log_entry last = l->what[i];
-    int64_t missing = last.part == last.n_parts ? last.n_parts : 0;
+    int64_t missing = last.part == last.n_parts ? last.n_parts : 0, p = i;
 
     if (missing == 0 || missing > l->n) {
         return;
     }
-    out->keys = SM_NEW_ARRAY(a, sm_str, missing);
-    for (int64_t p = i; p >= 0 && missing > 0 && l->what[p].version == last.version; p--) {
-        const smi_log_entry *w = &l->what[p];
-        if (w->kind == SMI_ENTRY_PART && w->n_parts == last.n_parts && w->part == missing) {
-            out->keys[--missing] = l->entries[p].key;
-        }
+    for (; p >= 0 && missing > 0 && l->what[p].version == last.version; p--) {
+        missing -= is_part(l, p, &last, missing);
     }
     SM_ASSERT(missing >= 0);
-    out->n_keys = missing == 0 ? last.n_parts : 0;
+    if (missing > 0) {
+        return;
+    }
+    out->keys = SM_NEW_ARRAY(a, sm_str, last.n_parts);
+    for (p = p + 1; p <= i; p++) {
+        if (is_part(l, p, &last, out->n_keys + 1)) {
+            out->keys[out->n_keys++] = l->entries[p].key;
+        }
+    }
+    SM_ASSERT(out->n_keys == last.n_parts);
 }
 
 smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a)
@@ -170,16 +184,16 @@ sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e)
     return SM_OK;
 }
 
-static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
+static sm_status add_sidecar(sm_snapshot *s, const smi_action *sidecar, sm_error *e)
 {
     smi_checkpoint *b = &s->base;
     SM_ASSERT(b->version >= 0); /* only checkpoints have sidecars */
     sm_str key = {0};
 
-    SM_TRY(smi_sidecar_key(path, s->arena, &key, e));
+    SM_TRY(smi_sidecar_key(sidecar->path, s->arena, &key, e));
     b->sidecars =
         sm_arena_grow(s->arena, b->sidecars, b->n_sidecars, &b->cap_sidecars, sizeof(*b->sidecars));
-    b->sidecars[b->n_sidecars++] = key;
+    b->sidecars[b->n_sidecars++] = (smi_sidecar){key, sidecar->size_bytes};
     return SM_OK;
 }
 
@@ -187,7 +201,7 @@ static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
 static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
 {
     if (action->kind == SMI_ACTION_SIDECAR) {
-        return add_sidecar(ctx, action->path, e);
+        return add_sidecar(ctx, action, e);
     }
     return smi_state_apply(ctx, action, e);
 }

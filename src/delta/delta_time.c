@@ -36,56 +36,40 @@ typedef struct timeline {
 
 /* ---- the commits ----------------------------------------------------------------------------- */
 
-static bool is_complete(const smi_log_entry *what, int64_t n, const smi_log_entry *part)
-{
-    int64_t n_found = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        n_found += what[i].kind == SMI_ENTRY_PART && what[i].version == part->version &&
-                   what[i].n_parts == part->n_parts;
-    }
-    return n_found == part->n_parts;
-}
-
 /* The first version from which on every version can be opened. */
-static int64_t first_whole(const smi_log_entry *what, int64_t n)
+static int64_t first_whole(const smi_log_listing *l, sm_arena *a)
 {
-    int64_t first_checkpoint = INT64_MAX;
+    int64_t i = l->n, first = INT64_MAX;
 
-    for (int64_t i = 0; i < n; i++) {
-        const bool is_checkpoint =
-            what[i].kind == SMI_ENTRY_CHECKPOINT ||
-            (what[i].kind == SMI_ENTRY_PART && what[i].part == 1 && is_complete(what, n, &what[i]));
-        if (what[i].kind == SMI_ENTRY_COMMIT && what[i].version == 0) {
-            return 0;
-        }
-        if (is_checkpoint && what[i].version < first_checkpoint) {
-            first_checkpoint = what[i].version;
-        }
+    if (l->first_commit == 0) {
+        return 0;
     }
-    return first_checkpoint;
+    for (;;) {
+        const smi_checkpoint c = smi_next_checkpoint(l, INT64_MAX, &i, a);
+        if (c.version < 0) {
+            return first;
+        }
+        SM_ASSERT(c.version <= first); /* the newest comes first */
+        first = c.version;
+    }
 }
 
 static sm_status list_times(timeline *t, sm_error *e)
 {
-    sm_entry *entries = NULL;
-    int64_t n = 0;
+    smi_log_listing l;
 
-    SM_TRY(sm_store_list(t->newest->store, SM_STR(SMI_LOG), true, t->arena, &entries, &n, e));
-    smi_log_entry *what = SM_NEW_ARRAY(t->arena, smi_log_entry, n + 1);
-    for (int64_t i = 0; i < n; i++) {
-        what[i] = smi_log_entry_of(entries[i].key);
-    }
-    const int64_t first = first_whole(what, n);
-    t->items = SM_NEW_ARRAY(t->arena, commit_time, n + 1);
-    for (int64_t i = 0; i < n; i++) {
-        const bool is_seen = what[i].kind == SMI_ENTRY_COMMIT && what[i].version >= first &&
-                             what[i].version <= t->newest->version;
+    SM_TRY(smi_log_list(t->newest->store, t->arena, &l, e));
+    const int64_t first = first_whole(&l, t->arena);
+    t->items = SM_NEW_ARRAY(t->arena, commit_time, l.n + 1);
+    for (int64_t i = 0; i < l.n; i++) {
+        const smi_log_entry *what = &l.what[i];
+        const bool is_seen = what->kind == SMI_ENTRY_COMMIT && what->version >= first &&
+                             what->version <= t->newest->version;
         if (is_seen) {
-            const int64_t ms = entries[i].modified_us / 1000;
+            const int64_t ms = l.entries[i].modified_us / 1000;
             const int64_t least = t->n > 0 ? t->items[t->n - 1].ms + 1 : ms;
-            SM_ASSERT(t->n == 0 || what[i].version > t->items[t->n - 1].version);
-            t->items[t->n++] = (commit_time){what[i].version, ms > least ? ms : least};
+            SM_ASSERT(t->n == 0 || what->version > t->items[t->n - 1].version);
+            t->items[t->n++] = (commit_time){what->version, ms > least ? ms : least};
         }
     }
     if (t->n == 0) {

@@ -15,10 +15,11 @@
 /* A log with a commit for each of `n` versions. */
 typedef struct log_of {
     int64_t n;
-    int64_t files_s[6];  /* when the file was modified, in seconds; −1: it was cleaned up */
-    int64_t stamps_s[6]; /* its inCommitTimestamp; 0: it has none */
-    const char *config;  /* of the metadata */
-    int64_t checkpoint;  /* the version of a checkpoint; 0: there is none */
+    int64_t files_s[6];   /* when the file was modified, in seconds; −1: it was cleaned up */
+    int64_t stamps_s[6];  /* its inCommitTimestamp; 0: it has none */
+    const char *config;   /* of the metadata */
+    int64_t checkpoint;   /* the version of a checkpoint; 0: there is none */
+    const char *parts[4]; /* names of parts of checkpoints, after "_delta_log/" */
 } log_of;
 
 static void put(sm_store *s, int64_t version, const char *suffix, int64_t at_s, const char *text)
@@ -62,6 +63,11 @@ static sm_store *make_log(const log_of *l)
             put(s, v, "checkpoint.11111111-2222-4333-8444-555555555555.json", 1, text);
         }
     }
+    for (int i = 0; i < SM_COUNT(l->parts) && l->parts[i]; i++) {
+        char key[128];
+        snprintf(key, sizeof(key), "_delta_log/%s", l->parts[i]);
+        assert_ok(sm_store_put(s, sm_str_of(key), "PAR1", 4, SM_PUT_IF_ABSENT, &e), &e);
+    }
     return s;
 }
 
@@ -69,6 +75,8 @@ static const char stamps_on[] = "\"delta.enableInCommitTimestamps\":\"true\"";
 static const char stamps_later[] = "\"delta.enableInCommitTimestamps\":\"true\","
                                    "\"delta.inCommitTimestampEnablementVersion\":\"2\","
                                    "\"delta.inCommitTimestampEnablementTimestamp\":\"250000\"";
+
+#define P(version) "0000000000000000000" #version ".checkpoint."
 
 static const struct {
     const char *name;
@@ -104,6 +112,22 @@ static const struct {
      {.n = 5, .files_s = {-1, 150, 200, 300, 400}, .checkpoint = 2},
      {{150000, -1}, {199999, -1}, {200000, 2}, {300000, 3}, {400000, 4}},
      5},
+    {"a checkpoint in parts begins a log where it has all of them",
+     {.n = 5,
+      .files_s = {-1, 150, 200, 300, 400},
+      .checkpoint = 4,
+      .parts = {P(1) "0000000002.0000000002.parquet", P(2) "0000000001.0000000002.parquet",
+                P(2) "0000000001.0000000003.parquet", P(2) "0000000002.0000000002.parquet"}},
+     {{150000, -1}, {199999, -1}, {200000, 2}, {300000, 3}, {400000, 4}},
+     5},
+    {"one that lacks its first part, or its last, or some between, begins none",
+     {.n = 5,
+      .files_s = {-1, 150, 200, 300, 400},
+      .checkpoint = 4,
+      .parts = {P(1) "0000000002.0000000002.parquet", P(2) "0000000001.0000000002.parquet",
+                P(3) "0000000001.0000000003.parquet", P(3) "0000000003.0000000003.parquet"}},
+     {{399999, -1}, {400000, 4}},
+     2},
     {"a log whose commits since version 2 have timestamps, and begin after it",
      {.n = 5,
       .files_s = {-1, -1, -1, 900, 950},
