@@ -92,6 +92,25 @@ void sm_buf_quoted(sm_buf *b, sm_str s, char quote)
     put_in_quotes(b, s, quote, quote);
 }
 
+size_t sm_quoted_read(sm_str s, char *out, size_t *n)
+{
+    size_t len = 0;
+
+    SM_ASSERT(s.len > 0);
+    const char quote = s.data[0];
+    for (size_t i = 1; i < s.len; i++) {
+        if (s.data[i] == quote) {
+            i++;
+            if (i >= s.len || s.data[i] != quote) {
+                *n = len;
+                return i;
+            }
+        }
+        out[len++] = s.data[i];
+    }
+    return 0;
+}
+
 void sm_buf_escaped(sm_buf *b, sm_str s, char quote)
 {
     put_in_quotes(b, s, quote, '\\');

@@ -19,6 +19,11 @@ void sm_buf_json_str(sm_buf *b, sm_str s);
 /** Appends s in quotes and doubles each quote in it: SQL names (") and texts ('), CSV fields. */
 void sm_buf_quoted(sm_buf *b, sm_str s, char quote);
 
+/** Reads what sm_buf_quoted() wrote, at the start of s, which begins with a quote: the text without
+ * its quotes into `out`, which has room for s.len bytes, and how long it is into n. The bytes of s
+ * up to the closing quote, with it; 0: there is none. */
+size_t sm_quoted_read(sm_str s, char *out, size_t *n);
+
 /** Appends s in quotes, with a backslash before each quote and each backslash in it. */
 void sm_buf_escaped(sm_buf *b, sm_str s, char quote);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/quote_test.c: text as JSON strings, in quotes. */
+ * base/quote_test.c: text as JSON strings, in quotes, and out of them. */
 #include "test.h"
 
 #include "base/quote.h"
@@ -56,11 +56,40 @@ static void test_quotes(void **state)
     }
 }
 
+static void test_quotes_are_read(void **state)
+{
+    static const struct {
+        const char *text, *want; /* NULL: no quote closes it */
+        size_t used;
+    } rows[] = {
+        {"\"\"", "", 2},
+        {"\"a,b\",c", "a,b", 5},
+        {"\"a\"\"b\"", "a\"b", 6},
+        {"\"\"\"\"\"\"", "\"\"", 6},
+        {"'it''s' \"x\"", "it's", 7},
+        {"'\"'", "\"", 3},
+        {"\"", NULL, 0},
+        {"\"a", NULL, 0},
+        {"\"a\"\"", NULL, 0},
+        {"\"a'", NULL, 0},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        char out[16];
+        size_t n = 0;
+        assert_int_equal(sm_quoted_read(sm_str_of(rows[i].text), out, &n), rows[i].used);
+        if (rows[i].want) {
+            assert_int_equal(n, strlen(rows[i].want));
+            assert_memory_equal(out, rows[i].want, n);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_quotes),
+        cmocka_unit_test(test_quotes_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ static sm_status read_options(smi_cli *cli, const smi_diff_opts *o, sm_diff_opts
     }
     SM_TRY(read_version("--from", o->from, &out->from, e));
     SM_TRY(read_version("--to", o->to, &out->to, e));
-    if (o->by && o->by[0]) {
+    if (o->by) {
         SM_TRY(smi_options_names(cli, "--by", o->by, &keys, &out->n_keys, e));
         out->keys = keys;
     }

@@ -103,7 +103,9 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
  * the words. SM_USAGE names a value without '='. */
 sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
                             sm_error *e) SM_MUST_USE;
-/** The names of "A,B", in the command's arena. SM_USAGE: one is empty; `option` is named then. */
+/** The names of "A,B", in the command's arena. One that has a comma, or begins with a quote, stands
+ * in double quotes, as in SQL. SM_USAGE: one is empty, or a quote is not closed; `option` is named
+ * then. */
 sm_status smi_options_names(smi_cli *cli, const char *option, const char *text, sm_str **out,
                             int32_t *n, sm_error *e) SM_MUST_USE;
 /** Is --json among the words? For words that could not be read as a whole. */

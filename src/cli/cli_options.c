@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "cli/cli_int.h"
 
@@ -293,20 +294,49 @@ sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *gi
     return SM_OK;
 }
 
+/* ---- A,B ------------------------------------------------------------------------------------- */
+
+/* The name at the start of `text`, without its quotes, and how many bytes it takes there. */
+static sm_status take_name(smi_cli *cli, const char *option, const char *text, sm_str *out,
+                           size_t *used, sm_error *e)
+{
+    const size_t all = strlen(text);
+
+    if (text[0] != '"') {
+        *used = strcspn(text, ",");
+        *out = (sm_str){text, *used};
+        return SM_OK;
+    }
+    char *name = sm_arena_alloc(cli->arena, all);
+    *used = sm_quoted_read((sm_str){text, all}, name, &out->len);
+    out->data = name;
+    if (*used > 0 && (*used == all || text[*used] == ',')) {
+        return SM_OK;
+    }
+    const sm_status st =
+        *used == 0 ? sm_fail(e, SM_USAGE, "%s: a quote is not closed: %s", option, text)
+                   : sm_fail(e, SM_USAGE, "%s: no comma after the quote that closes a name: %s",
+                             option, text);
+    sm_error_todo(e, "A quote in a name is written twice: %s '\"a \"\"b\"\", c\",d'.", option);
+    return st;
+}
+
 sm_status smi_options_names(smi_cli *cli, const char *option, const char *text, sm_str **out,
                             int32_t *n, sm_error *e)
 {
     sm_str *names = SM_NEW_ARRAY(cli->arena, sm_str, (int64_t)strlen(text) + 1);
     int32_t found = 0;
 
-    for (const char *at = text, *end = at; end; at = end ? end + 1 : at) {
-        end = strchr(at, ',');
-        names[found] = (sm_str){at, end ? (size_t)(end - at) : strlen(at)};
+    for (const char *at = text; at;) {
+        size_t used = 0;
+        SM_TRY(take_name(cli, option, at, &names[found], &used, e));
         if (names[found++].len == 0) {
             const sm_status st = sm_fail(e, SM_USAGE, "%s \"%s\" has an empty name", option, text);
             sm_error_todo(e, "Write the columns with a comma between: %s day,name.", option);
             return st;
         }
+        SM_ASSERT(at[used] == ',' || at[used] == '\0');
+        at = at[used] ? at + used + 1 : NULL;
     }
     SM_ASSERT(found > 0);
     *out = names;

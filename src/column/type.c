@@ -4,6 +4,8 @@
  * reads them from SQL. */
 #include "column/type.h"
 
+#include "base/quote.h"
+
 #define SIMPLE(name, type_id) const sm_type name = {.id = SM_TYPE_##type_id}
 SIMPLE(sm_type_null, NULL);
 SIMPLE(sm_type_bool, BOOL);
@@ -201,14 +203,7 @@ static void print_name(sm_str name, sm_buf *out)
         sm_buf_text(out, name);
         return;
     }
-    sm_buf_text(out, SM_STR("\""));
-    for (size_t i = 0; i < name.len; i++) {
-        sm_buf_text(out, (sm_str){name.data + i, 1});
-        if (name.data[i] == '"') {
-            sm_buf_text(out, SM_STR("\""));
-        }
-    }
-    sm_buf_text(out, SM_STR("\""));
+    sm_buf_quoted(out, name, '"');
 }
 
 void sm_type_print(const sm_type *t, sm_buf *out)

@@ -14,6 +14,7 @@
 #include "column/type.h"
 
 #include "base/map.h"
+#include "base/quote.h"
 #include "base/text.h"
 #include "column/type.h"
 
@@ -202,24 +203,21 @@ static sm_status parse_field_name(parser *p, sm_str *out)
 {
     skip_space(p);
     const size_t start = p->at;
-    if (!take_char(p, '"')) {
+    if (start >= p->text.len || p->text.data[start] != '"') {
         *out = peek_word(p);
         p->at += out->len;
         return out->len > 0 ? SM_OK : fail_at(p, start, SM_SYNTAX, "expected the name of a field");
     }
-    char *name = sm_arena_alloc(p->arena, p->text.len - p->at + 1);
+    const sm_str rest = {p->text.data + start, p->text.len - start};
+    char *name = sm_arena_alloc(p->arena, rest.len);
     size_t len = 0;
-    for (; p->at < p->text.len; p->at++) {
-        if (p->text.data[p->at] == '"') {
-            p->at++;
-            if (p->at >= p->text.len || p->text.data[p->at] != '"') {
-                *out = (sm_str){name, len};
-                return SM_OK;
-            }
-        }
-        name[len++] = p->text.data[p->at];
+    const size_t used = sm_quoted_read(rest, name, &len);
+    if (used == 0) {
+        return fail_at(p, start, SM_SYNTAX, "expected a closing '\"'");
     }
-    return fail_at(p, start, SM_SYNTAX, "expected a closing '\"'");
+    p->at += used;
+    *out = (sm_str){name, len};
+    return SM_OK;
 }
 
 /* ---- types ----------------------------------------------------------------------------------- */

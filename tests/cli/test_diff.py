@@ -189,8 +189,3 @@ def test_wrong_options(smelt, table, options, words):
 def test_versions_that_are_not_there(smelt, table):
     done = smelt("table", "diff", table, "--from", 0, "--to", 99, check=False)
     assert done.returncode == 1 and "no version 99" in done.stderr
-
-
-def test_an_empty_name_is_wrong_usage(smelt, lake):
-    done = smelt("table", "diff", lake, "--from", "0", "--by", "a,,b", check=False)
-    assert done.returncode == 2 and '--by "a,,b" has an empty name' in done.stderr

@@ -222,3 +222,48 @@ def test_an_append_only_table_is_not_restored(smelt, lake):
     for options in ((), ("--dry-run",)):
         done = smelt("table", "restore", uri, "--version", 0, *options, check=False)
         assert done.returncode != 0 and "the table is append-only" in done.stderr
+
+
+# ---- lists of columns on the command line -----------------------------------------------------------
+
+NAMES = ('a,b', 'say "x"', '"', "plain")
+QUOTED = ('"a,b"', 'say "x"', '""""', "plain")  # a quote within a name that does not begin with one is a quote
+
+
+@pytest.fixture
+def odd_names(smelt, tmp_path):
+    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in NAMES)
+    for row in ("(1, 2, 3, 4)", "(1, 2, 3, 5)"):
+        smelt("sql", "--write", f"CREATE OR REPLACE TABLE '{tmp_path}/t' AS SELECT * FROM (VALUES {row}) v({columns})")
+    return tmp_path / "t"
+
+
+@pytest.mark.parametrize("names", [QUOTED[:1], QUOTED[:3], QUOTED[2::-1], ('"plain"', *QUOTED[:3])])
+def test_lists_of_columns_with_quotes(smelt, odd_names, names):
+    """--by and --on name any column, each as SQL does."""
+    plain = [NAMES[QUOTED.index(name)] if name in QUOTED else "plain" for name in names]
+    told = smelt.json("table", "diff", odd_names, "--from", 0, "--to", 1, "--by", ",".join(names), "--json")
+    assert (told["came"], told["changed"]) == ((1, 0) if "plain" in plain else (0, 1)), told
+    assert smelt.json("table", "cluster", odd_names, "--by", ",".join(names), "--json")["by"] == plain
+    told = smelt.json("table", "merge", odd_names, "--using", odd_names, "--on", ",".join(names), "--json")
+    assert told["rows"] == {"inserted": 0, "updated": 1, "deleted": 0}
+
+
+LISTS = [("diff", "--from", "0", "--by"), ("cluster", "--by"), ("merge", "--using", "x", "--on")]
+
+
+@pytest.mark.parametrize("verb", LISTS)
+@pytest.mark.parametrize("names, said", [
+    ("a,,b", '"a,,b" has an empty name'), ("plain,", "empty name"), ('""', "empty name"),
+    ('"a,b', 'a quote is not closed: "a,b'), ('plain,"', "a quote is not closed"), ('"a""', "a quote is not closed"),
+    ('"a,b"c', "no comma after the quote"), ('"a" ,plain', "no comma after the quote")])
+def test_wrong_lists_of_columns(smelt, odd_names, verb, names, said):
+    done = smelt("table", verb[0], odd_names, *verb[1:], names, check=False)
+    assert done.returncode == 2 and said in done.stderr and verb[-1] in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("verb, said", [*zip(LISTS, ("empty name", "empty name", "--on is missing"))])
+def test_empty_lists_of_columns(smelt, odd_names, verb, said):
+    """A variable of the shell that is not set is no list of no columns."""
+    done = smelt("table", verb[0], odd_names, *verb[1:], "", check=False)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
