@@ -74,6 +74,11 @@ size_t smi_memory_least_run(const smi_execution *exec)
     return sm_budget_limit(exec->env->budget) / 16;
 }
 
+size_t smi_memory_of_driver(const smi_execution *exec)
+{
+    return sm_budget_limit(exec->env->budget) / 2 / (size_t)exec->n_drivers;
+}
+
 int64_t smi_memory_request(int64_t inflight_bytes)
 {
     /* A quarter. 137 MB of NDJSON in MinIO, behind tests/s3_proxy.py with every answer up to 100 ms

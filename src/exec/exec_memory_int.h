@@ -66,6 +66,8 @@ int64_t smi_memory_parts(const smi_execution *exec);
 /** The most that one kind of work should hold beside the rows that are kept; 0 under a limit of a
  * few bytes. */
 size_t smi_memory_share(const smi_execution *exec);
+/** The most that a driver should hold of what it works on at once, while all others do the same. */
+size_t smi_memory_of_driver(const smi_execution *exec);
 
 /** Fewer bytes than this are not worth a run on disk, since every run costs the merge a batch. */
 size_t smi_memory_least_run(const smi_execution *exec);

@@ -10,7 +10,7 @@
  *          task: it makes a batch of its parcels, sorts it in memory, and gives its rows. Ranges
  *          follow each other in the order of tasks.
  * Parts    Where the sink takes the rows in parts (exec_parts.c), all ranges of a part are a task.
- * Large    A range that does not fit in a share of the memory goes through the sorter
+ * Large    A range that does not fit in a driver's part of the memory goes through the sorter
  *          (exec_sorter.c), which needs no more than it is given.
  * Order    Total: by the number, then by the row's place in the input. So neither threads nor
  *          memory change what comes out. A range's rows come in runs whose rows are in the order of
@@ -26,7 +26,8 @@
 
 #define GROUP_ROWS  ((int64_t)65536) /* some MB, of which each range gets a thousand rows */
 #define LEAST_GROUP ((int64_t)8192)  /* where memory is short */
-#define STEPS       4096             /* so many more than ranges that few have a quantile within */
+#define UNPACKED    3    /* times as large are a range's rows as its parcels; 2.8 in logs */
+#define STEPS       4096 /* so many more than ranges that few have a quantile within */
 
 /* Rows that wait until there are enough of them. */
 typedef struct row_group {
@@ -207,12 +208,12 @@ static sm_status make_spill(range_end *s, sm_error *e)
     return st;
 }
 
-/* Writes parcels while memory is short. */
-static sm_status spill_while_short(range_end *s, sm_error *e)
+/* Writes parcels while memory is short for what is there and so many bytes more. */
+static sm_status spill_while_short(range_end *s, size_t more_bytes, sm_error *e)
 {
     sm_status st = SM_OK;
 
-    while (st == SM_OK && smi_memory_is_short(s->exec, 0)) {
+    while (st == SM_OK && smi_memory_is_short(s->exec, more_bytes)) {
         parcels held = {0};
         const int32_t which = take_held(s, &held);
         if (which < 0) {
@@ -351,7 +352,7 @@ static sm_status divide_group(range_end *s, row_group *g, sm_error *e)
 done:
     sm_block_release(scratch);
     group_release(g);
-    return st == SM_OK ? spill_while_short(s, e) : st;
+    return st == SM_OK ? spill_while_short(s, 0, e) : st;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -709,14 +710,20 @@ static sm_status give_large(range_end *s, smi_driver *d, range *r, sm_error *e)
     return st;
 }
 
+/* The memory in which a range is sorted at once: its parcels, and the rows that they become. */
+static size_t sorting_bytes(const range *r)
+{
+    return r->bytes * (1 + UNPACKED);
+}
+
 /* Begins a range. Parcels of those that are not begun go to disk where memory is short, as this one
  * and what follows need room. A range is not begun while its parcels are being written, and they
  * are not written any more once it is. */
-static sm_status make_room(range_end *s, int32_t i, sm_error *e)
+static sm_status make_room(range_end *s, int32_t i, size_t bytes, sm_error *e)
 {
     sm_mutex_lock(&s->giving);
     s->ranges[i].is_begun = true;
-    const sm_status st = spill_while_short(s, e);
+    const sm_status st = spill_while_short(s, bytes, e);
     sm_mutex_unlock(&s->giving);
     return st;
 }
@@ -728,8 +735,9 @@ static sm_status give_range(range_end *s, smi_driver *d, int32_t i, sm_error *e)
     if (r->bytes == 0) {
         return SM_OK;
     }
-    SM_TRY(make_room(s, i, e));
-    return r->bytes <= smi_memory_share(s->exec) ? give_small(s, d, r, e) : give_large(s, d, r, e);
+    const bool is_small = sorting_bytes(r) <= smi_memory_of_driver(s->exec);
+    SM_TRY(make_room(s, i, is_small ? sorting_bytes(r) : 0, e));
+    return is_small ? give_small(s, d, r, e) : give_large(s, d, r, e);
 }
 
 static sm_status give_task(void *ctx, smi_driver *d, int64_t i, sm_error *e)

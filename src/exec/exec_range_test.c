@@ -157,6 +157,39 @@ static void spills_or_refuses(void **state)
     sm_buf_release(&text);
 }
 
+static sm_status print_them(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    print_rows(rows, ctx);
+    return SM_OK;
+}
+
+/* Ranges that nearly fill a share of the memory are several times as large when they are sorted,
+ * and both drivers have one at a time. */
+static void sorts_ranges_of_a_share_side_by_side(void **state)
+{
+    static const uint64_t quantiles[] = {12500, 25000, 37500, 50000, 62500, 75000, 87500};
+    sm_buf text = {0}, want = {0};
+    int64_t spilled = 0;
+
+    make_lines(&text, ROWS, 100000);
+    const range_case c = {sm_buf_str(&text), SCHEMA, quantiles, SM_COUNT(quantiles)};
+    assert_int_equal(run_within(&c, 2, SIZE_MAX, &want, &spilled), SM_OK);
+    for (size_t limit = 23 << 19; limit <= 26 << 19; limit += 1 << 17) {
+        sm_buf got = {0};
+        sm_error e = {0};
+        const sm_sink sink = {.ctx = &got, .push = print_them};
+        kit k = kit_new(2, 1 << 18, limit);
+        make_range(&k, &c);
+        const sm_exec_env env = k_env(&k);
+        assert_ok(sm_exec_run(&k.plan, &env, &sink, NULL, &k.report, &e), &e);
+        assert_true(sm_str_eq(sm_buf_str(&got), sm_buf_str(&want)));
+        kit_free(&k);
+        sm_buf_release(&got);
+    }
+    sm_buf_release(&want);
+    sm_buf_release(&text);
+}
+
 /* A sink of rows in parts. */
 #define CUTS 3
 typedef struct part_texts {
@@ -254,6 +287,7 @@ int main(void)
         cmocka_unit_test(gives_the_rows_of_a_sort),
         cmocka_unit_test(gives_odd_rows),
         cmocka_unit_test(spills_or_refuses),
+        cmocka_unit_test(sorts_ranges_of_a_share_side_by_side),
         cmocka_unit_test(gives_rows_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
