@@ -75,6 +75,12 @@ static sm_status open_root(sm_run *r, const smi_flow_source_state *s, sm_str uri
     return sm_store_open(r->env->stores, uri, out, e);
 }
 
+static bool ask_is_here(void *ctx, int32_t root)
+{
+    const smi_flow_books *b = ((const asked *)ctx)->books;
+    return sm_place_is_same(b->roots[root].uri, b->in.root);
+}
+
 /* A root with no file cannot be listed: an empty folder may be one whose disk is not mounted. */
 static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
 {
@@ -221,6 +227,7 @@ static void set_in(sm_run *r, smi_flow_source_state *s, const smi_flow_wants *wa
                  .content = ask_content,
                  .head = ask_head,
                  .prefixes = ask_prefixes,
+                 .is_here = ask_is_here,
                  .lists = ask_lists,
                  .keeps = ask_keeps},
     };

@@ -131,6 +131,8 @@ typedef struct smi_match_asks {
      * length beyond its end. */
     sm_status (*prefixes)(void *ctx, int64_t found, const int64_t *lens, int64_t n, sm_hash128 *out,
                           sm_error *e);
+    /* Is a root the folder being read, under another name? */
+    bool (*is_here)(void *ctx, int32_t root);
     /* Can another root still be listed, and has it a file? (After an unmount an empty folder stays,
      * and a prefix of a bucket always exists.) */
     sm_status (*lists)(void *ctx, int32_t root, bool *out, sm_error *e);

@@ -3,7 +3,7 @@
  * flow/flow_match_root.c: finds out whether a folder is one that a table was loaded from, such a
  * folder at a new place, or one more. Called by flow_match.c.
  *
- * By place  if it is the place of a known root.
+ * By place  if it is the place of a known root, or the same folder under another name.
  * By paths  that both a known root and the folder have. If all are equal, it is that root at a new
  *           place. If some differ, or there are none, and the old place can still be listed, it is
  *           one more. If the old place cannot be listed: with differing paths the user must say
@@ -13,7 +13,9 @@
  *           content. Files outside the period are not opened: only their lengths are compared. Only
  *           if no path in the period is common are the contents of the few shortest of them
  *           compared.
- * Empty     files prove nothing. */
+ * Empty     files prove nothing.
+ * Overlap   A root is the folder before a pattern's first wildcard, so a file may lie below two of
+ *           them. Loaded from both, its rows would be there twice: such a folder is refused. */
 #include <inttypes.h>
 
 #include "flow/flow_matching_int.h"
@@ -229,7 +231,8 @@ static sm_status choose_lost(smi_matching *j, evidence *all, int32_t *out, sm_er
     return SM_OK;
 }
 
-/* The root of that place, else the first one whose place is not known; −1: none. */
+/* The root of that place, else the one that is the same folder under another name, else the first
+ * one whose place is not known; −1: none. */
 static int32_t choose_by_place(const smi_match_in *in)
 {
     int32_t unknown = -1;
@@ -240,7 +243,60 @@ static int32_t choose_by_place(const smi_match_in *in)
         }
         unknown = in->roots[r].uri.len == 0 && unknown < 0 ? r : unknown;
     }
+    for (int32_t r = 0; r < in->n_roots; r++) {
+        if (in->roots[r].uri.len > 0 && in->asks.is_here(in->asks.ctx, r)) {
+            return r;
+        }
+    }
     return unknown;
+}
+
+/* ---- folders in one another ------------------------------------------------------------------ */
+
+/* What follows a folder in the name of something below it; {0} if it is not below. */
+static sm_str below(sm_str folder, sm_str uri)
+{
+    const bool has_slash = folder.data[folder.len - 1] == '/'; /* the root of the disk */
+    const size_t start = folder.len + !has_slash;
+
+    return uri.len > start && sm_str_starts(uri, folder) && uri.data[start - 1] == '/'
+               ? (sm_str){uri.data + start, uri.len - start}
+               : (sm_str){0};
+}
+
+static sm_status fail_overlap(const smi_match_in *in, sm_str uri, sm_str other, sm_error *e)
+{
+    SM_ASSERT(!sm_str_eq(in->root, other));
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "the file was loaded before, as one of \"%.*s\"", SM_STR_ARG(other));
+    sm_error_todo(e, "Its rows would be there twice. Name the files by the folder or pattern of "
+                     "before, or load into a new table.");
+    sm_error_place(e, uri.data, 0, -1);
+    return st;
+}
+
+/* Has a file that was found been loaded as one of another root? */
+static sm_status check_overlap(const smi_matching *j, sm_error *e)
+{
+    const smi_match_in *in = j->in;
+
+    for (int64_t k = 0; k < in->n_known; k++) {
+        const smi_flow_known *known = &in->known[k];
+        const sm_str other = in->roots[known->root].uri;
+        if (known->root == j->out->root || other.len == 0 || !smi_known_has_rows(known) ||
+            known->is_displaced ||
+            (below(other, in->root).len == 0 && below(in->root, other).len == 0)) {
+            continue;
+        }
+        const bool has_slash = other.data[other.len - 1] == '/';
+        const sm_str uri = sm_arena_strf(j->arena, "%.*s%s%.*s", SM_STR_ARG(other),
+                                         has_slash ? "" : "/", SM_STR_ARG(known->path));
+        const sm_str path = below(in->root, uri);
+        if (path.len > 0 && smi_match_find(in, path) >= 0) {
+            return fail_overlap(in, uri, other, e);
+        }
+    }
+    return SM_OK;
 }
 
 sm_status smi_match_root(smi_matching *j, sm_error *e)
@@ -264,5 +320,5 @@ sm_status smi_match_root(smi_matching *j, sm_error *e)
     out->root = out->root < 0 ? in->n_roots : out->root;
     SM_ASSERT(out->root >= 0 && out->root <= in->n_roots);
     out->is_root_moved = out->root < in->n_roots && !sm_str_eq(in->roots[out->root].uri, in->root);
-    return SM_OK;
+    return check_overlap(j, e);
 }

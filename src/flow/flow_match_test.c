@@ -31,7 +31,7 @@ typedef struct world {
     smi_flow_known known[MOST];
     smi_match_found found[MOST];
     file files[MOST];
-    bool lists[4], has_lost[MOST];
+    bool lists[4], is_here[4], has_lost[MOST];
     int64_t n_known, n_found;
 } world;
 
@@ -189,6 +189,11 @@ static sm_status ask_prefixes(void *ctx, int64_t i, const int64_t *lens, int64_t
     return SM_OK;
 }
 
+static bool ask_is_here(void *ctx, int32_t root)
+{
+    return ((world *)ctx)->is_here[root];
+}
+
 static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
 {
     *out = ((world *)ctx)->lists[root];
@@ -220,7 +225,7 @@ static smi_match_in input_of(world *w)
         .found = w->found,
         .n_found = w->n_found,
         .takes_date = true,
-        .asks = {w, ask_content, ask_head, ask_prefixes, ask_lists, ask_keeps},
+        .asks = {w, ask_content, ask_head, ask_prefixes, ask_is_here, ask_lists, ask_keeps},
     };
 }
 
@@ -530,7 +535,7 @@ static void test_rules(void **state)
 
 /* ---- whose folder it is ---------------------------------------------------------------------- */
 
-enum { ONE = 1, TWO = 2 }; /* old places that still list */
+enum { ONE = 1, TWO = 2, HERE = 4 }; /* old places that still list; /two is the folder itself */
 
 static const struct {
     const char *known, *found, *place;
@@ -541,6 +546,22 @@ static const struct {
     {"", "a_1=AA", "/new", 0, 0, 0, "0 a_1:new+"},
     {"a_1=AA", "a_1=AA", "/one", 0, 0, 0, "0 a_1:same"},
     {"a_1=AA 2a_1=AB", "a_1=AB", "/two", ONE | TWO, 0, 0, "1 a_1:same | elsewhere a_1"},
+    /* the same folder under another name, whatever its files have become */
+    {"a_1=AA 2a_1=AB", "a_1=ABC", "/new", ONE | TWO | HERE, 0, 0,
+     "1+ a_1:changed+ | dates 1 | again a_1"},
+    {"a_1=AA 2a_1=AB", "b_2=BB", "/new", ONE | TWO | HERE, 0, SMI_ROOT_OTHER,
+     "1+ b_2:new+ | gone a_1 | elsewhere a_1 | asked b_2"},
+    {"a_1=AA 2a_1=AB", "a_1=AA", "/one", ONE | TWO | HERE, 0, 0, "0 a_1:same | elsewhere a_1"},
+    /* folders in one another: a file of both is refused */
+    {"a_1=AA", "one/a_1=AA", "/", ONE, 0, 0, "! the file was loaded before, as one of \"/one\""},
+    {"x/a_1=AA", "a_1=AAA", "/one/x", ONE, 0, 0,
+     "! the file was loaded before, as one of \"/one\""},
+    {"x/a_1=AA", "a_1=AAA", "/one/x", ONE, 0, SMI_ROOT_OTHER,
+     "! the file was loaded before, as one of \"/one\""},
+    {"!x/a_1=AA", "a_1=AA", "/one/x", ONE, 0, 0, "1 a_1:new+"},
+    {"x/a_1=AA", "b_1=BB", "/one/x", ONE, 0, 0, "1 b_1:new+ | elsewhere x/a_1"},
+    {"x/a_1=AA", "a_1=BB", "/one/y", ONE, 0, 0, "1 a_1:new+ | elsewhere x/a_1"},
+    {"x/a_1=AA", "a_1=BB", "/onex", ONE, 0, 0, "1 a_1:new+ | elsewhere x/a_1"},
     /* all that both have is equal */
     {"a_1=AA", "*a_1=AA b_1=BB", "/new", ONE, 0, 0, "0+ a_1:same b_1:new+ | asked a_1"},
     {"a_1=AA", "*a_1=AA", "/new", 0, 0, 0, "0+ a_1:same | asked a_1"},
@@ -596,7 +617,8 @@ static void test_folders(void **state)
 {
     for (size_t r = 0; r < sizeof(folders) / sizeof(folders[0]); r++) {
         world w = {.arena = sm_arena_new(NULL),
-                   .lists = {folders[r].lists & ONE, folders[r].lists & TWO}};
+                   .lists = {folders[r].lists & ONE, folders[r].lists & TWO},
+                   .is_here = {false, folders[r].lists & HERE}};
         smi_match_out out = {0};
         sm_error e = {0};
         const char *want = folders[r].want;

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -223,6 +224,26 @@ sm_str sm_store_place(const sm_store *s, sm_arena *a)
     const sm_str out = path.len > 0 ? sm_arena_str(a, sm_buf_str(&path)) : SM_STR("/");
     sm_buf_release(&path);
     return out;
+}
+
+static bool look_at(sm_str place, struct stat *out)
+{
+    SM_ASSERT(place.data[0] == '/' && !memchr(place.data, 0, place.len));
+    char *path = smi_str_dup(place);
+    const bool is_there = stat(path, out) == 0;
+    sm_free(path);
+    return is_there;
+}
+
+bool sm_place_is_same(sm_str a, sm_str b)
+{
+    struct stat one, other;
+
+    if (sm_str_eq(a, b)) {
+        return true;
+    }
+    return sm_str_starts(a, SM_STR("/")) && sm_str_starts(b, SM_STR("/")) && look_at(a, &one) &&
+           look_at(b, &other) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name)

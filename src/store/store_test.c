@@ -114,6 +114,30 @@ static void test_place(void **state)
     sm_arena_free(a);
 }
 
+static void test_one_folder_by_several_names(void **state)
+{
+    char folder[] = "/tmp/smelt-place-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_str one = sm_arena_strf(a, "%s/one", folder);
+    const sm_str two = sm_arena_strf(a, "%s/two", folder);
+    const sm_str link = sm_arena_strf(a, "%s/link", folder);
+    const sm_str lost = sm_arena_strf(a, "%s/lost", folder);
+
+    assert_int_equal(mkdir(one.data, 0700), 0);
+    assert_int_equal(mkdir(two.data, 0700), 0);
+    assert_int_equal(symlink("one", link.data), 0);
+    assert_true(sm_place_is_same(one, one));
+    assert_true(sm_place_is_same(one, link));
+    assert_false(sm_place_is_same(two, link));
+    assert_true(sm_place_is_same(lost, lost));
+    assert_false(sm_place_is_same(one, lost));
+    assert_false(sm_place_is_same(SM_STR("s3://b/one"), SM_STR("s3://b/two")));
+    assert_false(sm_place_is_same(one, SM_STR("s3://b/one")));
+    assert_int_equal(unlink(link.data) | rmdir(one.data) | rmdir(two.data) | rmdir(folder), 0);
+    sm_arena_free(a);
+}
+
 static void test_uri_split(void **state)
 {
     static const char *const rows[][3] = {
@@ -797,23 +821,15 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_uri_of),
-        cmocka_unit_test(test_place),
-        cmocka_unit_test(test_uri_split),
-        cmocka_unit_test(test_refused_keys),
-        cmocka_unit_test(test_objects),
-        cmocka_unit_test(test_relative_root),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_memory_is_shared),
-        cmocka_unit_test(test_listing),
-        cmocka_unit_test(test_listing_what_is_not_there),
-        cmocka_unit_test(test_strange_files),
-        cmocka_unit_test(test_blob),
-        cmocka_unit_test(test_shrunk_file),
-        cmocka_unit_test(test_put_if_absent_race),
-        cmocka_unit_test(test_denied),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_open),          cmocka_unit_test(test_uri_of),
+        cmocka_unit_test(test_place),         cmocka_unit_test(test_one_folder_by_several_names),
+        cmocka_unit_test(test_uri_split),     cmocka_unit_test(test_refused_keys),
+        cmocka_unit_test(test_objects),       cmocka_unit_test(test_relative_root),
+        cmocka_unit_test(test_counts),        cmocka_unit_test(test_memory_is_shared),
+        cmocka_unit_test(test_listing),       cmocka_unit_test(test_listing_what_is_not_there),
+        cmocka_unit_test(test_strange_files), cmocka_unit_test(test_blob),
+        cmocka_unit_test(test_shrunk_file),   cmocka_unit_test(test_put_if_absent_race),
+        cmocka_unit_test(test_denied),        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

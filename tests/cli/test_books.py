@@ -254,6 +254,51 @@ def test_a_folder_mounted_elsewhere(shop):
     assert shop.versions() == before
 
 
+def linked(shop):
+    os.symlink("logs", shop.folder / "link")
+    return shop.folder / "link"
+
+
+def below_a_link(shop):
+    os.symlink(shop.folder, shop.folder / "link")
+    return shop.folder / "link/logs"
+
+
+def moved_behind_a_link(shop):
+    os.rename(shop.logs, shop.folder / "elsewhere")
+    os.symlink("elsewhere", shop.logs)
+    return shop.folder / "elsewhere"
+
+
+@pytest.mark.parametrize("alias", [linked, below_a_link, moved_behind_a_link])
+def test_a_changed_file_of_a_folder_by_another_name(shop, alias):
+    """A link, a second mount: it is still one folder, so no row of it is there twice."""
+    shop.put("20220401.json", line(1), line(2, "Oslo", 7), line(5))
+    assert shop.run(logs=alias(shop))["files"] == {"read": 1, "skipped": 1, "ignored": 0}
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5]
+    shop.put("20220402.json", line(3))
+    shop.run("--other-root")  # its place is known, so there is nothing to choose
+    assert sorted(shop.ids()) == [1, 2, 3, 5]
+    assert len(books(shop)[-1][0]["roots"]) == 1
+
+
+def test_a_file_of_two_patterns_is_refused(smelt, tmp_path):
+    """The folder before a pattern's first wildcard is the root, so one file may lie in two."""
+    shop = Shop(smelt, tmp_path)
+    shop.write(PIPELINE.replace("    match: '^[^.].*[.]json(.gz)?$'\n", ""))
+    shop.put("20220401.json", line(1))
+    (shop.logs / "april").mkdir()
+    (shop.logs / "april/20220402.json").write_text(line(2))
+    shop.run(logs=shop.logs / "*/*.json")
+    assert shop.ids() == [2]
+    said = shop.fail(logs=shop.logs / "april")
+    assert f'was loaded before, as one of "{shop.logs}"\n  at {shop.logs}/april/20220402.json\n' in said
+    shop.run()  # of the same folder
+    assert sorted(shop.ids()) == [1, 2]
+    said = shop.fail(logs=tmp_path / "*/*.json")
+    assert f'was loaded before, as one of "{shop.logs}"' in said
+
+
 # ---- more than one root -------------------------------------------------------------------------
 
 
