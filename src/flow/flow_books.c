@@ -100,6 +100,34 @@ static bool has_old_txns(const sm_snapshot *s)
     return false;
 }
 
+/* The load that --full-refresh names to make the table anew: a quarantine comes with the first load
+ * from its source; "": none does. */
+static sm_str refreshed_by(const sm_run *r, sm_str table)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        const smi_flow_task *t = &r->p->tasks[i];
+        if (t->kind == SM_TASK_LOAD &&
+            (sm_str_eq(t->name, table) || sm_str_eq(r->p->sources[t->source].quarantine, table))) {
+            return t->name;
+        }
+    }
+    return SM_STR("");
+}
+
+/* Says how the table is filled anew. `first` says what else would do: "Restore it, or "; or "". */
+static void advise_refresh(const walk *w, const char *first, sm_error *e)
+{
+    const sm_str load = refreshed_by(w->run, w->books->table);
+
+    if (load.len > 0) {
+        sm_error_todo(e, "%s%coad all files again: --full-refresh %.*s.", first,
+                      first[0] ? 'l' : 'L', SM_STR_ARG(load));
+    } else {
+        sm_error_todo(e, "%s%cove its folder away, and the run makes it anew.", first,
+                      first[0] ? 'm' : 'M');
+    }
+}
+
 static sm_status fail_overwritten(const walk *w, const sm_delta_commit_info *info, sm_error *e)
 {
     const sm_str table = w->books->table;
@@ -109,11 +137,10 @@ static sm_status fail_overwritten(const walk *w, const sm_delta_commit_info *inf
         "known which files it still has",
         info->version, SM_STR_ARG(info->engine_info.len ? info->engine_info : info->operation),
         SM_STR_ARG(table));
-    sm_error_todo(e,
-                  "Restore the table to version %" PRId64
-                  ", or load all files again: --full-refresh "
-                  "%.*s.",
-                  info->version - 1, SM_STR_ARG(table));
+    char first[64];
+    snprintf(first, sizeof(first), "Restore the table to version %" PRId64 ", or ",
+             info->version - 1);
+    advise_refresh(w, first, e);
     return st;
 }
 
@@ -122,7 +149,7 @@ static sm_status fail_unknown(const walk *w, const char *why, sm_error *e)
     const sm_str table = w->books->table;
     const sm_status st = sm_fail(e, SM_INVALID, "%s, so it is not known which files %.*s has", why,
                                  SM_STR_ARG(table));
-    sm_error_todo(e, "Load all files again: --full-refresh %.*s.", SM_STR_ARG(table));
+    advise_refresh(w, "", e);
     return st;
 }
 

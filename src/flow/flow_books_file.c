@@ -264,8 +264,8 @@ static sm_status advise(const reader *k, sm_status st, sm_error *e)
     if (st != SM_OK) {
         sm_error_todo(
             e,
-            "Without its books it is not known what is in it. Bring the file back, or load "
-            "all files again: with --full-refresh %.*s, or into a new table.",
+            "Without its books it is not known what is in %.*s. Bring the file back, or move the "
+            "table's folder away and load all its files again.",
             SM_STR_ARG(k->books->table));
     }
     return st;

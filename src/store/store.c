@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -186,6 +187,25 @@ sm_str smi_object_uri(const sm_store *s, sm_str key)
     return object_uri_write(s, key, sm_alloc(object_uri_bytes(s, key)));
 }
 
+/* Makes the path in *out that of the folder above. Behind a link that is the one above the folder
+ * to which the link leads, as it is when the path is opened. */
+static void go_up(sm_buf *out)
+{
+    char to[PATH_MAX];
+    struct stat info;
+
+    sm_buf_text(out, (sm_str){"", 1}); /* its NUL */
+    if (lstat((const char *)out->data, &info) == 0 && S_ISLNK(info.st_mode) &&
+        realpath((const char *)out->data, to)) {
+        sm_buf_reset(out);
+        sm_buf_text(out, sm_str_of(to));
+    } else {
+        out->len--;
+    }
+    while (out->len > 0 && out->data[--out->len] != '/') {
+    }
+}
+
 /* Appends the parts of a path to the path in *out, and resolves "." and "..". */
 static void add_parts(sm_str path, sm_buf *out)
 {
@@ -195,8 +215,7 @@ static void add_parts(sm_str path, sm_buf *out)
         const size_t step = part.len + (end ? 1 : 0);
         path = (sm_str){path.data + step, path.len - step};
         if (sm_str_is(part, "..")) {
-            while (out->len > 0 && out->data[--out->len] != '/') {
-            }
+            go_up(out);
         } else if (part.len > 0 && !sm_str_is(part, ".")) {
             sm_buf_text(out, SM_STR("/"));
             sm_buf_text(out, part);

@@ -114,6 +114,34 @@ static void test_place(void **state)
     sm_arena_free(a);
 }
 
+static void test_place_above_a_link(void **state)
+{
+    char folder[] = "/tmp/smelt-place-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_str deep = sm_arena_strf(a, "%s/deep", folder);
+    const sm_str inner = sm_arena_strf(a, "%s/deep/inner", folder);
+    const sm_str link = sm_arena_strf(a, "%s/link", folder);
+    const char *const rows[][2] = {
+        {"link", "link"},          {"link/x", "link/x"},          {"link/../x", "deep/x"},
+        {"link/./../x", "deep/x"}, {"deep/inner/../x", "deep/x"}, {"lost/../x", "x"},
+    };
+
+    assert_int_equal(mkdir(deep.data, 0700) | mkdir(inner.data, 0700), 0);
+    assert_int_equal(symlink("deep/inner", link.data), 0);
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_store *s = NULL;
+        sm_error e = {0};
+        const sm_str uri = sm_arena_strf(a, "%s/%s", folder, rows[i][0]);
+        assert_ok(sm_store_open(test_stores, uri, &s, &e), &e);
+        assert_string_equal(sm_store_place(s, a).data,
+                            sm_arena_printf(a, "%s/%s", folder, rows[i][1]));
+        sm_store_release(s);
+    }
+    assert_int_equal(unlink(link.data) | rmdir(inner.data) | rmdir(deep.data) | rmdir(folder), 0);
+    sm_arena_free(a);
+}
+
 static void test_one_folder_by_several_names(void **state)
 {
     char folder[] = "/tmp/smelt-place-XXXXXX";
@@ -821,15 +849,25 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),          cmocka_unit_test(test_uri_of),
-        cmocka_unit_test(test_place),         cmocka_unit_test(test_one_folder_by_several_names),
-        cmocka_unit_test(test_uri_split),     cmocka_unit_test(test_refused_keys),
-        cmocka_unit_test(test_objects),       cmocka_unit_test(test_relative_root),
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_memory_is_shared),
-        cmocka_unit_test(test_listing),       cmocka_unit_test(test_listing_what_is_not_there),
-        cmocka_unit_test(test_strange_files), cmocka_unit_test(test_blob),
-        cmocka_unit_test(test_shrunk_file),   cmocka_unit_test(test_put_if_absent_race),
-        cmocka_unit_test(test_denied),        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_uri_of),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_place_above_a_link),
+        cmocka_unit_test(test_one_folder_by_several_names),
+        cmocka_unit_test(test_uri_split),
+        cmocka_unit_test(test_refused_keys),
+        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_relative_root),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_memory_is_shared),
+        cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_listing_what_is_not_there),
+        cmocka_unit_test(test_strange_files),
+        cmocka_unit_test(test_blob),
+        cmocka_unit_test(test_shrunk_file),
+        cmocka_unit_test(test_put_if_absent_race),
+        cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

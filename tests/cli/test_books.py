@@ -282,6 +282,18 @@ def test_a_changed_file_of_a_folder_by_another_name(shop, alias):
     assert len(books(shop)[-1][0]["roots"]) == 1
 
 
+def test_a_folder_above_a_link_is_another(shop):
+    """The system goes up from where the link leads."""
+    (shop.folder / "deep/logs").mkdir(parents=True)
+    (shop.folder / "deep/inner").mkdir()
+    os.symlink("deep/inner", shop.folder / "link")
+    (shop.folder / "deep/logs/20220401.json").write_text(line(9))
+    assert shop.run(logs=f"{shop.folder}/link/../logs")["files"]["read"] == 1
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 9]
+    assert [root["uri"] for root in books(shop)[-1][0]["roots"]] == [
+        str(shop.logs), str(shop.folder / "deep/logs")]
+
+
 def test_a_file_of_two_patterns_is_refused(smelt, tmp_path):
     """The folder before a pattern's first wildcard is the root, so one file may lie in two."""
     shop = Shop(smelt, tmp_path)

@@ -209,6 +209,31 @@ def test_identities_survive_commits_of_others_and_a_cleaned_log(shop):
     assert "Without its books" in shop.fail()
 
 
+@pytest.mark.parametrize("table", ["raw/orders", "refused/orders"])
+def test_the_advice_on_lost_books_helps(shop, table):
+    shop.run()
+    shutil.rmtree(shop.lake / table / "_smelt")
+    said = shop.fail()
+    assert f"what is in {table.replace('/', '.')}." in said and "move the table's folder away" in said
+    assert "Without its books" in shop.fail("--full-refresh", "raw.orders")
+    os.rename(shop.lake / table, shop.folder / "away")
+    shop.run()
+    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.refused() == [("20220401.json", 3), ("20220402.json", 2)]
+
+
+def test_the_advice_on_an_overwritten_quarantine_helps(shop):
+    """Its rows come with those of a load, so the load is what is named."""
+    shop.run()
+    shop.smelt("sql", "--write", "CREATE OR REPLACE TABLE refused.orders AS SELECT 1 AS a", "--lake", shop.lake)
+    said = shop.fail()
+    assert "overwritten rows of refused.orders" in said
+    assert "Restore the table to version 0, or load all files again: --full-refresh raw.orders." in said
+    shop.run("--full-refresh", "raw.orders")
+    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.refused() == [("20220401.json", 3), ("20220402.json", 2)]
+
+
 def test_a_lost_quarantine_is_made_again(shop):
     shop.run()
     shutil.rmtree(shop.lake / "refused")
