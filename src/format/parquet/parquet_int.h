@@ -797,7 +797,9 @@ typedef struct smi_pq_column {
     /* the chunk */
     smi_pq_dict dict;
     smi_pq_dict_state dict_state;
-    bool was_vain; /* what the last chunk tried in a dictionary was nearly all new */
+    bool was_vain;     /* what the last trial of a dictionary had was nearly all new */
+    int32_t n_vain;    /* grows with trials in vain, one after another; 0: the last one was not */
+    int32_t n_untried; /* so many of the next chunks begin without a dictionary */
     bool has_coded_pages;
     bool has_choice; /* the next two are set, by the file's first page without codes */
     smi_pq_encoding choice;

@@ -602,30 +602,77 @@ static void few_strings_come_by_code(void **state)
     }
 }
 
-/* After a row group whose texts are all new, the first 2,048 texts decide about a dictionary. */
+/* After a row group whose texts are all new, the first 2,048 texts decide about a dictionary.
+ * After two in vain the next one goes without. */
 static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
 {
     enum { GROUP = 20000 };
-    static char texts[3 * GROUP][12];
-    static const char *values[3 * GROUP];
+    static char texts[4 * GROUP][12];
+    static const char *values[4 * GROUP];
     const parquet_how how = {.group_rows = GROUP};
     layouts l = {0};
     parquet_in in = {.on_batch = count_layouts, .ctx = &l};
     fixture f;
     sm_error e = {0};
 
-    for (int i = 0; i < 3 * GROUP; i++) {
+    for (int i = 0; i < 4 * GROUP; i++) {
         const int is_late = i % GROUP >= 2048;
         const int number = i < GROUP ? i : i < 2 * GROUP ? (is_late ? 0 : i) : i % 900;
         snprintf(texts[i], sizeof(texts[i]), "text-%d", number);
         values[i] = texts[i];
     }
-    write_text(&f, "STRUCT(s VARCHAR)", values, 3 * GROUP, &how);
+    write_text(&f, "STRUCT(s VARCHAR)", values, 4 * GROUP, &how);
     assert_ok(parquet_read(f.blob, f.budget, &in, &e), &e);
-    assert_int_equal(l.n_flat, 2 * 5);
+    assert_int_equal(l.n_flat, 3 * 5);
     assert_int_equal(l.n_dict, 5);
     check_written(&f.file, &f.rows, f.schema, f.budget);
     release_fixture(&f);
+}
+
+static sm_status note_layout(void *ctx, sm_batch *b, sm_error *e)
+{
+    const char layout = b->columns[0].layout == SM_DICT ? 'd' : '-';
+    return sm_buf_add(ctx, &layout, 1, e);
+}
+
+/* Row groups whose texts are all new, one after another: more and more of those that follow begin
+ * without a dictionary, but never more than seven. One that pays ends that. */
+static void dictionaries_in_vain_are_tried_seldom(void **state)
+{
+    enum { GROUP = 2048, MOST = 24 };
+    static char texts[MOST * GROUP][12];
+    static const char *values[MOST * GROUP];
+    static const struct {
+        const char *groups;  /* n: all new, f: few different */
+        const char *layouts; /* of each: d: with a dictionary */
+    } files[] = {
+        {"nfnfnf", "-d-d-d"},
+        {"nnfff", "---dd"},
+        {"nnnnfffff", "-------dd"},
+        {"nnnnnnnnnfffffffnf", "---------------d-d"},
+        {"nnnnnnnnnnnnnnnnffffffff", "-----------------------d"},
+    };
+    const parquet_how how = {.group_rows = GROUP};
+
+    for (int f = 0; f < SM_COUNT(files); f++) {
+        const int n = (int)strlen(files[f].groups);
+        fixture written;
+        sm_buf seen = {0};
+        sm_error e = {0};
+        for (int i = 0; i < n * GROUP; i++) {
+            const bool is_new = files[f].groups[i / GROUP] == 'n';
+            snprintf(texts[i], sizeof(texts[i]), "text-%d", is_new ? i : i % 10);
+            values[i] = texts[i];
+        }
+        write_text(&written, "STRUCT(s VARCHAR)", values, n * GROUP, &how);
+        parquet_in in = {.on_batch = note_layout, .ctx = &seen};
+        assert_ok(parquet_read(written.blob, written.budget, &in, &e), &e);
+        assert_int_equal(seen.len, n);
+        assert_memory_equal(seen.data, files[f].layouts, (size_t)n);
+        check_written(&written.file, &written.rows, written.schema, written.budget);
+        sm_buf_release(&seen);
+        release_fixture(&written);
+    }
 }
 
 /* Texts that repeat others nearby: a file of many pages finds out that looking nearby alone is
@@ -883,6 +930,7 @@ int main(void)
         cmocka_unit_test(columns_are_found_by_their_mapping),
         cmocka_unit_test(few_strings_come_by_code),
         cmocka_unit_test(a_dictionary_is_given_up_sooner_after_one_in_vain),
+        cmocka_unit_test(dictionaries_in_vain_are_tried_seldom),
         cmocka_unit_test(many_pages_are_searched_as_the_first_ones_show),
         cmocka_unit_test(constants_and_codes_are_written),
         cmocka_unit_test(null_in_a_column_that_may_not_be_is_an_error),
