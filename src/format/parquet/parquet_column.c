@@ -45,8 +45,9 @@
 /* By so many values an encoding is chosen. A whole page gives the same choice in what was measured,
  * and costs 3 % of a merge, where each file has but a few pages. */
 #define CHOICE_VALUES (4 * STRIDE)
-/* To try the searches costs as much as three more pages: worth it in a file of so many. */
+/* To try the searches costs as much as a page: worth it in a file of so many. */
 #define SEARCH_PAGES 8
+#define SEARCH_BYTES (64u << 10) /* the end of a page: lengths lie before the texts */
 #define SEARCH_SLACK 512
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -881,12 +882,13 @@ static bool is_chosen(const smi_pq_column *c, const smi_pq_raw_page *p)
     return c->has_choice && p->encoding == c->choice && p->n_nulls < p->n_levels;
 }
 
-/* Chooses by a page how such pages of the file are searched for what repeats: the quickest way that
- * gives at most a SEARCH_SLACKth more than the smallest result. */
+/* Chooses by part of a page how such pages of the file are searched for what repeats: the quickest
+ * way that gives at most a SEARCH_SLACKth more than the smallest result. */
 static sm_status choose_search(smi_pq_column *c, const smi_pq_raw_page *p, sm_error *e)
 {
-    const uint8_t *const values = c->raw.data + p->off + p->rep_bytes + p->def_bytes;
-    const sm_str in = {(const char *)values, p->value_bytes};
+    const uint8_t *const end = c->raw.data + p->off + p->rep_bytes + p->def_bytes + p->value_bytes;
+    const size_t n_tried = p->value_bytes < SEARCH_BYTES ? p->value_bytes : SEARCH_BYTES;
+    const sm_str in = {(const char *)end - n_tried, n_tried};
     size_t sizes[SMI_PQ_SEARCHES], least = SIZE_MAX;
     for (smi_pq_search s = SMI_PQ_SEARCH_WIDE; s < SMI_PQ_SEARCHES; s++) {
         SM_TRY(smi_pq_press_bytes(c->press, s, in, &c->packed, e));
