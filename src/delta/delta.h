@@ -673,8 +673,8 @@ sm_status sm_delta_removed_files(const sm_snapshot *s, sm_arena *a, sm_delta_nam
  * rows. *out lives in `a`. */
 sm_status sm_delta_prepared_files(const sm_delta_prepared *c, sm_arena *a, sm_delta_named **out,
                                   int64_t *n, sm_error *e) SM_MUST_USE;
-/** The key of a path of the log, in `a`; "" where it is absolute, or leaves the table's root. */
-sm_str sm_delta_path_key(sm_str path, sm_arena *a);
+/** The key of a path of the snapshot's log, in `a`; "" where it leaves the table's root. */
+sm_str sm_delta_path_key(const sm_snapshot *s, sm_str path, sm_arena *a);
 /** Where the bits of a deletion vector lie, in `a`: a key below the table's root; "" where they are
  * in the log itself (inline), at an absolute path (*absolute), or not where the protocol says. */
 sm_str sm_delta_dv_key(const sm_delta_dv *dv, sm_arena *a, sm_str *absolute);

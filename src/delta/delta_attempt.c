@@ -38,7 +38,8 @@ struct sm_delta_attempt {
     sm_arena *arena;
     sm_delta_state state;
     int64_t version;
-    sm_error why; /* of the conflict */
+    sm_error why;  /* of the conflict */
+    smi_home home; /* of the table; lives in the arena */
 
     /* Of texts that the versions before them decide (delta_late.c). */
     bool wants_stamp, wants_rows;
@@ -73,6 +74,7 @@ sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_
     t->budget = budget;
     t->removed.budget = budget;
     t->arena = sm_arena_new(budget);
+    t->home = smi_home_of(s, t->arena);
     t->state = SM_DELTA_FREE;
     t->version = c->base + 1;
     t->wants_stamp = smi_wants_stamp(c->text);
@@ -122,7 +124,7 @@ static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
     sm_delta_attempt *t = ctx;
 
     if (action->kind == SMI_ACTION_REMOVE) {
-        return sm_hash_set_add(&t->removed, smi_path_hash(action->path), NULL, e);
+        return sm_hash_set_add(&t->removed, smi_path_hash(&t->home, action->path), NULL, e);
     }
     if (action->kind == SMI_ACTION_TXN) {
         *sm_map_at(t->app_ids, action->txn.app_id) = t;
@@ -196,7 +198,7 @@ static sm_status note_read(void *ctx, const smi_action *add, sm_error *e)
     sm_buf text = {0};
 
     (void)e;
-    const sm_str id = smi_file_identity(add->path, add->dv, &text);
+    const sm_str id = smi_file_identity(&t->home, add->path, add->dv, &text);
     *sm_map_at(t->read_files, id) = t->read_files; /* any value: it is there */
     sm_buf_release(&text);
     return SM_OK;
@@ -233,7 +235,8 @@ static sm_status removes_read(const rival *v, const smi_action *remove, bool *ou
         return SM_OK;
     }
     SM_TRY(find_read_files(t, e));
-    *out = sm_map_get(t->read_files, smi_file_identity(remove->path, remove->dv, &text)) != NULL;
+    *out = sm_map_get(t->read_files,
+                      smi_file_identity(&t->home, remove->path, remove->dv, &text)) != NULL;
     sm_buf_release(&text);
     return SM_OK;
 }
@@ -263,7 +266,7 @@ static sm_status weigh_remove(rival *v, const smi_action *action, sm_error *e)
     const sm_delta_attempt *t = v->attempt;
     bool was_read = false;
 
-    if (sm_hash_set_has(&t->removed, smi_path_hash(action->path))) {
+    if (sm_hash_set_has(&t->removed, smi_path_hash(&t->home, action->path))) {
         set_conflict(v, "has removed a file that this one removes");
         return SM_OK;
     }

@@ -126,7 +126,8 @@ static sm_str lost_removal(const sm_snapshot *commits, const sm_snapshot *seen)
     for (int64_t i = 0; i < commits->n_tombstones && lost.len == 0; i++) {
         const smi_tombstone *t = &commits->tombstones[i];
         if (!t->is_live_again &&
-            smi_place_of(seen->tombstone_by_path, smi_file_identity(t->path, t->dv, &id)) < 0) {
+            smi_place_of(seen->tombstone_by_path,
+                         smi_file_identity(&seen->home, t->path, t->dv, &id)) < 0) {
             lost = t->path;
         }
     }

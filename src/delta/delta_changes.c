@@ -203,7 +203,7 @@ static sm_status add_file(changes *c, const commit *k, const smi_action *action,
     SM_ASSERT((type == NULL) == (action->kind == SMI_ACTION_CDC));
     kept.path = sm_arena_str(c->arena, action->path);
     kept.dv = smi_vector_copy(action->dv, c->arena);
-    SM_TRY(smi_file_of(&kept, c->partitions, c->arena, f, e));
+    SM_TRY(smi_file_of(c->to, &kept, c->partitions, c->arena, f, e));
     c->files = sm_arena_grow(c->arena, c->files, c->n_files, &c->cap_files, sizeof(*c->files));
     sm_datafile *file = &c->files[c->n_files];
     SM_TRY(smi_datafile_of(c->to, f, c->arena, file, e));
@@ -295,16 +295,28 @@ static sm_status add_change_files(changes *c, const commit *k, sm_error *e)
     return SM_OK;
 }
 
-/* The actions of one kind by their paths. */
-static sm_map *by_path(const commit *k, smi_action_kind kind)
+/* The actions of one kind by their plain paths. */
+static sm_map *by_path(const changes *c, const commit *k, smi_action_kind kind)
 {
     sm_map *out = sm_map_new(k->arena);
+    sm_buf text = {0};
 
     for (int64_t i = 0; i < k->n_actions; i++) {
         if (k->actions[i].kind == kind) {
-            *sm_map_at(out, k->actions[i].path) = &k->actions[i];
+            const sm_str plain = smi_path_plain(&c->to->home, k->actions[i].path, &text);
+            *sm_map_at(out, plain) = &k->actions[i];
         }
     }
+    sm_buf_release(&text);
+    return out;
+}
+
+static const smi_action *action_of(const changes *c, const sm_map *by_path, sm_str path)
+{
+    sm_buf text = {0};
+    const smi_action *out = sm_map_get(by_path, smi_path_plain(&c->to->home, path, &text));
+
+    sm_buf_release(&text);
     return out;
 }
 
@@ -318,7 +330,7 @@ static sm_status add_files(changes *c, const commit *k, smi_action_kind kind, co
         if (action->kind != kind) {
             continue;
         }
-        const smi_action *other = sm_map_get(others, action->path);
+        const smi_action *other = action_of(c, others, action->path);
         SM_TRY(other ? add_between(c, k, other, action, type, e)
                      : add_file(c, k, action, type, NULL, e));
     }
@@ -328,7 +340,7 @@ static sm_status add_files(changes *c, const commit *k, smi_action_kind kind, co
 static sm_status add_changed_files(changes *c, const commit *k, sm_error *e)
 {
     SM_ASSERT(!k->has_cdc && !k->is_idle);
-    const sm_map *adds = by_path(k, SMI_ACTION_ADD), *removes = by_path(k, SMI_ACTION_REMOVE);
+    const sm_map *adds = by_path(c, k, SMI_ACTION_ADD), *removes = by_path(c, k, SMI_ACTION_REMOVE);
 
     SM_TRY(add_files(c, k, SMI_ACTION_REMOVE, "delete", adds, e));
     return add_files(c, k, SMI_ACTION_ADD, "insert", removes, e);

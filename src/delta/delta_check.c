@@ -95,7 +95,7 @@ bool smi_partitions_validate(const sm_delta_metadata *m, const char **why)
 static bool may_be_live(const sm_snapshot *base, const sm_delta_file *f)
 {
     sm_buf text = {0};
-    const sm_str id = smi_file_identity(f->path, f->dv, &text);
+    const sm_str id = smi_identity_of(f, &text);
     const bool is_live = smi_place_of(base->by_path, id) >= 0;
     const bool is_gone = smi_place_of(base->tombstone_by_path, id) >= 0;
 

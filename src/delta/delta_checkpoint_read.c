@@ -389,7 +389,7 @@ static void announce(const reading *r, const batch_columns *c, int64_t first, in
     for (int64_t row = first; row < end; row++) {
         const sm_str path = text_at(c->add.path ? c->add.path : c->remove.path, row);
         sm_hash128 *hash = &r->hashes[row - first];
-        *hash = path.len > 0 ? smi_path_hash(path) : (sm_hash128){0};
+        *hash = path.len > 0 ? smi_path_hash(r->what->home, path) : (sm_hash128){0};
         if (path.len > 0) {
             r->what->announce(r->what->ctx, *hash);
         }

@@ -493,7 +493,7 @@ static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm
         }
     }
     if (of) {
-        smi_tag_of_identity(smi_file_identity(of->path, of->dv, &id), &place);
+        smi_tag_of_identity(smi_identity_of(of, &id), &place);
         sm_json_set_text(w, SMI_TAG_PLACE, sm_buf_str(&place));
         sm_buf_release(&place);
         sm_buf_release(&id);
@@ -589,7 +589,7 @@ static void print_mark(commit_text *r, const sm_delta_mark *m, sm_json_writer *w
 /* The files of the base that a commit leaves where they are. */
 typedef struct staying {
     commit_text *r;
-    sm_map *removed; /* smi_file_identity() of the others */
+    sm_map *removed; /* smi_identity_of() the others */
     bool lacks_ids;  /* one of them has none */
     sm_json_writer *w;
     size_t text_bytes; /* of the commit's text before the first of them, … */
@@ -609,8 +609,7 @@ static void begin_staying(void *ctx)
 static bool stays(const staying *s, const sm_delta_file *f)
 {
     sm_buf text = {0};
-    const bool is_removed =
-        sm_map_get(s->removed, smi_file_identity(f->path, f->dv, &text)) != NULL;
+    const bool is_removed = sm_map_get(s->removed, smi_identity_of(f, &text)) != NULL;
 
     sm_buf_release(&text);
     return !is_removed;
@@ -655,7 +654,7 @@ static sm_status print_with_ids(commit_text *r, sm_json_writer *w, sm_error *e)
     SM_ASSERT(r->base && r->gives_row_ids && r->isolation == SM_READ_LAYOUT);
     for (int64_t i = 0; i < r->c->n_removes; i++) {
         const sm_delta_file *f = r->c->removes[i];
-        *sm_map_at(s.removed, smi_file_identity(f->path, f->dv, &text)) = r;
+        *sm_map_at(s.removed, smi_identity_of(f, &text)) = r;
     }
     sm_buf_release(&text);
     SM_TRY(sm_snapshot_each(r->base, NULL, &sink, e));

@@ -98,7 +98,8 @@ static sm_str name_of(compacted *c, const smi_action *action)
     sm_buf_reset(&c->name);
     sm_buf_text(&c->name, sm_str_of(kind_words[action->kind]));
     if (SMI_KIND(action->kind) & SMI_FILES) {
-        sm_buf_text(&c->name, smi_file_identity(action->path, action->dv, &file));
+        sm_buf_text(&c->name,
+                    smi_file_identity(&c->snapshot->home, action->path, action->dv, &file));
     } else if (action->kind == SMI_ACTION_TXN) {
         sm_buf_text(&c->name, action->txn.app_id);
     } else if (action->kind == SMI_ACTION_DOMAIN) {
@@ -222,7 +223,7 @@ static bool find_place(const sm_snapshot *s, int64_t i, sm_buf *out)
     if (tag.len == 0 || s->ranks[i] != i) {
         return true;
     }
-    smi_identity_of_tag(tag, out);
+    smi_identity_of_tag(&s->home, tag, out);
     const bool is_known = is_removed(s, sm_buf_str(out));
     sm_buf_reset(out);
     sm_buf_text(out, tag);

@@ -146,9 +146,9 @@ static sm_hash128 hash_pairs(const sm_pair *items, int32_t n, sm_buf *text)
     return sum;
 }
 
-static marks marks_of(const smi_action *add, sm_buf *text)
+static marks marks_of(const smi_home *home, const smi_action *add, sm_buf *text)
 {
-    const sm_str id = smi_file_identity(add->path, add->dv, text);
+    const sm_str id = smi_file_identity(home, add->path, add->dv, text);
     const int64_t n_rows = smi_stats_rows(add->stats_json);
     marks m = {.id = sm_hash128_of(id.data, id.len, 0), .knows_rows = n_rows >= 0};
 
@@ -163,6 +163,7 @@ static marks marks_of(const smi_action *add, sm_buf *text)
 
 /* All live files of a state. */
 typedef struct tally {
+    const smi_home *home;
     int64_t n, n_known; /* those whose number of rows is known */
     sm_hash128 said, rows;
     sm_buf text;
@@ -179,7 +180,7 @@ static void begin_tally(void *ctx)
 static sm_status tally_file(void *ctx, const smi_action *add, sm_error *e)
 {
     tally *t = ctx;
-    const marks m = marks_of(add, &t->text);
+    const marks m = marks_of(t->home, add, &t->text);
 
     (void)e;
     t->n++;
@@ -193,6 +194,8 @@ static sm_status tally_file(void *ctx, const smi_action *add, sm_error *e)
 static sm_status tally_files(const sm_snapshot *s, tally *out, sm_error *e)
 {
     const smi_action_sink to = {.begin = begin_tally, .each = tally_file, .ctx = out};
+
+    out->home = &s->home;
     const sm_status st = smi_live_each_strictly(s, to, e);
 
     sm_buf_release(&out->text);
@@ -210,6 +213,7 @@ static bool are_same_files(const tally *x, const tally *y)
 
 /* The files of one state that another has not, or has otherwise. */
 typedef struct naming {
+    const smi_home *home;
     sm_hash_set known; /* marks of the other's files */
     bool wants_said;   /* of those without the number of rows, since some of the first lack it */
     uint64_t part, n_parts;
@@ -228,7 +232,7 @@ static bool is_in_part(const naming *k, sm_hash128 id)
 static sm_status know_file(void *ctx, const smi_action *add, sm_error *e)
 {
     naming *k = ctx;
-    const marks m = marks_of(add, &k->text);
+    const marks m = marks_of(k->home, add, &k->text);
 
     if (!is_in_part(k, m.id)) {
         return SM_OK;
@@ -243,7 +247,7 @@ static sm_status know_file(void *ctx, const smi_action *add, sm_error *e)
 static sm_status name_file(void *ctx, const smi_action *add, sm_error *e)
 {
     naming *k = ctx;
-    const marks m = marks_of(add, &k->text);
+    const marks m = marks_of(k->home, add, &k->text);
     const int64_t at = k->n_seen++;
 
     (void)e;
@@ -326,8 +330,8 @@ static sm_status compare_files(const sm_snapshot *commits, const sm_snapshot *se
                                const char *file, sm_arena *a, smi_difference *out, sm_error *e)
 {
     side x = {.state = commits}, y = {.state = seen};
-    naming lost = {.known = {.budget = commits->budget}, .arena = a};
-    naming more = {.known = {.budget = commits->budget}, .arena = a};
+    naming lost = {.home = &commits->home, .known = {.budget = commits->budget}, .arena = a};
+    naming more = {.home = &commits->home, .known = {.budget = commits->budget}, .arena = a};
 
     SM_TRY(tally_files(seen, &y.all, e));
     SM_TRY(tally_files(commits, &x.all, e));

@@ -71,23 +71,21 @@ static bool said_version(const sm_delta_commit_info *restore, int64_t *out)
     return is_said && *out >= -1 && *out < restore->version;
 }
 
-/* Do two versions have the same files? A file is its path and its deletion vector. */
+/* Do two versions have the same files? */
 static bool are_same_files(const sm_snapshot *x, const sm_snapshot *y)
 {
     bool is_same = x->n_files == y->n_files;
     sm_arena *a = sm_arena_new(NULL);
-    sm_map *paths = sm_map_new(a);
+    sm_map *files = sm_map_new(a); /* smi_identity_of() them */
+    sm_buf text = {0};
 
     for (int64_t i = 0; i < x->n_files && is_same; i++) {
-        *sm_map_at(paths, x->files[i].path) = (void *)&x->files[i];
+        *sm_map_at(files, smi_identity_of(&x->files[i], &text)) = (void *)&x->files[i];
     }
     for (int64_t i = 0; i < y->n_files && is_same; i++) {
-        const sm_delta_file *f = sm_map_get(paths, y->files[i].path);
-        const sm_delta_dv *dv = y->files[i].dv;
-        is_same = f && !f->dv == !dv &&
-                  (!dv || (sm_str_eq(f->dv->path_or_inline, dv->path_or_inline) &&
-                           f->dv->offset == dv->offset));
+        is_same = sm_map_get(files, smi_identity_of(&y->files[i], &text)) != NULL;
     }
+    sm_buf_release(&text);
     sm_arena_free(a);
     return is_same;
 }

@@ -316,12 +316,12 @@ static sm_status check_once(passing *p, const smi_action *add, sm_error *e)
         return SM_OK;
     }
     SM_ASSERT(add->kind == SMI_ACTION_ADD && add->path.len > 0);
-    const sm_hash128 h = smi_path_hash(add->path);
+    const sm_hash128 h = smi_path_hash(&p->snapshot->home, add->path);
     if (!add->dv) {
         is_new = !sm_hash_set_has(&p->marked, h);
     } else {
         SM_TRY(sm_hash_set_add(&p->marked, h, &is_new, e));
-        const sm_str plain = smi_path_plain(add->path, &p->name);
+        const sm_str plain = smi_path_plain(&p->snapshot->home, add->path, &p->name);
         is_new = is_new && !sm_hash_set_has(&p->given, h) &&
                  smi_place_of(p->snapshot->by_path, plain) < 0;
     }
@@ -353,7 +353,7 @@ static sm_status give_add(passing *p, int64_t i, sm_error *e)
 /* Gives the adds that stand in the place of a file of the checkpoint. */
 static sm_status give_placed(passing *p, const smi_action *action, sm_error *e)
 {
-    const sm_str id = smi_file_identity(action->path, action->dv, &p->name);
+    const sm_str id = smi_file_identity(&p->snapshot->home, action->path, action->dv, &p->name);
     const int64_t anchor = smi_place_of(p->snapshot->anchor_by_path, id);
 
     for (int64_t i = anchor < 0 ? -1 : p->first_placed[anchor]; i >= 0; i = p->next_placed[i]) {
@@ -382,7 +382,7 @@ static sm_status pass_action(void *ctx, const smi_action *action, sm_error *e)
     if (p->pruner && smi_pruner_excludes(p->pruner, action)) {
         return SM_OK;
     }
-    const sm_str id = smi_file_identity(action->path, action->dv, &p->name);
+    const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &p->name);
     if (smi_place_of(s->by_path, id) >= 0 || smi_place_of(s->tombstone_by_path, id) >= 0) {
         return SM_OK;
     }
@@ -415,6 +415,7 @@ static sm_status read_base(passing *p, sm_error *e)
         .detail = p->detail,
         .schema = s->metadata.schema,
         .each = pass_action,
+        .home = &s->home,
         .announce = fetch_slot,
         .ctx = p,
     };
@@ -558,8 +559,8 @@ sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e
 
 /* ---- adds as files --------------------------------------------------------------------------- */
 
-sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_delta_file *out,
-                      sm_error *e)
+sm_status smi_file_of(const sm_snapshot *s, const smi_action *add, smi_partitions *p, sm_arena *a,
+                      sm_delta_file *out, sm_error *e)
 {
     bool is_outside = false;
 
@@ -578,12 +579,13 @@ sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_
         .row_version = add->row_version,
         .cluster_provider = add->cluster_provider,
     };
-    SM_TRY(smi_path_key(add->path, a, &out->key, &is_outside, e));
+    SM_TRY(smi_path_key(&s->home, add->path, a, &out->key, &is_outside, e));
     return partition_of(p, add, &out->partition, e);
 }
 
 /* sm_snapshot_each(): one file after another. */
 typedef struct giving {
+    const sm_snapshot *snapshot;
     smi_partitions partitions;
     sm_arena *scratch; /* of one file */
     const sm_delta_sink *to;
@@ -604,7 +606,7 @@ static sm_status give_file(void *ctx, const smi_action *add, sm_error *e)
     sm_delta_file f;
 
     sm_arena_reset(g->scratch);
-    SM_TRY(smi_file_of(add, &g->partitions, g->scratch, &f, e));
+    SM_TRY(smi_file_of(g->snapshot, add, &g->partitions, g->scratch, &f, e));
     return g->to->file(g->to->ctx, &f, e);
 }
 
@@ -615,6 +617,7 @@ sm_status sm_snapshot_each(const sm_snapshot *s, const sm_bounds *bounds, const 
     smi_pruner *p =
         bounds && bounds->n > 0 ? smi_pruner_new(&s->metadata, bounds, s->budget) : NULL;
     giving g = {
+        .snapshot = s,
         .partitions = partitions_of(&s->metadata, values, false, a),
         .scratch = sm_arena_new(s->budget),
         .to = to,
@@ -661,8 +664,8 @@ sm_status sm_snapshot_totals(const sm_snapshot *s, sm_delta_totals *out, sm_erro
 
 /* The file of an add, with copies in `a` of what the add points to. The partition values live where
  * `p` keeps them. */
-static sm_status copy_file(const smi_action *action, smi_partitions *p, sm_arena *a,
-                           sm_delta_file *out, sm_error *e)
+static sm_status copy_file(const sm_snapshot *s, const smi_action *action, smi_partitions *p,
+                           sm_arena *a, sm_delta_file *out, sm_error *e)
 {
     smi_action add = *action;
 
@@ -672,11 +675,12 @@ static sm_status copy_file(const smi_action *action, smi_partitions *p, sm_arena
     add = smi_add_copy(&add, a);
     add.partition = action->partition;
     add.n_partition = action->n_partition;
-    return smi_file_of(&add, p, a, out, e);
+    return smi_file_of(s, &add, p, a, out, e);
 }
 
 /* sm_snapshot_pick() */
 typedef struct picking {
+    const sm_snapshot *snapshot;
     smi_partitions partitions;
     sm_arena *arena;
     sm_delta_file *files;
@@ -695,7 +699,7 @@ static sm_status pick_file(void *ctx, const smi_action *add, sm_error *e)
     picking *p = ctx;
 
     p->files = sm_arena_grow(p->arena, p->files, p->n, &p->cap, sizeof(*p->files));
-    SM_TRY(copy_file(add, &p->partitions, p->arena, &p->files[p->n], e));
+    SM_TRY(copy_file(p->snapshot, add, &p->partitions, p->arena, &p->files[p->n], e));
     p->n++;
     return SM_OK;
 }
@@ -706,7 +710,11 @@ sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_are
     sm_arena *scratch = sm_arena_new(s->budget);
     smi_pruner *pruner =
         bounds && bounds->n > 0 ? smi_pruner_new(&s->metadata, bounds, s->budget) : NULL;
-    picking p = {.partitions = partitions_of(&s->metadata, a, true, scratch), .arena = a};
+    picking p = {
+        .snapshot = s,
+        .partitions = partitions_of(&s->metadata, a, true, scratch),
+        .arena = a,
+    };
 
     const sm_status st =
         smi_live_each(s, pruner, SMI_WHOLE,
@@ -756,13 +764,13 @@ static sm_status list_file(void *ctx, const smi_action *action, sm_error *e)
     if (l->is_wanted) {
         sm_delta_file f;
         sm_arena_reset(l->scratch);
-        SM_TRY(smi_file_of(action, &l->tried, l->scratch, &f, e));
+        SM_TRY(smi_file_of(s, action, &l->tried, l->scratch, &f, e));
         if (!l->is_wanted(l->ctx, &f)) {
             return SM_OK;
         }
     }
     SM_TRY(make_room(s, e));
-    SM_TRY(copy_file(action, &l->partitions, s->arena, &s->files[s->n_files], e));
+    SM_TRY(copy_file(s, action, &l->partitions, s->arena, &s->files[s->n_files], e));
     s->n_files++;
     return SM_OK;
 }
@@ -812,14 +820,11 @@ const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n)
 
 sm_hash128 sm_delta_file_hash(const sm_delta_file *f)
 {
-    sm_buf id = {0};
-
-    if (!f->dv) {
-        return smi_path_hash(f->path);
-    }
-    smi_file_identity(f->path, f->dv, &id);
+    sm_buf text = {0};
+    const sm_str id = smi_identity_of(f, &text);
     const sm_hash128 h = sm_hash128_of(id.data, id.len, 0);
-    sm_buf_release(&id);
+
+    sm_buf_release(&text);
     return h;
 }
 

@@ -32,6 +32,12 @@ typedef struct smi_tombstone {
 /* The domain with the highest row id that a table that tracks rows has given out. */
 #define SMI_DOMAIN_ROWS "delta.rowTracking"
 
+/* The table's own folder, by the names that absolute paths of its log may have for it: as plain
+ * paths (smi_path_plain) with a final '/'; "" where there is no second one. */
+typedef struct smi_home {
+    sm_str names[2]; /* as it was opened, and without symbolic links */
+} smi_home;
+
 typedef enum smi_action_kind {
     SMI_ACTION_ADD,
     SMI_ACTION_REMOVE,
@@ -160,6 +166,7 @@ struct sm_snapshot {
     bool is_narrowed; /* only some of them are: those that were wanted */
     sm_delta_file *files;
     int64_t n_files, cap_files;
+    smi_home home;                /* lives in the arena */
     struct smi_outsides *outside; /* the stores of absolute paths (delta_outside.c) */
 };
 
@@ -198,15 +205,17 @@ bool smi_is_damage(sm_status st);
 bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why);
 /** Ends the process where it does not; nothing in release builds. */
 void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep);
-/** What two adds or removes of the same file have in common, in a buffer of the caller's:
- * smi_path_plain() of their path, and "\0vector" where they have one. */
-sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
+/** What two adds or removes of the same file of a table have in common, in a buffer of the
+ * caller's: smi_path_plain() of their path, and "\0vector" where they have one. */
+sm_str smi_file_identity(const smi_home *home, sm_str path, const sm_delta_dv *dv, sm_buf *out);
+/** That of the adds and removes that a file was made of (smi_file_of). */
+sm_str smi_identity_of(const sm_delta_file *f, sm_buf *out);
 /** The value of SMI_TAG_PLACE that stands for a file's identity, and back; in a buffer of the
  * caller's. */
 void smi_tag_of_identity(sm_str identity, sm_buf *out);
-void smi_identity_of_tag(sm_str tag, sm_buf *out);
+void smi_identity_of_tag(const smi_home *home, sm_str tag, sm_buf *out);
 /** The hash of smi_file_identity() of a file without a vector; never 0. */
-sm_hash128 smi_path_hash(sm_str path);
+sm_hash128 smi_path_hash(const smi_home *home, sm_str path);
 /** The index that one of a snapshot's maps has for a name, or −1. */
 int64_t smi_place_of(const sm_map *m, sm_str name);
 
@@ -224,10 +233,10 @@ bool smi_pruner_excludes(smi_pruner *p, const smi_action *add);
 typedef struct smi_partitions smi_partitions;
 /** For files of a table with these partition columns; it and the values live in `a`. */
 smi_partitions *smi_partitions_new(const sm_delta_metadata *m, sm_arena *a);
-/** The file that an ADD, REMOVE or CDC names; only an ADD tells how many rows it has. Borrows what
- * the action points to; what else it needs lives in `a`. */
-sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_delta_file *out,
-                      sm_error *e) SM_MUST_USE;
+/** The file that an ADD, REMOVE or CDC of the snapshot's log names; only an ADD tells how many rows
+ * it has. Borrows what the action points to; what else it needs lives in `a`. */
+sm_status smi_file_of(const sm_snapshot *s, const smi_action *add, smi_partitions *p, sm_arena *a,
+                      sm_delta_file *out, sm_error *e) SM_MUST_USE;
 
 typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
 /* What is read of each file. */
@@ -396,6 +405,7 @@ typedef struct smi_checkpoint_reading {
     uint64_t size_bytes;   /* that the file must have; 0: any */
     const sm_type *schema; /* of the table, or NULL: not known yet */
     smi_each_action each;  /* what an action points to is borrowed for the call */
+    const smi_home *home;  /* of the table, for announce() */
     /* NULL: nothing is to be done. Some rows ahead of each(): the path_hash of a file that may
      * come, so that memory can be fetched for it. */
     void (*announce)(void *ctx, sm_hash128 path_hash);
@@ -476,20 +486,18 @@ sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bou
 /* ---- translations ---------------------------------------------------------------------------- */
 
 /** Decodes a path of the log ("a%20b") to a key. SM_CORRUPT where it leaves the table's root.
- * *is_outside: it is an absolute path or a URI, and *key is empty. Where nothing is encoded, *key
- * is the path itself; else it lives in `a`. */
-sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
-                       sm_error *e) SM_MUST_USE;
+ * *is_outside: it is an absolute path or a URI that does not lead below `home` (NULL: none does),
+ * and *key is empty. Where nothing is encoded, *key is the path itself; else it lives in `a`. */
+sm_status smi_path_key(const smi_home *home, sm_str path, sm_arena *a, sm_str *key,
+                       bool *is_outside, sm_error *e) SM_MUST_USE;
 /** Decodes "%20" and the like. What is not such a code stays as it is. */
 sm_str smi_percent_decode(sm_str text, sm_arena *a);
 /** The one spelling by which a file is known, however a log spells its path: decoded, without parts
- * "." and without "file:"; s3a: and s3n: are s3:. It is the path itself, from some byte on, or
- * lives in the caller's buffer. */
-sm_str smi_path_plain(sm_str path, sm_buf *out);
-/** Does it begin with "s3a://" or "s3n://", as Spark calls S3? */
-bool smi_is_hadoop_s3(sm_str path);
-/** "file:/x" and "file:///x" as "/x"; another path as it is. */
-sm_str smi_without_file_scheme(sm_str path);
+ * ".", without "file:", and relative where it lies below `home` (NULL: it may lie anywhere); s3a:
+ * and s3n: are s3:. It is the path itself, from some byte on, or lives in the caller's buffer. */
+sm_str smi_path_plain(const smi_home *home, sm_str path, sm_buf *out);
+/** The plain path of the file with that key in the table's folder, in the caller's buffer. */
+void smi_path_of_key(sm_str key, sm_buf *out);
 /** Encodes a key as a path of the log: bytes that URIs reserve are percent-encoded. */
 sm_str smi_path_encode(sm_str key, sm_arena *a);
 
@@ -566,6 +574,8 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
 /* ---- files at absolute paths (delta_outside.c) ----------------------------------------------- */
 
+/** The names of the folder of a table; they live in `a`. */
+smi_home smi_home_of(const sm_store *s, sm_arena *a);
 /** The stores of absolute paths, for a new snapshot. */
 struct smi_outsides *smi_outsides_new(sm_budget *budget);
 void smi_outsides_free(struct smi_outsides *all);

@@ -122,13 +122,13 @@ sm_status sm_delta_prepared_files(const sm_delta_prepared *c, sm_arena *a, sm_de
 
 /* ---- where they lie -------------------------------------------------------------------------- */
 
-sm_str sm_delta_path_key(sm_str path, sm_arena *a)
+sm_str sm_delta_path_key(const sm_snapshot *s, sm_str path, sm_arena *a)
 {
     sm_error unused = {0};
     sm_str key = {0};
     bool is_outside = false;
 
-    const sm_status st = smi_path_key(path, a, &key, &is_outside, &unused);
+    const sm_status st = smi_path_key(&s->home, path, a, &key, &is_outside, &unused);
     return st == SM_OK && !is_outside ? sm_arena_str(a, key) : SM_STR("");
 }
 

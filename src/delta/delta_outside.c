@@ -51,13 +51,6 @@ static sm_str origin_of(sm_str uri)
     return (sm_str){uri.data, at < uri.len ? at : uri.len};
 }
 
-/* "file:/x", "file:///x" -> "/x"; "s3a://b/x", "s3n://b/x", which Spark writes, -> "s3://b/x". */
-static sm_str plain_uri(sm_str path, sm_arena *a)
-{
-    return smi_is_hadoop_s3(path) ? sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6)
-                                  : smi_without_file_scheme(path);
-}
-
 static bool has_dots(sm_str uri)
 {
     size_t start = 0;
@@ -100,14 +93,40 @@ sm_str sm_delta_absolute_path(sm_str uri, sm_arena *a)
                          SM_STR_ARG(smi_path_encode(rest, a)));
 }
 
+/* A name of the table's folder, as absolute paths below it begin when they are plain. */
+static sm_str home_name(sm_str place, sm_arena *a)
+{
+    sm_buf text = {0};
+    const sm_str plain = smi_path_plain(NULL, sm_delta_absolute_path(place, a), &text);
+    const bool has_end = plain.data[plain.len - 1] == '/'; /* of the root of a disk or a bucket */
+    const sm_str out = sm_arena_strf(a, "%.*s%s", SM_STR_ARG(plain), has_end ? "" : "/");
+
+    SM_ASSERT(out.len > 0 && out.data[out.len - 1] == '/');
+    sm_buf_release(&text);
+    return out;
+}
+
+smi_home smi_home_of(const sm_store *s, sm_arena *a)
+{
+    const sm_str place = sm_store_place(s, a), real = sm_store_real_place(s, a);
+    smi_home home = {.names = {home_name(place, a)}};
+
+    if (!sm_str_eq(place, real)) {
+        home.names[1] = home_name(real, a);
+    }
+    return home;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static sm_status split_path(const sm_snapshot *s, sm_str path, sm_arena *a, sm_str *folder,
                             sm_str *key, sm_error *e)
 {
-    const sm_str uri = smi_percent_decode(plain_uri(path, a), a);
+    sm_buf text = {0};
+    const sm_str uri = smi_percent_decode(smi_path_plain(NULL, path, &text), a);
 
-    if (has_dots(uri)) {
+    sm_buf_release(&text);
+    if (has_dots(smi_percent_decode(path, a))) {
         return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log has a part \".\" or \"..\"",
                        SM_STR_ARG(path));
     }

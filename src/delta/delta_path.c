@@ -7,9 +7,11 @@
  * A relative path that would leave the table's root is damage, whoever wrote it. It is refused
  * before it reaches a store.
  *
- * A file may be spelt in several ways: "a b", "a%20b", "%61%20b" and "./a b" are one file, which is
- * in the table once and which any of them removes. So files are known by their plain path: decoded,
- * without parts ".", and without the scheme of local files.
+ * A file may be spelt in several ways: "a b", "a%20b", "%61%20b", "./a b" and, where the table lies
+ * in /t, "file:/t/a%20b" are one file, which is in the table once and which any of them removes. So
+ * files are known by their plain path: decoded, without parts ".", without the scheme of local
+ * files, and relative to the table's folder wherever they lie below it. An absolute path does not
+ * move with the table: after that it names a file elsewhere.
  *
  * A file of the log is known by its whole name. A copy or a half-written one beside it (….bak,
  * ….tmp) has another name and means nothing.
@@ -139,28 +141,31 @@ static size_t part_end(sm_str path, size_t start)
     return slash ? (size_t)(slash - path.data) : path.len;
 }
 
-/* Does a part "." stand in the path? */
-static bool has_single_dots(sm_str path)
+/* Has the path a part that says nothing: ".", or an empty one of an absolute path on the local
+ * disk? In a bucket an empty part is a name. */
+static bool has_spare_parts(sm_str path)
 {
     SM_ASSERT(path.data || path.len == 0);
     for (size_t at = 0; at < path.len; at = part_end(path, at) + 1) {
-        if (path.data[at] == '.' && at + 1 < path.len && path.data[at + 1] == '/') {
+        const bool is_dot = path.data[at] == '.' && at + 1 < path.len && path.data[at + 1] == '/';
+        if (is_dot || (at > 0 && path.data[at] == '/' && path.data[0] == '/')) {
             return true;
         }
     }
     return false;
 }
 
-/* Takes the parts "." out, in place: "./a/./b" -> "a/b". */
-static sm_str drop_single_dots(char *text, size_t len)
+/* Takes the parts that say nothing out, in place: "./a/./b" -> "a/b", "//a" -> "/a". */
+static sm_str drop_spare_parts(char *text, size_t len)
 {
+    const bool is_absolute = len > 0 && text[0] == '/';
     size_t n = 0;
 
     for (size_t i = 0; i < len; i++) {
-        const bool is_dot = text[i] == '.' && i + 1 < len && text[i + 1] == '/';
-        if (is_dot && (n == 0 || text[n - 1] == '/')) {
+        const bool is_first = n == 0 || text[n - 1] == '/';
+        if (is_first && text[i] == '.' && i + 1 < len && text[i + 1] == '/') {
             i++;
-        } else {
+        } else if (!(is_first && n > 0 && is_absolute && text[i] == '/')) {
             text[n++] = text[i];
         }
     }
@@ -209,7 +214,8 @@ sm_str smi_percent_decode(sm_str text, sm_arena *a)
     return (sm_str){out, n};
 }
 
-sm_str smi_without_file_scheme(sm_str path)
+/* "file:/x" and "file:///x" as "/x"; another path as it is. */
+static sm_str without_file_scheme(sm_str path)
 {
     const sm_str scheme = SM_STR("file:");
 
@@ -223,8 +229,17 @@ sm_str smi_without_file_scheme(sm_str path)
     return path;
 }
 
-/* Decodes the codes but those of '%' itself and of the two bytes that part a file's identity. What
- * stays so is spelt in one way: decoding it again changes nothing. */
+/* Appends a byte of a plain path. '%' itself, and the two bytes that part a file's identity, are
+ * codes in it. They are spelt in one way: decoding them again changes nothing. */
+static void add_plain(sm_buf *out, char c)
+{
+    if (c == '%' || c == '\0' || c == '\n') {
+        sm_buf_printf(out, "%%%02X", (unsigned)(uint8_t)c);
+    } else {
+        sm_buf_text(out, (sm_str){&c, 1});
+    }
+}
+
 static void add_decoded(sm_buf *out, sm_str text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -234,49 +249,100 @@ static void add_decoded(sm_buf *out, sm_str text)
             c = (char)(sm_hex_digit(text.data[i + 1]) * 16 + sm_hex_digit(text.data[i + 2]));
             i += 2;
         }
-        if (c == '%' || c == '\0' || c == '\n') {
-            sm_buf_printf(out, "%%%02X", (unsigned)(uint8_t)c);
-        } else {
-            sm_buf_text(out, (sm_str){&c, 1});
-        }
+        add_plain(out, c);
     }
 }
 
-bool smi_is_hadoop_s3(sm_str path)
+/* Does it begin with "s3a://" or "s3n://", as Spark calls S3? */
+static bool is_hadoop_s3(sm_str path)
 {
     return sm_str_starts(path, SM_STR("s3a://")) || sm_str_starts(path, SM_STR("s3n://"));
 }
 
-sm_str smi_path_plain(sm_str path, sm_buf *out)
+/* The part of a plain path behind the table's own folder; all of it where it lies elsewhere. */
+static sm_str below_home(const smi_home *home, sm_str plain)
 {
-    const bool is_hadoop = smi_is_hadoop_s3(path);
-    const sm_str rest = smi_without_file_scheme(path);
+    for (int i = 0; home && i < SM_COUNT(home->names); i++) {
+        const sm_str name = home->names[i];
+        SM_ASSERT(name.len == 0 || name.data[name.len - 1] == '/');
+        if (name.len > 0 && sm_str_starts(plain, name)) {
+            const sm_str below = {plain.data + name.len, plain.len - name.len};
+            return wrong_with(below) ? plain : below;
+        }
+    }
+    return plain;
+}
+
+/* The plain path, relative to nothing. */
+static sm_str plain_of(sm_str path, sm_buf *out)
+{
+    const bool is_hadoop = is_hadoop_s3(path);
+    const sm_str rest = without_file_scheme(path);
 
     sm_buf_reset(out);
     if (rest.len == 0 ||
-        (!is_hadoop && !memchr(rest.data, '%', rest.len) && !has_single_dots(rest))) {
+        (!is_hadoop && !memchr(rest.data, '%', rest.len) && !has_spare_parts(rest))) {
         return rest; /* as are most paths */
     }
     sm_buf_text(out, is_hadoop ? SM_STR("s3") : SM_STR(""));
     add_decoded(out, is_hadoop ? (sm_str){rest.data + 3, rest.len - 3} : rest);
-    const sm_str plain = drop_single_dots((char *)out->data, out->len);
-    SM_ASSERT(plain.len <= out->len && !has_single_dots(plain));
+    const sm_str plain = drop_spare_parts((char *)out->data, out->len);
+    SM_ASSERT(plain.len <= out->len && !has_spare_parts(plain));
     out->len = plain.len;
     return plain;
 }
 
-sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
+sm_str smi_path_plain(const smi_home *home, sm_str path, sm_buf *out)
 {
-    *key = SM_STR("");
-    *is_outside = path.len && (path.data[0] == '/' || has_scheme(path));
-    if (*is_outside) {
+    const sm_str plain = plain_of(path, out), below = below_home(home, plain);
+
+    if (below.len == plain.len || plain.data != (const char *)out->data) {
+        return below;
+    }
+    memmove(out->data, below.data, below.len); /* the buffer begins with it */
+    out->len = below.len;
+    return (sm_str){(const char *)out->data, below.len};
+}
+
+void smi_path_of_key(sm_str key, sm_buf *out)
+{
+    SM_ASSERT(key.len > 0);
+    sm_buf_reset(out);
+    for (size_t i = 0; i < key.len; i++) {
+        add_plain(out, key.data[i]);
+    }
+}
+
+/* The key that an absolute path has in the table's own folder; "" where it lies elsewhere. */
+static sm_str absolute_key(const smi_home *home, sm_str path, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_str key = SM_STR("");
+
+    const sm_str plain = plain_of(path, &text);
+    const sm_str below = below_home(home, plain);
+    if (below.len < plain.len) {
+        key = smi_percent_decode(below, a);
+        SM_ASSERT(key.len > 0);
+    }
+    sm_buf_release(&text);
+    return key;
+}
+
+sm_status smi_path_key(const smi_home *home, sm_str path, sm_arena *a, sm_str *key,
+                       bool *is_outside, sm_error *e)
+{
+    if (path.len > 0 && (path.data[0] == '/' || has_scheme(path))) {
+        *key = absolute_key(home, path, a);
+        *is_outside = key->len == 0;
         return SM_OK;
     }
+    *is_outside = false;
     /* Most paths encode nothing. */
     *key = path.len > 0 && memchr(path.data, '%', path.len) ? smi_percent_decode(path, a) : path;
-    if (has_single_dots(*key)) {
+    if (has_spare_parts(*key)) {
         const sm_str copy = sm_arena_str(a, *key);
-        *key = drop_single_dots((char *)copy.data, copy.len);
+        *key = drop_spare_parts((char *)copy.data, copy.len);
     }
     const char *why = wrong_with(*key);
     return why ? sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log %s", SM_STR_ARG(path), why)

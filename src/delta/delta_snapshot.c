@@ -175,7 +175,7 @@ sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e)
     sm_str name = {0};
     bool is_outside = false;
 
-    SM_TRY(smi_path_key(path, a, &name, &is_outside, e));
+    SM_TRY(smi_path_key(NULL, path, a, &name, &is_outside, e));
     if (is_outside) {
         return sm_fail(e, SM_UNSUPPORTED, "sidecar \"%.*s\" lies outside the log",
                        SM_STR_ARG(path));
@@ -245,7 +245,7 @@ sm_status smi_replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 static bool is_undone(const sm_snapshot *s, const smi_action *action)
 {
     sm_buf text = {0};
-    const sm_str id = smi_file_identity(action->path, action->dv, &text);
+    const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &text);
     const bool is_add = action->kind == SMI_ACTION_ADD;
     const int64_t at = smi_place_of(is_add ? s->tombstone_by_path : s->by_path, id);
 
@@ -637,6 +637,7 @@ sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
     s->budget = budget;
     s->arena = sm_arena_new(budget);
     s->store = sm_store_retain(store);
+    s->home = smi_home_of(store, s->arena);
     s->outside = smi_outsides_new(budget);
     s->base.version = -1;
     return s;

@@ -140,7 +140,7 @@ static bool check_paths(const sm_snapshot *s, sm_buf *name, const char **why)
     int64_t n_live = 0;
 
     for (int64_t i = 0; i < s->n_adds; i++) {
-        const sm_str id = smi_file_identity(s->adds[i].path, s->adds[i].dv, name);
+        const sm_str id = smi_file_identity(&s->home, s->adds[i].path, s->adds[i].dv, name);
         if (!s->is_dead[i]) {
             n_live++;
             REFUSE(smi_place_of(s->by_path, id) != i, "a live file is not found by its path");
@@ -158,7 +158,7 @@ static bool check_tombstones(const sm_snapshot *s, sm_buf *name, const char **wh
     for (int64_t i = 0; i < s->n_tombstones; i++) {
         const smi_tombstone *t = &s->tombstones[i];
         if (!t->is_live_again) {
-            const sm_str id = smi_file_identity(t->path, t->dv, name);
+            const sm_str id = smi_file_identity(&s->home, t->path, t->dv, name);
             REFUSE(smi_place_of(s->tombstone_by_path, id) != i,
                    "a tombstone is not found by its path, or stands twice");
             n++;

@@ -17,26 +17,41 @@
 
 #include <stdlib.h>
 
-sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
+static void add_vector(const sm_delta_dv *dv, sm_buf *out)
 {
-    const sm_str plain = smi_path_plain(path, out);
-
-    if (plain.data != (const char *)out->data) {
-        sm_buf_text(out, plain);
-    }
     if (dv) {
         sm_buf_text(out, (sm_str){"\0", 1});
         sm_buf_text(out, dv->storage_type);
         sm_buf_text(out, dv->path_or_inline);
         sm_buf_printf(out, "@%lld", (long long)dv->offset);
     }
+}
+
+sm_str smi_file_identity(const smi_home *home, sm_str path, const sm_delta_dv *dv, sm_buf *out)
+{
+    const sm_str plain = smi_path_plain(home, path, out);
+
+    if (plain.data != (const char *)out->data) {
+        sm_buf_text(out, plain);
+    }
+    add_vector(dv, out);
     return sm_buf_str(out);
 }
 
-sm_hash128 smi_path_hash(sm_str path)
+sm_str smi_identity_of(const sm_delta_file *f, sm_buf *out)
+{
+    if (f->key.len == 0) { /* it lies outside the table */
+        return smi_file_identity(NULL, f->path, f->dv, out);
+    }
+    smi_path_of_key(f->key, out);
+    add_vector(f->dv, out);
+    return sm_buf_str(out);
+}
+
+sm_hash128 smi_path_hash(const smi_home *home, sm_str path)
 {
     sm_buf text = {0};
-    const sm_str id = smi_path_plain(path, &text);
+    const sm_str id = smi_path_plain(home, path, &text);
     sm_hash128 h = sm_hash128_of(id.data, id.len, 0);
 
     sm_buf_release(&text);
@@ -149,12 +164,13 @@ void smi_tag_of_identity(sm_str identity, sm_buf *out)
     }
 }
 
-void smi_identity_of_tag(sm_str tag, sm_buf *out)
+void smi_identity_of_tag(const smi_home *home, sm_str tag, sm_buf *out)
 {
     const char *end = memchr(tag.data, '\n', tag.len);
     const size_t n_path = end ? (size_t)(end - tag.data) : tag.len;
 
-    smi_file_identity((sm_str){tag.data, n_path}, NULL, out); /* another writer may spell it so */
+    /* Another writer may spell it otherwise. */
+    smi_file_identity(home, (sm_str){tag.data, n_path}, NULL, out);
     const size_t n_plain = out->len;
     sm_buf_text(out, (sm_str){tag.data + n_path, tag.len - n_path});
     for (size_t i = n_plain; i < out->len; i++) {
@@ -169,7 +185,7 @@ static int64_t tombstone_of_place(const sm_snapshot *s, const smi_action *add, s
 
     for (int32_t i = 0; i < add->n_tags; i++) {
         if (sm_str_is(add->tags[i].key, SMI_TAG_PLACE)) {
-            smi_identity_of_tag(add->tags[i].value, id);
+            smi_identity_of_tag(&s->home, add->tags[i].value, id);
             at = smi_place_of(s->tombstone_by_path, sm_buf_str(id));
         }
     }
@@ -241,7 +257,7 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
 
-    const sm_str id = smi_file_identity(action->path, action->dv, &key);
+    const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     const int64_t old = place_get(place);
     if (old >= 0) {
@@ -270,7 +286,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
 
     int64_t rank = -1, anchor = -1;
 
-    const sm_str id = smi_file_identity(action->path, action->dv, &key);
+    const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     if (place_get(place) >= 0) {
         SM_ASSERT(place_get(place) < s->n_adds && !s->is_dead[place_get(place)]);

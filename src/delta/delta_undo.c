@@ -19,8 +19,10 @@ static const smi_action not_found = {.kind = SMI_ACTION_OTHER};
 
 typedef struct undo {
     const sm_snapshot *before; /* NULL: there was no table */
+    const smi_home *home;      /* of `before` */
     sm_arena *arena;
-    sm_map *files; /* that the commit removed: path -> the smi_action of `before`, or &not_found */
+    sm_map *files; /* that the commit removed: smi_path_plain() of their paths -> the smi_action of
+                    * `before`, or &not_found */
     sm_map *again; /* smi_file_identity() of files that it added: of those of `before` -> undo */
     bool has_metadata; /* the commit changed it */
     bool has_stamp;    /* it has a timestamp of its own, so the undo gets one */
@@ -46,7 +48,7 @@ static void undo_add(undo *u, const smi_action *add)
 {
     sm_json_writer w = {.out = &u->removes};
     sm_buf text = {0};
-    const void *was = sm_map_get(u->again, smi_file_identity(add->path, add->dv, &text));
+    const void *was = sm_map_get(u->again, smi_file_identity(u->home, add->path, add->dv, &text));
 
     sm_buf_release(&text);
     if (was == u) { /* it was there, and got ids for its rows, which it may keep */
@@ -60,9 +62,11 @@ static void undo_add(undo *u, const smi_action *add)
 
 static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
 {
-    const smi_action *was = sm_map_get(u->files, remove->path);
+    sm_buf text = {0};
+    const smi_action *was = sm_map_get(u->files, smi_path_plain(u->home, remove->path, &text));
     sm_json_writer w = {.out = &u->adds};
 
+    sm_buf_release(&text);
     if (!was || was == &not_found) {
         return sm_fail(e, SM_CORRUPT,
                        "the version before does not have the file \"%.*s\", which was removed",
@@ -124,9 +128,9 @@ static sm_status note_file(void *ctx, const smi_action *action, sm_error *e)
 
     (void)e;
     if (action->kind == SMI_ACTION_REMOVE) {
-        *sm_map_at(u->files, action->path) = (void *)&not_found;
+        *sm_map_at(u->files, smi_path_plain(u->home, action->path, &text)) = (void *)&not_found;
     } else if (action->kind == SMI_ACTION_ADD) {
-        *sm_map_at(u->again, smi_file_identity(action->path, action->dv, &text)) =
+        *sm_map_at(u->again, smi_file_identity(u->home, action->path, action->dv, &text)) =
             (void *)&not_found;
     }
     sm_buf_release(&text);
@@ -139,16 +143,17 @@ static sm_status take_file(void *ctx, const smi_action *add, sm_error *e)
     sm_buf text = {0};
 
     (void)e;
-    const sm_str id = smi_file_identity(add->path, add->dv, &text);
+    const sm_str id = smi_file_identity(u->home, add->path, add->dv, &text);
     if (sm_map_get(u->again, id)) {
         *sm_map_at(u->again, id) = u;
     }
-    sm_buf_release(&text);
-    if (sm_map_get(u->files, add->path)) { /* one of those that the commit removed */
+    const sm_str path = smi_path_plain(u->home, add->path, &text);
+    if (sm_map_get(u->files, path)) { /* one of those that the commit removed */
         smi_action *copy = SM_NEW(u->arena, smi_action);
         *copy = smi_add_copy(add, u->arena);
-        *sm_map_at(u->files, add->path) = copy;
+        *sm_map_at(u->files, path) = copy;
     }
+    sm_buf_release(&text);
     return SM_OK;
 }
 
@@ -209,6 +214,7 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     if (version > 0) {
         SM_TRY_GOTO(st, done, sm_snapshot_open_head(s, version - 1, budget, &before, e));
         u.before = before;
+        u.home = &before->home;
         SM_TRY_GOTO(st, done, find_files(&u, c->text, e));
     }
     SM_TRY_GOTO(st, done, smi_log_lines(c->text, scratch, undo_action, &u, e));

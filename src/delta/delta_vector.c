@@ -114,7 +114,7 @@ sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside
     const sm_str prefix = {text.data, text.len - UUID_CHARS};
     const sm_str path = sm_arena_strf(a, "%.*s%sdeletion_vector_%s.bin", SM_STR_ARG(prefix),
                                       prefix.len > 0 ? "/" : "", name);
-    return smi_path_key(path, a, key, is_outside, e);
+    return smi_path_key(NULL, path, a, key, is_outside, e);
 }
 
 static sm_status find_place(vector *v, sm_arena *a, sm_error *e)

@@ -265,6 +265,16 @@ bool sm_place_is_same(sm_str a, sm_str b)
            look_at(b, &other) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
+sm_str sm_store_real_place(const sm_store *s, sm_arena *a)
+{
+    const sm_str place = sm_store_place(s, a);
+    char real[PATH_MAX];
+
+    SM_ASSERT(place.len > 0);
+    const bool is_found = place.data[0] == '/' && realpath(place.data, real);
+    return is_found ? sm_arena_str(a, sm_str_of(real)) : place;
+}
+
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name)
 {
     /* The bucket in "s3://bucket" is not a name in a folder "s3:/". */

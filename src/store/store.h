@@ -91,6 +91,9 @@ sm_str sm_store_place(const sm_store *s, sm_arena *a);
 /** Are two places one root? Local folders are compared on disk, where links and mounts may give one
  * folder several names; those that cannot be looked at, and all other stores, by their names. */
 bool sm_place_is_same(sm_str a, sm_str b);
+/** The place, of a local root without symbolic links; the place itself where there is no such
+ * folder yet. */
+sm_str sm_store_real_place(const sm_store *s, sm_arena *a);
 /** Splits a URI at its last '/' into the folder's URI and the name. Without a '/' the folder is
  * ".". */
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);

@@ -76,7 +76,7 @@ static void put_key(sm_map *m, sm_str key)
 static bool need_key(vacuum *w, sm_str path)
 {
     sm_arena_reset(w->scratch);
-    const sm_str key = sm_delta_path_key(path, w->scratch);
+    const sm_str key = sm_delta_path_key(w->snapshot, path, w->scratch);
     put_key(w->needed, path); /* also as it stands, should its writer not have encoded it */
     if (key.len > 0) {
         put_key(w->needed, key);
@@ -353,7 +353,7 @@ static sm_status choose_removed(vacuum *w, sm_error *e)
     for (int64_t i = 0; i < w->n_removed; i++) {
         const sm_delta_named *r = &w->removed[i];
         sm_str absolute = {0};
-        want(&l, sm_delta_path_key(r->path, w->arena));
+        want(&l, sm_delta_path_key(w->snapshot, r->path, w->arena));
         if (r->dv) {
             want(&l, sm_delta_dv_key(r->dv, w->arena, &absolute));
         }

@@ -129,3 +129,26 @@ def test_vacuum_and_restore(smelt, minio, put):
     done = smelt("table", "restore", uri, "--version", "11", check=False, env=minio.env)
     assert done.returncode == 1 and "version 11 cannot be restored: 1 of its files is gone" in done.stderr
     assert smelt.sql(f"SELECT count(*) AS n FROM '{uri}'", env=minio.env) == [{"n": 110}]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+def test_a_file_by_its_whole_uri(smelt, minio, put, whole, scheme):
+    """It is the file of the table's own folder that it names, and is there once."""
+    add = next(line["add"] for line in map(json.loads, whole[COMMIT.format(7)].decode().splitlines())
+               if "add" in line)
+    uri = put(lambda objects: None)
+    other = f"{scheme}{uri[2:]}/{add['path']}"
+
+    def commit(version, action):
+        minio.client().put_object(Bucket="lake", Key=f"{uri.split('/')[-1]}/{COMMIT.format(version)}",
+                                  Body=json.dumps(action).encode() + b"\n")
+
+    def count():
+        return smelt.sql(f"SELECT count(*) AS n FROM '{uri}'", env=minio.env)[0]["n"]
+    commit(12, {"add": {**add, "path": other}})
+    assert count() == 120
+    commit(13, {"remove": {"path": add["path"], "deletionTimestamp": 1, "dataChange": True}})
+    assert count() == 110
+    commit(14, {"add": add})
+    commit(15, {"remove": {"path": other, "deletionTimestamp": 1, "dataChange": True}})
+    assert count() == 110
