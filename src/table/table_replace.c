@@ -146,13 +146,14 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, con
 }
 
 /* What becomes of a file all of whose rows satisfy the condition. Its rows are counted here if
- * statistics say how many there are, else by looking. */
+ * statistics say how many there are, else by looking. A file that should have none may go, but is
+ * not written anew: no row of it changes. */
 static file_fate decide_whole(sm_stage *s, const sm_delta_file *f)
 {
     smi_change *c = &s->change;
     const int64_t n_rows = sm_delta_file_rows(f);
 
-    if (c->rows.source || n_rows < 0) {
+    if (c->rows.source || n_rows < 0 || (n_rows == 0 && c->rows.values)) {
         return LOOK;
     }
     c->n_updated += c->rows.values ? n_rows : 0;

@@ -26,10 +26,20 @@ def test_delete(smelt, table):
 
 
 def test_a_file_without_rows(smelt, tmp_path):
-    """It goes, and no row does."""
+    """An update leaves it as it is. Of a delete it goes, and no row does."""
     (tmp_path / "t").mkdir()
     smelt("sql", "SELECT 1 AS id WHERE false", "-o", tmp_path / "t" / "none.parquet")
     smelt("table", "convert", tmp_path / "t")
+    for where in ("true", "id = 1", "id IS NULL"):
+        answer = smelt.json("table", "update", tmp_path / "t", "--set", "id = 7", "--where", where, "--json")
+        assert (answer["version"], answer["rows"]["updated"]) == (None, 0)
+    merge = f"MERGE INTO '{tmp_path / 't'}' AS t USING (SELECT 1 AS id) AS x ON t.id = x.id WHEN {{}}"
+    for clause in ("MATCHED THEN DELETE", "MATCHED THEN UPDATE SET id = 7",
+                   "NOT MATCHED BY SOURCE THEN UPDATE SET id = 7", "NOT MATCHED BY SOURCE THEN DELETE"):
+        done = smelt("sql", "--write", merge.format(clause))
+        assert done.stdout.startswith("nothing changed") or done.stderr.startswith("nothing changed"), clause
+    smelt("table", "optimize", tmp_path / "t")
+    assert len(list((tmp_path / "t" / "_delta_log").glob("*.json"))) == 1
     done = smelt("table", "delete", tmp_path / "t", "--where", "true")
     assert done.stdout == f"no rows: version 1 of {tmp_path / 't'}\n"
 
