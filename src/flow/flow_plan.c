@@ -301,59 +301,13 @@ const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan)
     return n->kind == SM_PLAN_SCAN && plan->n_params == 0 ? n : NULL;
 }
 
-typedef struct path {
-    sm_arena *arena;
-    sm_str *names;
-    int64_t n, cap;
-} path;
-
-static void add_name(path *p, sm_str name)
-{
-    p->names = sm_arena_grow(p->arena, p->names, p->n, &p->cap, sizeof(*p->names));
-    p->names[p->n++] = name;
-}
-
-/* The path of column `column` of a node's rows; expr_path does it for an expression over them. */
-static bool column_path(const sm_plan_node *n, int32_t column, path *out);
-
-static bool expr_path(const sm_plan_node *n, const sm_expr *x, path *out)
-{
-    if (x->kind == SM_EXPR_COLUMN) {
-        return column_path(n, x->index, out);
-    }
-    if (x->kind != SM_EXPR_FIELD || !expr_path(n, x->args[0], out)) {
-        return false;
-    }
-    add_name(out, x->args[0]->type->fields[x->index].name);
-    return true;
-}
-
-static bool column_path(const sm_plan_node *n, int32_t column, path *out)
-{
-    while (n->kind == SM_PLAN_FILTER) {
-        n = n->inputs[0];
-    }
-    if (n->kind == SM_PLAN_PROJECT) {
-        return expr_path(n->inputs[0], n->as.project.exprs[column], out);
-    }
-    if (n->kind != SM_PLAN_SCAN) {
-        return false;
-    }
-    add_name(out, n->as.scan.dataset->schema->fields[n->as.scan.columns[column]].name);
-    return true;
-}
-
 /* The names of the way to an output column; 0 where it has none (smi_flow_plan_path). */
 static int32_t plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names)
 {
-    path p = {.arena = a};
+    const sm_plan_node *scan = NULL;
 
     SM_ASSERT(column >= 0 && column < plan->root->schema->n_fields);
-    if (!smi_flow_plan_scan(plan) || !column_path(plan->root, column, &p)) {
-        return 0;
-    }
-    *names = p.names;
-    return (int32_t)p.n;
+    return smi_flow_plan_scan(plan) ? sm_plan_way(plan->root, column, a, names, &scan) : 0;
 }
 
 bool smi_flow_fit(sm_names *names, const sm_plan *plan, const sm_snapshot *table, sm_arena *a)

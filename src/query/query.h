@@ -80,6 +80,12 @@ typedef struct sm_resolver {
                           sm_arena *a, sm_relation *out, sm_error *e);
     /* var('name'), typed by whoever set it. */
     sm_status (*variable)(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e);
+    /* The rows go to these columns of a table: files in which no column can be found, as they have
+     * no line, have them. NULL, as that of fit: what files are like does not depend on it. */
+    void (*expect)(void *ctx, const sm_type *columns);
+    /* A column of a dataset goes into one of type `there`, as sm_names_fit_table of table does. */
+    bool (*fit)(void *ctx, const sm_dataset *d, const sm_str *path, int32_t n_path,
+                const sm_type *there);
 } sm_resolver;
 
 /* ---- expressions, bound ---------------------------------------------------------------------- */
@@ -429,6 +435,16 @@ typedef struct sm_plan {
     int32_t n_params;
     int32_t n_nodes; /* over root and params */
 } sm_plan;
+
+/**
+ * Where a column of a node's rows comes from.
+ *
+ * Owner     *names is in `a`
+ * Returns   how many names: the column of *scan, a field of it and so on; 0, and nothing set, where
+ *           the column is computed, or something else than projections and filters is between
+ */
+int32_t sm_plan_way(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str **names,
+                    const sm_plan_node **scan);
 
 /**
  * Parses, binds and optimises one SELECT.

@@ -295,8 +295,8 @@ static void take_columns(read_call *c, sm_sample *s, const sm_sampled *all)
 }
 
 /* Finds the columns in the first files that have some: one that is blank, empty or broken does not
- * decide for the others. Where no file has any, nor is one known, the error is that of the first
- * that is not empty. */
+ * decide for the others. Where no file has any, they are those of earlier files, or of the table
+ * that the rows go to; else the error is that of the first that is not empty. */
 static sm_status find_columns(read_call *c, sm_error *e)
 {
     sm_sample *s = c->format->sample_new(c->options);
@@ -323,6 +323,9 @@ static sm_status find_columns(read_call *c, sm_error *e)
         }
     }
     SM_ASSERT(all->n_files <= c->n_files);
+    if (all->n_files == 0 && !c->known && !c->format->look) { /* without a footer it may be empty */
+        c->known = c->names->expected;
+    }
     st = all->n_files > 0 || c->known ? SM_OK
          : first.status != SM_OK      ? first.status
                                       : fail_empty(c, &first);

@@ -25,13 +25,14 @@ struct sm_names {
     sm_budget *budget;
     sm_arena *arena;
     sm_str lake;
-    sm_map *variables; /* name -> sm_value */
-    sm_map *named;     /* layer.table -> smi_named */
-    sm_map *files;     /* path -> const sm_files */
-    sm_map *known;     /* path -> const sm_type: the columns of its files of before */
-    sm_map *relations; /* layer.table -> sm_relation */
-    sm_map *calls;     /* a table function's call, as text -> sm_relation */
-    smi_pins pins;     /* up to which publication tables are seen */
+    sm_map *variables;       /* name -> sm_value */
+    sm_map *named;           /* layer.table -> smi_named */
+    sm_map *files;           /* path -> const sm_files */
+    sm_map *known;           /* path -> const sm_type: the columns of its files of before */
+    const sm_type *expected; /* columns of files in which none are found; NULL: an error */
+    sm_map *relations;       /* layer.table -> sm_relation */
+    sm_map *calls;           /* a table function's call, as text -> sm_relation */
+    smi_pins pins;           /* up to which publication tables are seen */
     size_t morsel_bytes;
 
     /* What relations use; released with the names. */

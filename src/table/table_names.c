@@ -490,6 +490,20 @@ static sm_status resolve_variable(void *ctx, sm_str name, sm_arena *a, sm_value 
     return st;
 }
 
+static void resolve_expected(void *ctx, const sm_type *columns)
+{
+    sm_names *const n = ctx;
+
+    SM_ASSERT(columns->id == SM_TYPE_STRUCT);
+    n->expected = sm_type_copy(n->arena, columns);
+}
+
+static bool resolve_fit(void *ctx, const sm_dataset *d, const sm_str *path, int32_t n_path,
+                        const sm_type *there)
+{
+    return sm_names_fit_table(ctx, d, path, n_path, there);
+}
+
 sm_resolver sm_names_resolver(sm_names *n)
 {
     return (sm_resolver){
@@ -498,5 +512,7 @@ sm_resolver sm_names_resolver(sm_names *n)
         .table_at = resolve_table_at,
         .function = smi_resolve_function,
         .variable = resolve_variable,
+        .expect = resolve_expected,
+        .fit = resolve_fit,
     };
 }

@@ -206,3 +206,77 @@ def test_partitions_that_an_insert_replaces(by_day, smelt, lake, query, want):
 def test_partitions_that_cannot_be(by_day, smelt, lake, sql, says):
     assert says in error(by_day, sql)
     assert numbers(smelt, lake) == [1, 2, 3, 4]
+
+
+# ---- rows of files whose columns nobody declared -----------------------------------------------------
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, *lines):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+        return f"'{tmp_path / name}'"
+    return write
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  "]])
+@pytest.mark.parametrize("sql", [
+    "INSERT INTO a.t FROM {f}", "INSERT INTO a.t BY NAME FROM {f}", "INSERT INTO a.t (s) FROM {f}",
+    "INSERT INTO a.t (n, s) SELECT n, s FROM {f} WHERE n > 1", "INSERT INTO a.t BY NAME FROM read_json([{f}, {f}])",
+    "INSERT INTO a.t SELECT t.id, t.s, t.n FROM a.t t JOIN {f} f ON t.id = f.id",
+    "MERGE INTO a.t t USING {f} f ON t.id = f.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"])
+def test_a_file_without_a_line_has_no_row(run, smelt, lake, write, lines, sql):
+    assert run(sql.format(f=write("none.json", *lines))).stdout.startswith(("nothing changed: ", "no rows"))
+    assert rows(smelt, lake) == [(1, "x", 1)]
+
+
+def test_no_row_of_a_table_that_computes_columns(with_defaults, write):
+    with_defaults("CREATE TABLE a.i (id BIGINT, v INT)")
+    for sql in ("INSERT INTO a.t BY NAME FROM {f}", "INSERT INTO a.t FROM {f}", "INSERT INTO a.t (d, id) FROM {f}"):
+        assert "nothing changed" in with_defaults(sql.format(f=write("none.json"))).stdout
+
+
+@pytest.mark.parametrize("lines, sql, said", [
+    ([], "CREATE TABLE a.u AS FROM {f}", "is empty"), ([], "INSERT INTO a.t SELECT z, s, n FROM {f}", 'no column "z"'),
+    (["{"], "INSERT INTO a.t FROM {f}", "x.json:1"), (["[1]"], "INSERT INTO a.t BY NAME FROM {f}", "x.json"),
+    ([], "INSERT INTO a.t FROM read_parquet({f})", "is empty"),
+    ([], "INSERT INTO a.t SELECT id, s FROM {f}", "the table has 3 columns")])
+def test_what_is_no_file_without_a_line(run, smelt, lake, write, lines, sql, said):
+    assert said in error(run, sql.format(f=write("x.json", *lines)))
+    assert rows(smelt, lake) == [(1, "x", 1)]
+
+
+TEXTS = {"ts": '"2024-01-01T10:00:00Z"', "at": '"2024-01-01T10:00:00.50"', "d": '"2024-01-01"', "e": "1e3", "f": "1.50",
+         "i": "-0", "b": "true", "big": "123456789012345678901234567890"}
+
+
+def as_text(json_value):
+    return json_value.strip('"')
+
+
+@pytest.mark.parametrize("sql", [
+    "INSERT INTO a.v FROM {f}", "INSERT INTO a.v BY NAME FROM {f}", "INSERT INTO a.v BY NAME SELECT * FROM {f} WHERE x = 1",
+    "INSERT INTO a.v ({names}) SELECT {names} FROM (SELECT * FROM read_json({f}, sample_size => -1))",
+    "WITH q AS (FROM {f}) INSERT INTO a.v SELECT q.* FROM q"])
+def test_a_text_stays_as_it_is_written(run, smelt, lake, write, sql):
+    """The table has VARCHAR, whatever the values look like; also in structs and lists."""
+    columns = ", ".join(f"{name} VARCHAR" for name in TEXTS)
+    run(f"CREATE TABLE a.v ({columns}, l VARCHAR[], s STRUCT(a VARCHAR, d DATE), x BIGINT)")
+    fields = ", ".join(f'"{name}": {value}' for name, value in TEXTS.items())
+    file = write("v.json", "{" + fields + ', "l": ["2024-01-01 10:00"], "s": {"d": "2024-01-01", "a": "2024-01-01T10"}, "x": 1}')
+    run(sql.format(f=file, names=", ".join([*TEXTS, "l", "s", "x"])))
+    got, = smelt.sql("FROM a.v", "--lake", lake)
+    assert got == {name: as_text(value) for name, value in TEXTS.items()} | {
+        "l": ["2024-01-01 10:00"], "s": {"a": "2024-01-01T10", "d": "2024-01-01"}, "x": 1}
+
+
+@pytest.mark.parametrize("query, want", [
+    ("SELECT ts FROM {f} WHERE ts > TIMESTAMP '2023-01-01'", "2024-01-01 10:00:00"),  # it is computed with
+    ("SELECT min(ts) FROM {f}", "2024-01-01 10:00:00"), ("SELECT CAST(ts AS VARCHAR) FROM {f}", "2024-01-01 10:00:00"),
+    ("SELECT ts FROM {f} WHERE n < (SELECT 2)", "2024-01-01 10:00:00"),
+    ("SELECT ts FROM read_json({f}, columns => {{ts: 'TIMESTAMP'}})", "2024-01-01 10:00:00"),
+    ("SELECT ts FROM {f} WHERE n = 1", "2024-01-01T10:00:00"),
+    ("SELECT ts FROM (SELECT ts, n + 1 AS m FROM {f}) WHERE m = 2", "2024-01-01T10:00:00")])
+def test_a_time_that_is_used_is_one(run, smelt, lake, write, query, want):
+    run("CREATE TABLE a.v (ts VARCHAR)")
+    run("INSERT INTO a.v " + query.format(f=write("v.json", '{"ts": "2024-01-01T10:00:00", "n": 1}')))
+    assert smelt.sql("FROM a.v", "--lake", lake) == [{"ts": want}]

@@ -7,6 +7,8 @@
  * INSERT    becomes a projection of the query into the table's columns, in their order. A column
  *           that is not named, or DEFAULT in all rows of VALUES, gets NULL, or is left out where
  *           the table computes it. DEFAULT elsewhere is the constant that the table has for it.
+ *           Types that were found in files give way to those of the table, where it has the values
+ *           as they are; files without a line have its columns.
  * UPDATE    becomes for each column CASE WHEN condition THEN new value ELSE old value END. All of
  *           them are over the same row, so SET sees the old values alone.
  * Casts     A value is cast to its column's type, as an explicit CAST does it: one that does not
@@ -309,6 +311,63 @@ static sm_status check_cells(const placing *p, const sm_plan_node *rows, int32_t
     return SM_OK;
 }
 
+/* Tells the resolver which columns the query's rows should have. */
+static sm_status expect_columns(const placing *p, const smi_changed *t, sm_error *e)
+{
+    const sm_resolver *const r = p->b->q->resolver;
+    const int32_t n = n_wanted(p);
+    sm_field *const fields = SM_NEW_ARRAY(p->b->q->a, sm_field, n + 1);
+    int32_t n_fields = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        int32_t at = i;
+        if (p->s->n_sets > 0) {
+            SM_TRY(find_column(p->b, p->columns, &p->s->sets[i], &at, e));
+        }
+        if (!p->s->by_name || !t->is_computed[at]) {
+            fields[n_fields++] = p->columns->fields[at];
+        }
+    }
+    if (r && r->expect) {
+        r->expect(r->ctx, sm_type_struct(p->b->q->a, fields, n_fields));
+    }
+    return SM_OK;
+}
+
+/* Binds the query, and places its columns. */
+static sm_status bind_rows(placing *p, sm_plan_node **rows, sm_error *e)
+{
+    SM_TRY(smi_bind_select(p->b->q, p->b->sql, p->b->ctes, p->s->select, rows, e));
+    p->given = (*rows)->schema;
+    for (int32_t i = 0; i < p->columns->n_fields; i++) {
+        p->from[i] = -1;
+    }
+    return p->s->by_name ? place_by_name(p, e) : place_in_order(p, e);
+}
+
+/* Types that were found in files are guesses. Where a column goes into the table as it is, the
+ * table knows better: a text that looks like a time stays as it is written. true: the query is to
+ * be bound anew. */
+static bool fit_rows(const placing *p, const sm_plan_node *rows)
+{
+    const sm_resolver *const r = p->b->q->resolver;
+    bool has_changed = false;
+
+    for (int32_t i = 0; r && r->fit && p->b->q->n_params == 0 && i < p->columns->n_fields; i++) {
+        const sm_type *const there = p->columns->fields[i].type;
+        const sm_plan_node *scan = NULL;
+        sm_str *way = NULL;
+        if (p->from[i] < 0 || sm_type_eq(p->given->fields[p->from[i]].type, there)) {
+            continue;
+        }
+        const int32_t n = sm_plan_way(rows, p->from[i], p->b->q->a, &way, &scan);
+        if (n > 0 && smi_plan_passes(rows, way[0])) {
+            has_changed |= r->fit(r->ctx, scan->as.scan.dataset, way, n, there);
+        }
+    }
+    return has_changed;
+}
+
 static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *out,
                              sm_plan_node **root, sm_error *e)
 {
@@ -322,16 +381,15 @@ static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *
     bool *const is_left = SM_NEW_ARRAY(a, bool, n + 1);
     placing p = {b, s, columns, NULL, SM_NEW_ARRAY(a, int32_t, n + 1)};
     SM_TRY(settle_defaults(&p, &t, is_left, e));
-    SM_TRY(smi_bind_select(b->q, b->sql, b->ctes, s->select, &rows, e));
-    p.given = rows->schema;
+    SM_TRY(expect_columns(&p, &t, e));
+    SM_TRY(bind_rows(&p, &rows, e));
+    if (fit_rows(&p, rows)) {
+        SM_TRY(bind_rows(&p, &rows, e));
+    }
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
     sm_str *const names = SM_NEW_ARRAY(a, sm_str, n + 1);
     int32_t n_given = 0;
 
-    for (int32_t i = 0; i < n; i++) {
-        p.from[i] = -1;
-    }
-    SM_TRY(s->by_name ? place_by_name(&p, e) : place_in_order(&p, e));
     for (int32_t i = 0; i < n; i++) {
         const int32_t from = is_left[i] ? -1 : p.from[i];
         const sm_expr *x = smi_const(a, sm_value_null(columns->fields[i].type), NULL);

@@ -86,9 +86,13 @@ static sm_status bind_sides(merging *m, sm_statement *out, sm_plan_node **table,
                             sm_plan_node **source, sm_error *e)
 {
     sm_row_change *const c = &out->change;
+    const sm_resolver *const r = m->target.q->resolver;
 
     SM_TRY(smi_bind_changed_table(&m->target, m->s, out, &m->table, e));
     *table = m->table.node;
+    if (r && r->expect) {
+        r->expect(r->ctx, (*table)->schema);
+    }
     SM_TRY(smi_bind_from(&m->source, m->s->source, source, e));
     smi_whole_take(&m->source.q->whole);
     m->columns = (*table)->schema;
