@@ -220,7 +220,8 @@ typedef struct smi_flow_asked {
     bool reads_paths;    /* it reads files, or a table by its place or at a version */
     uint32_t sources;    /* a bit for each source that it reads (SMI_MAX_SOURCES) */
     bool has_opened_one; /* planning opened a source */
-    int32_t period; /* the first variable of type month or date that decides the rows, or −1 */
+    int32_t period;  /* the first variable of type month or date that decides the rows, or −1 */
+    int32_t by_path; /* a task of this run whose table it names by its path, or −1 */
 } smi_flow_asked;
 
 #define SMI_MAX_SOURCES 16

@@ -109,12 +109,66 @@ static sm_status ask_source(asking *k, int32_t i, sm_error *e)
     return smi_flow_source_open(k->run, i, e);
 }
 
+/* The place of a path; "" where no store has such paths. */
+static sm_str place_of(sm_run *r, sm_str path)
+{
+    sm_store *store = NULL;
+    sm_error ignored = {0};
+
+    if (sm_store_open(r->env->stores, path, &store, &ignored) != SM_OK) {
+        return SM_STR("");
+    }
+    const sm_str place = sm_store_place(store, r->arena);
+    SM_ASSERT(place.len > 0);
+    sm_store_release(store);
+    return place;
+}
+
+/* Notes a table that this run makes, and that is named by its path. */
+static void note_path(sm_run *r, sm_str path)
+{
+    const sm_str place = place_of(r, path);
+
+    for (int32_t i = 0; i < r->p->n_tasks && place.len > 0; i++) {
+        const smi_flow_task *t = &r->p->tasks[i];
+        const bool is_made = t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE;
+        sm_str uri;
+        sm_error ignored = {0};
+        if (is_made && r->tasks[i].is_chosen &&
+            sm_names_uri(r->names, t->name, r->arena, &uri, &ignored) == SM_OK &&
+            sm_place_is_same(place, place_of(r, uri))) {
+            r->asked.by_path = i;
+        }
+    }
+}
+
+/* By its path a table is read as it is published: one run behind, if this run makes it. A task that
+ * reads its own table so means that. */
+static void warn_of_path(sm_run *r, int32_t task)
+{
+    const int32_t of = r->asked.by_path;
+
+    SM_ASSERT(of < r->p->n_tasks && task >= 0 && task < r->p->n_tasks);
+    if (of >= 0 && of != task) {
+        const sm_str made = r->p->tasks[of].name;
+        smi_flow_report_warn(r,
+                             "%.*s names %.*s by its path, and reads it as it was before this run: "
+                             "by its name it reads what this run makes",
+                             SM_STR_ARG(r->p->tasks[task].name), SM_STR_ARG(made));
+    }
+}
+
 static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                               sm_arena *a, sm_relation *out, sm_error *e)
 {
     asking *k = ctx;
 
     k->run->asked.reads_paths = true;
+    const bool is_table = name.len == 0 || sm_str_is(name, "delta_scan");
+    if (is_table && n_args == 1 && args[0].value.type->id == SM_TYPE_STRING &&
+        !args[0].value.is_null) { /* more arguments say of which version */
+        note_path(k->run, args[0].value.as.s);
+    }
     for (int32_t i = 0; i < k->run->p->n_sources && n_args > 0; i++) {
         const sm_value *v = &args[0].value;
         if (v->type->id == SM_TYPE_STRING && !v->is_null &&
@@ -148,7 +202,7 @@ static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out
 static void forget_asked(sm_run *r)
 {
     sm_buf_release(&r->asked.text);
-    r->asked = (smi_flow_asked){.period = -1};
+    r->asked = (smi_flow_asked){.period = -1, .by_path = -1};
 }
 
 /* Names read the period's files in place of each open source's folder. Set only if changed, because
@@ -218,6 +272,7 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
     sm_exec_report report = {0};
 
     SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
+    warn_of_path(r, task);
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         if (r->asked.sources >> i & 1) {
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));

@@ -279,6 +279,27 @@ def test_a_table_is_made_anew_when_its_sql_changes(shop):
     assert shop.rows("mart.cities") == [{"city": "Oslo", "n": 7}]
 
 
+@pytest.mark.parametrize("relation, warns", [
+    ("delta_scan('{lake}/raw/orders')", True), ("'{lake}/mart/../raw/orders'", True), ("raw.orders", False),
+    ("delta_scan('{lake}/raw/orders', version => 0)", False), ("raw.orders AT (VERSION => 0)", False)])
+def test_a_table_of_the_run_by_its_path_is_read_as_published(shop, relation, warns):
+    shop.run()
+    shop.sql("best", f"SELECT count(*) AS n FROM {relation.format(lake=shop.lake)}")
+    shop.put("20220403.json", line(5))
+    warning = "warning mart.best names raw.orders by its path, and reads it as it was before this run"
+    assert shop.process("--quiet").stderr.count(warning) == warns
+    assert shop.rows("mart.best") == [{"n": 5 if relation == "raw.orders" else 4}]
+
+
+def test_a_task_may_read_its_own_table_by_its_path(shop):
+    shop.run()
+    shop.sql("best", "SELECT 1 AS n")
+    shop.run()
+    shop.sql("best", f"SELECT n + 1 AS n FROM '{shop.lake}/mart/best'")
+    assert [shop.process("--quiet").stderr for _ in range(2)] == ["", ""]
+    assert shop.rows("mart.best") == [{"n": 3}]
+
+
 # ---- what is no file ---------------------------------------------------------------------------
 
 
