@@ -2,18 +2,24 @@
 commits after it. For measurements (bench/) and for tests of memory (tests/memory/).
 
   python tests/big_log.py FOLDER --files 1000000 --commits 50
+  python tests/big_log.py FOLDER --files 1000 --commits 100000 --every 10
 
 The table has the columns id BIGINT, name VARCHAR, value DOUBLE and day DATE, and is partitioned by day.
 File number i holds the ids from 1000 i to 1000 i + 999. Only the files of the ids that one_range() names
 are really there: a query of other rows fails, so whoever does not prune is seen.
 
 DuckDB writes the checkpoint. Each commit adds one file and removes one of the checkpoint's.
+
+With --every N the log is a long one: a commit adds a file and the next removes it, every N versions there
+is a checkpoint, which says what the first one says, and every 10 versions without one a log compaction
+file. --begin V: what lies before the last checkpoint at or before version V is gone, as after a clean-up.
 """
 
 import argparse
 import datetime
 import json
 import pathlib
+import shutil
 
 ROWS = 1000  # in a file
 DAYS = 365
@@ -133,14 +139,56 @@ def make(folder, files, commits, parts=1):
         write_commit(log, version, actions)
 
 
+def write_compacted(log, first, last, removed):
+    actions = [{"remove": {"path": path, "dataChange": True, "deletionTimestamp": 1650000000000 + last}}
+               for path in removed]
+    text = "\n".join(json.dumps(a, separators=(",", ":")) for a in actions)
+    (log / f"{first:020}.{last:020}.compacted.json").write_text(text + "\n")
+
+
+def make_long(folder, files, commits, every, begin):
+    """A table of `files` files whose log has `commits` commits, and a checkpoint every so many of them (an
+    even number)."""
+    import duckdb
+
+    make(folder, files, 0)
+    log = folder / "_delta_log"
+    with duckdb.connect() as con:
+        add = adds_of(con, files, 1, files + 1)[0]
+    first = begin // every * every
+    removed = []
+    for version in range(first + (first == 0), commits + 1):
+        path = f"day={FIRST_DAY}/part-{(version - 1) // 2:08}.parquet"
+        even = version % 2 == 0
+        one = ({"remove": {"path": path, "dataChange": True, "deletionTimestamp": 1650000000000 + version}}
+               if even else {"add": add | {"path": path, "partitionValues": {"day": str(FIRST_DAY)}}})
+        removed += [path] * even
+        write_commit(log, version, [info(version, "WRITE"), one])
+        if version % every == 0:
+            shutil.copyfile(log / f"{0:020}.checkpoint.parquet", log / f"{version:020}.checkpoint.parquet")
+        elif version % 10 == 0:
+            write_compacted(log, version - 9, version, removed)
+        removed = [] if version % 10 == 0 else removed
+    if first > 0:
+        for name in (".json", ".checkpoint.parquet"):
+            (log / f"{0:020}{name}").unlink()
+    last = commits // every * every
+    (log / "_last_checkpoint").write_text(json.dumps({"version": last, "size": files + 2}))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--commits", type=int, default=50)
     parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--every", type=int, default=0)
+    parser.add_argument("--begin", type=int, default=0)
     args = parser.parse_args()
-    make(args.folder, args.files, args.commits, args.parts)
+    if args.every:
+        make_long(args.folder, args.files, args.commits, args.every, args.begin)
+    else:
+        make(args.folder, args.files, args.commits, args.parts)
 
 
 if __name__ == "__main__":

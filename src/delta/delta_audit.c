@@ -409,14 +409,14 @@ static sm_status look_at_pointer(audit *u, sm_error *e)
         }
         if (version < 0) {
             add_flaw(u, -1, SM_STR(SMI_LAST_CHECKPOINT), "it names no version",
-                     "Delete it: readers then list the log, as smelt always does.");
+                     "Delete it: readers then list the whole log.");
         } else if (!is_there) {
             add_flaw(u, version, SM_STR(SMI_LAST_CHECKPOINT),
                      sm_arena_printf(u->arena,
                                      "it names the checkpoint of version %" PRId64
                                      ", which is not there",
                                      version),
-                     "Delete it: readers then list the log, as smelt always does.");
+                     "Delete it: readers then list the whole log.");
         }
     }
     return st == SM_NOT_FOUND ? SM_OK : st;

@@ -353,11 +353,12 @@ typedef struct smi_log_listing {
     smi_log_entry *what; /* what each entry is */
     int64_t n;
     int64_t first_commit, last_commit; /* −1: none */
+    bool is_tail;                      /* older files are left out */
+    int64_t told; /* the version that _last_checkpoint names, where it was read; else −1 */
 } smi_log_listing;
 /** Lists the log, in `a`; empty where there is no such folder. */
 sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e) SM_MUST_USE;
-/** The same, of what comes after the commit of a version; −1: all. Folders of the log are listed
- * too. */
+/** The same, of what comes after the commit of a version; −1: all. */
 sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
                              sm_error *e) SM_MUST_USE;
 /** The version that _last_checkpoint names, −1 where it is not understood. SM_NOT_FOUND. */

@@ -7,6 +7,9 @@
  * Checkpoints  classic (N.checkpoint.parquet), in parts (N.checkpoint.I.OF.parquet, complete where
  *              all OF parts exist), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
  *              listing shows which exist, so a broken _last_checkpoint does no harm.
+ * Tail         Where _last_checkpoint names a checkpoint that is there, only what comes after it is
+ *              listed, and a little before it: log compaction files that begin there and end after
+ *              it tell of the end, too. Where that does not lead to the version, all is listed.
  * End          A log that was copied in part may end too soon. What lies beside it tells, where it
  *              is of a later version: _last_checkpoint, a checksum, a log compaction file.
  * Damage       A checkpoint only repeats what the commits before it say. So a damaged one is passed
@@ -30,6 +33,7 @@
 #include "delta/delta_int.h"
 
 #define MOST_HINT_BYTES ((size_t)1 << 20)
+#define BEFORE_TAIL     100 /* versions that are listed before the last checkpoint: one S3 page */
 
 /* ---- what the log's folder holds ------------------------------------------------------------- */
 
@@ -49,7 +53,7 @@ static void tell_entries(smi_log_listing *out, sm_arena *a)
 
 sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e)
 {
-    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
+    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1, .told = -1};
     const sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &out->entries, &out->n, e);
 
     tell_entries(out, a);
@@ -64,9 +68,10 @@ sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_
     if (version >= 0) {
         smi_commit_key(version, after);
     }
-    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
-    const sm_status st =
-        sm_store_list_after(s, SM_STR(SMI_LOG), sm_str_of(after), a, &out->entries, &out->n, e);
+    *out = (smi_log_listing){
+        .first_commit = -1, .last_commit = -1, .told = -1, .is_tail = version >= 0};
+    const sm_status st = sm_store_list_after(s, SM_STR(SMI_LOG), sm_str_of(after), true, a,
+                                             &out->entries, &out->n, e);
     tell_entries(out, a);
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
@@ -347,7 +352,9 @@ static sm_status version_told(sm_store *s, const smi_log_listing *l, int64_t i, 
     *version = what->kind == SMI_ENTRY_COMPACTED  ? what->last
                : what->kind == SMI_ENTRY_CHECKSUM ? what->version
                                                   : -1;
-    if (sm_str_is(l->entries[i].key, SMI_LAST_CHECKPOINT)) {
+    if (sm_str_is(l->entries[i].key, SMI_LAST_CHECKPOINT) && l->told >= 0) {
+        *version = l->told;
+    } else if (sm_str_is(l->entries[i].key, SMI_LAST_CHECKPOINT)) {
         sm_error bad = {0};
         const sm_status st = smi_last_checkpoint(s, a, version, &bad);
         if (st != SM_OK && !smi_is_damage(st)) {
@@ -473,7 +480,7 @@ static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t
         if (st == SM_OK) {
             return SM_OK;
         }
-        if (!smi_is_damage(st)) {
+        if (!smi_is_damage(st) || l->is_tail) { /* an older one may be left out */
             if (e) {
                 *e = bad;
             }
@@ -615,16 +622,57 @@ static sm_status load_listed(sm_snapshot *s, smi_log_listing *l, const opening *
     }
 }
 
+/* Lists what opening needs: from a little before the checkpoint that _last_checkpoint names, where
+ * it is there and not later than the version; else the whole log. */
+static sm_status list_needed(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
+                             sm_error *e)
+{
+    sm_error unused = {0}; /* who checks the end of the log meets it again */
+    int64_t told = -1;
+
+    const bool is_said = smi_last_checkpoint(s, a, &told, &unused) == SM_OK;
+    const bool is_wanted = version == SM_VERSION_LATEST || version >= told;
+    bool is_whole = !is_said || told <= BEFORE_TAIL || !is_wanted;
+    if (!is_whole) {
+        SM_TRY(smi_log_list_after(s, told - BEFORE_TAIL - 1, a, out, e));
+        int64_t i = out->n; /* it was deleted, or never was: */
+        is_whole = smi_next_checkpoint(out, told, &i, a).version != told;
+    }
+    if (is_whole) {
+        SM_TRY(smi_log_list(s, a, out, e));
+    }
+    SM_ASSERT(out->told < 0 && out->is_tail == !is_whole);
+    out->told = is_said ? told : -1;
+    return SM_OK;
+}
+
+static sm_status load_from(sm_snapshot *s, smi_log_listing *l, const opening *o, sm_arena *a,
+                           sm_error *e)
+{
+    if (o->version == SM_VERSION_LATEST) {
+        SM_TRY(check_end(s->store, l, a, e));
+    }
+    return load_listed(s, l, o, a, e);
+}
+
+/* Where the tail of the log does not lead to the version, all of the log decides. */
 static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
 {
     sm_arena *a = sm_arena_new(s->budget); /* of the listing */
     smi_log_listing l;
+    sm_error bad = {0};
 
-    sm_status st = smi_log_list(s->store, a, &l, e);
-    if (st == SM_OK && o->version == SM_VERSION_LATEST) {
-        st = check_end(s->store, &l, a, e);
+    sm_status st = o->n_passed == 0 ? list_needed(s->store, o->version, a, &l, &bad)
+                                    : smi_log_list(s->store, a, &l, &bad);
+    st = st == SM_OK ? load_from(s, &l, o, a, &bad) : st;
+    if (st != SM_OK && l.is_tail && smi_is_damage(st)) {
+        bad = (sm_error){0};
+        st = smi_log_list(s->store, a, &l, &bad);
+        st = st == SM_OK ? load_from(s, &l, o, a, &bad) : st;
     }
-    st = st == SM_OK ? load_listed(s, &l, o, a, e) : st;
+    if (st != SM_OK && e) {
+        *e = bad;
+    }
     sm_arena_free(a);
     return st;
 }
@@ -732,7 +780,7 @@ sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e)
     sm_arena *a = sm_arena_new(NULL);
     smi_log_listing l;
 
-    sm_status st = smi_log_list(s, a, &l, e);
+    sm_status st = list_needed(s, SM_VERSION_LATEST, a, &l, e);
     if (st == SM_OK && end_of(&l, a) < 0) { /* or a new table would never open */
         st = check_end(s, &l, a, e);
     }

@@ -321,7 +321,9 @@ static void add_folder(listing *l, sm_str key, const way *above)
     SM_ASSERT(key.data[key.len] == '\0'); /* join_key() has left room for the '/' */
     ((char *)key.data)[key.len++] = '/';
     if (l->what->delimited) {
-        add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_folder = true});
+        if (sm_str_cmp(key, l->what->after) > 0) {
+            add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_folder = true});
+        }
         return;
     }
     /* All keys in the folder are before `after` if the folder's key is, and `after` is not in it.
@@ -336,7 +338,7 @@ static void add_folder(listing *l, sm_str key, const way *above)
 /* Adds a name that is not an object: a link to nowhere or to itself, a pipe, a device. */
 static void add_other(listing *l, sm_str key)
 {
-    if (l->what->delimited) {
+    if (l->what->delimited && sm_str_cmp(key, l->what->after) > 0) {
         add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_other = true});
     }
 }

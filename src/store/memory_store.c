@@ -362,15 +362,16 @@ static void add_found(found *f, sm_entry item)
 }
 
 /* An item of a delimited listing: the object, or once the folder that it is in. */
-static void add_delimited(found *f, sm_str key, size_t prefix_len, const object *o)
+static void add_delimited(found *f, sm_str key, sm_str prefix, sm_str after, const object *o)
 {
-    const char *slash = memchr(key.data + prefix_len, '/', key.len - prefix_len);
+    const char *slash = memchr(key.data + prefix.len, '/', key.len - prefix.len);
     if (!slash) {
         add_found(f, entry_of(f->arena, key, o));
         return;
     }
     const sm_str folder = {key.data, (size_t)(slash + 1 - key.data)};
-    if (f->n == 0 || !sm_str_eq(f->items[f->n - 1].key, folder)) {
+    const bool is_new = f->n == 0 || !sm_str_eq(f->items[f->n - 1].key, folder);
+    if (is_new && sm_str_cmp(folder, after) > 0) {
         add_found(f, (sm_entry){.key = sm_arena_str(f->arena, folder),
                                 .etag = SM_STR(""),
                                 .is_folder = true});
@@ -394,7 +395,7 @@ static sm_status memory_list(sm_store *s, const smi_listing *what, sm_arena *a, 
             continue;
         }
         if (what->delimited) {
-            add_delimited(&f, key, what->prefix.len, b->items[i].object);
+            add_delimited(&f, key, what->prefix, what->after, b->items[i].object);
         } else {
             add_found(&f, entry_of(a, key, b->items[i].object));
         }

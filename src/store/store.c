@@ -468,10 +468,10 @@ sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a,
     return list_entries(s, &what, a, out, n, e);
 }
 
-sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
-                              int64_t *n, sm_error *e)
+sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, bool delimited, sm_arena *a,
+                              sm_entry **out, int64_t *n, sm_error *e)
 {
-    const smi_listing what = {.prefix = prefix, .after = after};
+    const smi_listing what = {.prefix = prefix, .after = after, .delimited = delimited};
     return list_entries(s, &what, a, out, n, e);
 }
 

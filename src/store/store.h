@@ -146,9 +146,10 @@ typedef struct sm_entry {
 sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a, sm_entry **out,
                         int64_t *n, sm_error *e) SM_MUST_USE;
 
-/** Lists without `delimited`, and only keys greater than `after` (for the tail of a Delta log). */
-sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
-                              int64_t *n, sm_error *e) SM_MUST_USE;
+/** The same, of keys greater than `after` only (for the tail of a Delta log). A bucket is asked for
+ * these alone; of a local folder all names are read, and the others are not looked up. */
+sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, bool delimited, sm_arena *a,
+                              sm_entry **out, int64_t *n, sm_error *e) SM_MUST_USE;
 
 /**
  * Lists what lies in the store's root, for who cleans it up: all objects, and temporary files that

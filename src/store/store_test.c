@@ -444,31 +444,37 @@ static void check_listing(sm_store *s)
 
     static const struct {
         const char *prefix, *after;
+        bool delimited;
         int64_t n;
         const char *first;
     } tails[] = {
-        {"_log/", "_log/00000000000000000002.json", 2, "_log/00000000000000000010.json"},
-        {"_log/", "_log/00000000000000000009", 2, "_log/00000000000000000010.json"},
-        {"_log/", "_log/", 3, "_log/00000000000000000002.json"},
-        {"", "a/", 5, "a/b/c"},
-        {"", "a/b", 5, "a/b/c"},
-        {"", "a/b/c", 4, "a/z"},
-        {"", "a/zz", 3, "a0"},
-        {"", "\xFF", 0, NULL},
+        {"_log/", "_log/00000000000000000002.json", false, 2, "_log/00000000000000000010.json"},
+        {"_log/", "_log/00000000000000000009", false, 2, "_log/00000000000000000010.json"},
+        {"_log/", "_log/00000000000000000009", true, 2, "_log/00000000000000000010.json"},
+        {"_log/", "_log/A", true, 1, "_log/_side/"},
+        {"_log/", "_log/_side/", true, 0, NULL},
+        {"_log/", "_log/", false, 3, "_log/00000000000000000002.json"},
+        {"", "a/", false, 5, "a/b/c"},
+        {"", "a/b", false, 5, "a/b/c"},
+        {"", "a/b/c", false, 4, "a/z"},
+        {"", "a/zz", false, 3, "a0"},
+        {"", "a/zz", true, 3, "a0"},
+        {"", "\xFF", false, 0, NULL},
     };
     sm_arena *a = sm_arena_new(NULL);
     for (int i = 0; i < SM_COUNT(tails); i++) {
         sm_error e = {0};
         sm_entry *items = NULL;
         int64_t n = -1;
-        assert_ok(sm_store_list_after(s, sm_str_of(tails[i].prefix), sm_str_of(tails[i].after), a,
-                                      &items, &n, &e),
+        assert_ok(sm_store_list_after(s, sm_str_of(tails[i].prefix), sm_str_of(tails[i].after),
+                                      tails[i].delimited, a, &items, &n, &e),
                   &e);
         assert_int_equal(n, tails[i].n);
         if (n > 0) {
             assert_true(sm_str_is(items[0].key, tails[i].first));
-            assert_int_equal(items[0].size_bytes, 2);
-            assert_true(items[0].modified_us > 1600000000000000);
+            assert_int_equal(items[0].is_folder, tails[i].first[strlen(tails[i].first) - 1] == '/');
+            assert_int_equal(items[0].size_bytes, items[0].is_folder ? 0 : 2);
+            assert_true(items[0].is_folder || items[0].modified_us > 1600000000000000);
         }
     }
     sm_arena_free(a);
