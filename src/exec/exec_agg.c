@@ -683,12 +683,6 @@ static sm_status agg_drain(smi_end *end, smi_driver *d, sm_error *e)
     return is_full ? SM_WAIT : SM_OK;
 }
 
-static bool agg_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 /* ---- making ---------------------------------------------------------------------------------- */
 
 static int32_t lane_of(smi_agg *a, const sm_expr *filter)
@@ -765,11 +759,7 @@ static sm_status agg_init(smi_agg *a, smi_execution *exec, const sm_plan_node *n
     const int32_t n_items = node->as.aggregate.n_items;
     sm_arena *arena = exec->arena;
     a->pack = smi_pack_new(exec, node);
-    a->end = (smi_end){.push = agg_push,
-                       .close = agg_close,
-                       .drain = agg_drain,
-                       .is_empty = agg_is_empty,
-                       .node = node};
+    a->end = (smi_end){.push = agg_push, .close = agg_close, .drain = agg_drain, .node = node};
     a->exec = exec;
     a->node = node;
     a->n_keys = node->as.aggregate.n_keys;

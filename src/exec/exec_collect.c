@@ -139,27 +139,11 @@ static sm_status collect_close(smi_end *end, smi_driver *d, sm_error *e)
     return SM_OK;
 }
 
-static sm_status collect_drain(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static bool collect_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 smi_end *smi_collect_new(smi_execution *exec, sm_budget *budget, const sm_plan_node *node,
                          const sm_type *schema)
 {
     collect_end *c = sm_alloc_zero(sizeof(*c));
-    c->end = (smi_end){.push = collect_push,
-                       .close = collect_close,
-                       .drain = collect_drain,
-                       .is_empty = collect_is_empty,
-                       .node = node};
+    c->end = (smi_end){.push = collect_push, .close = collect_close, .node = node};
     c->exec = exec;
     c->node = node;
     c->budget = budget;

@@ -141,9 +141,9 @@ struct smi_end {
     /* d's task has given all. */
     sm_status (*close)(smi_end *end, smi_driver *d, sm_error *e);
     /* Hands on the rows whose turn has come. SM_OK: go on with tasks. SM_WAIT: start no task now
-     * (the driver is woken). SM_END: wants no more rows. */
+     * (the driver is woken). SM_END: wants no more rows. NULL: it hands on none before its end. */
     sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
-    /* Is everything whose turn has come handed on, and is there room for more? */
+    /* Is everything whose turn has come handed on, and is there room for more? NULL: always. */
     bool (*is_empty)(smi_end *end);
     const sm_plan_node *node; /* whose time the end's work counts as; NULL: no node's */
     bool keeps_order;         /* it keeps a task's rows until the turn has come to the task */
@@ -200,7 +200,8 @@ uint64_t smi_pipe_turn(smi_pipe *p);
 /* Need this task, and all after it, not be started or carried on? A task before it failed, or the
  * end wants no more rows. */
 bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal);
-void smi_pipe_wake(smi_pipe *p); /* every driver that waits */
+bool smi_end_is_empty(smi_end *end); /* smi_end.is_empty */
+void smi_pipe_wake(smi_pipe *p);     /* every driver that waits */
 /* Within a task: waits until d is woken, by smi_pipe_wake or by its waker; what it waits for is to
  * be looked at again then. Without a lock. SM_INTERRUPTED: the run is ending. */
 sm_status smi_driver_wait(smi_driver *d, sm_error *e) SM_MUST_USE;

@@ -275,18 +275,9 @@ static sm_status nothing_to_do(smi_end *end, smi_driver *d, sm_error *e)
     return SM_OK;
 }
 
-static bool always_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 static sm_status join_parts(spilled_join *s, sm_error *e)
 {
-    smi_end end = {.push = nothing_pushed,
-                   .close = nothing_to_do,
-                   .drain = nothing_to_do,
-                   .is_empty = always_empty};
+    smi_end end = {.push = nothing_pushed, .close = nothing_to_do};
     smi_tasks tasks;
     uint64_t turn = 0;
     smi_tasks_init(&tasks, s->join->node, s->n_parts, join_part, s);

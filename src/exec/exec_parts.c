@@ -64,18 +64,6 @@ static sm_status parts_close(smi_end *end, smi_driver *d, sm_error *e)
     return st;
 }
 
-static sm_status parts_drain(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static bool parts_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 int smi_parts_at_a_time(const smi_execution *exec, const sm_sink *sink)
 {
     const sm_plan_node *node = exec->plan->root;
@@ -95,8 +83,7 @@ smi_end *smi_parts_new(smi_execution *exec, const sm_sink *sink)
 {
     parts_end *p = sm_alloc_zero(sizeof(*p));
 
-    p->end = (smi_end){
-        .push = parts_push, .close = parts_close, .drain = parts_drain, .is_empty = parts_is_empty};
+    p->end = (smi_end){.push = parts_push, .close = parts_close};
     p->exec = exec;
     p->sink = sink;
     return &p->end;

@@ -195,6 +195,11 @@ void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+bool smi_end_is_empty(smi_end *end)
+{
+    return !end->is_empty || end->is_empty(end);
+}
+
 /* Is every task closed, and everything handed on? */
 static bool is_pipe_done(smi_pipe *p)
 {
@@ -206,7 +211,7 @@ static bool is_pipe_done(smi_pipe *p)
     SM_ASSERT(p->turn <= p->base + (uint64_t)n);
     const bool all_closed = p->turn == p->base + (uint64_t)n;
     sm_mutex_unlock(&p->lock);
-    return all_closed && p->end->is_empty(p->end);
+    return all_closed && smi_end_is_empty(p->end);
 }
 
 static bool has_come_to_failure(smi_pipe *p, sm_status *st, sm_error *e)
@@ -234,7 +239,7 @@ static sm_status stop_pipe(smi_pipe *p)
 
 static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
 {
-    const sm_status drained = p->end->drain(p->end, d, e);
+    const sm_status drained = p->end->drain ? p->end->drain(p->end, d, e) : SM_OK;
     if (drained == SM_END) {
         return stop_pipe(p);
     }
@@ -244,7 +249,7 @@ static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
     sm_status st = SM_OK;
     /* In this order: once the turn has come, the end has all rows before the failure. */
     if (has_come_to_failure(p, &st, e)) {
-        if (p->end->is_empty(p->end)) {
+        if (smi_end_is_empty(p->end)) {
             return st;
         }
         *e = (sm_error){0};

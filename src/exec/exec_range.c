@@ -400,29 +400,13 @@ static sm_status range_close(smi_end *end, smi_driver *d, sm_error *e)
     return SM_OK;
 }
 
-static sm_status range_drain(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static bool range_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *node)
 {
     const sm_expr *key = node->as.sort.keys[0].expr;
 
     SM_ASSERT(node->as.sort.n_keys == 1 && key->kind == SM_EXPR_COLUMN);
     SM_ASSERT(!node->as.sort.keys[0].is_desc && key->type->id == SM_TYPE_U64);
-    *s = (range_end){.end = {.push = range_push,
-                             .close = range_close,
-                             .drain = range_drain,
-                             .is_empty = range_is_empty,
-                             .node = node},
+    *s = (range_end){.end = {.push = range_push, .close = range_close, .node = node},
                      .exec = exec,
                      .node = node,
                      .budget = sm_budget_new(exec->env->budget, "sort", 0),

@@ -437,26 +437,10 @@ static sm_status sort_close(smi_end *end, smi_driver *d, sm_error *e)
     return SM_OK;
 }
 
-static sm_status sort_drain(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static bool sort_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
 static void sort_init(sort_end *s, smi_execution *exec, const sm_plan_node *node)
 {
     const int32_t n_keys = node->as.sort.n_keys;
-    s->end = (smi_end){.push = sort_push,
-                       .close = sort_close,
-                       .drain = sort_drain,
-                       .is_empty = sort_is_empty,
-                       .node = node};
+    s->end = (smi_end){.push = sort_push, .close = sort_close, .node = node};
     s->exec = exec;
     s->node = node;
     s->limit = node->as.sort.limit;

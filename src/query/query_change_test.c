@@ -23,7 +23,7 @@ static const struct {
     {"INSERT INTO t REPLACE USING () VALUES (1)", SM_SYNTAX, 30, "expected a column", NULL},
     {"INSERT INTO t VALUES (1, 2, 3, 's', NULL) ON CONFLICT DO NOTHING", SM_UNSUPPORTED, 43,
      "INSERT with ON", "MERGE"},
-    {"INSERT INTO t DEFAULT VALUES", SM_UNSUPPORTED, 15, "INSERT with DEFAULT", NULL},
+    {"INSERT INTO t (a) DEFAULT VALUES", SM_UNSUPPORTED, 19, "INSERT with DEFAULT", NULL},
     {"CREATE VIEW v AS SELECT 1", SM_UNSUPPORTED, 8, "no views", NULL},
     {"CREATE TABLE x", SM_SYNTAX, 15, "needs columns, or a query", "AS SELECT"},
     {"CREATE TABLE x AS", SM_SYNTAX, 18, "expected WITH, FROM or SELECT", NULL},

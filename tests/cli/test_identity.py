@@ -187,3 +187,13 @@ def test_metadata_that_is_not_as_the_protocol_has_it(smelt, tmp_path, meta, said
     path.write_text(text.replace(old.replace('"', '\\"'), new.replace('"', '\\"')))
     done = write(smelt, tmp_path, "INSERT INTO 't' (s) VALUES ('a')", check=False)
     assert done.returncode == 1 and said in done.stderr and '"id"' in done.stderr
+
+
+def test_default_values(smelt, tmp_path):
+    """A row of defaults has the next value, and NULL where there is no default. A file without a line has no row."""
+    make(smelt, tmp_path)
+    write(smelt, tmp_path, "INSERT INTO 't' DEFAULT VALUES")
+    write(smelt, tmp_path, "INSERT INTO 't' DEFAULT VALUES")
+    (tmp_path / "none.json").write_text("")
+    write(smelt, tmp_path, "INSERT INTO 't' BY NAME FROM 'none.json'")
+    assert sorted(rows(smelt, tmp_path), key=str) == [(10, None), (15, None)]

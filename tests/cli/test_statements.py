@@ -33,6 +33,8 @@ def with_defaults(run):
 @pytest.mark.parametrize("sql, new", [
     ("INSERT INTO a.t VALUES (2, DEFAULT, 3, DEFAULT)", [(2, None, 3, 7)]),
     ("INSERT INTO a.t VALUES (2, 'a', 3, default), (3, DEFAULT, 4, 5)", [(2, "a", 3, 7), (3, None, 4, 5)]),
+    ("INSERT INTO a.t DEFAULT VALUES", [(None, None, None, 7)]),
+    ("INSERT INTO a.t BY POSITION default values;", [(None, None, None, 7)]),
     ("INSERT INTO a.t (d, id) VALUES (DEFAULT, 2), (DEFAULT, 3)", [(2, None, None, 7), (3, None, None, 7)]),
     ("INSERT INTO a.t (d, id) VALUES (NULL, 2), (DEFAULT, 3)", [(2, None, None, None), (3, None, None, 7)]),
     ("MERGE INTO a.t t USING (VALUES (1), (2)) v(id) ON t.id = v.id WHEN NOT MATCHED THEN INSERT (id, s, d) "
@@ -230,7 +232,6 @@ def test_a_file_without_a_line_has_no_row(run, smelt, lake, write, lines, sql):
 
 
 def test_no_row_of_a_table_that_computes_columns(with_defaults, write):
-    with_defaults("CREATE TABLE a.i (id BIGINT, v INT)")
     for sql in ("INSERT INTO a.t BY NAME FROM {f}", "INSERT INTO a.t FROM {f}", "INSERT INTO a.t (d, id) FROM {f}"):
         assert "nothing changed" in with_defaults(sql.format(f=write("none.json"))).stdout
 

@@ -660,8 +660,8 @@ static sm_status bind_values(smi_binding *q, const sm_sql *sql, const smi_cte *c
     const int32_t n = s->n_items;
     smi_bind b = {
         .q = q, .sql = sql, .ctes = ctes, .no_aggregate = "in VALUES", .no_window = "in VALUES"};
-    sm_field *const fields = SM_NEW_ARRAY(q->a, sm_field, n);
-    const sm_expr **const rows = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_rows *n);
+    sm_field *const fields = SM_NEW_ARRAY(q->a, sm_field, n + 1);
+    const sm_expr **const rows = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_rows *n + 1);
     for (int32_t c = 0; c < n; c++) {
         sm_expr so_far = {0};
         for (int64_t r = 0; r < s->n_rows; r++) {

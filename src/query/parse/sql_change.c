@@ -179,6 +179,21 @@ static sm_status parse_where(smi_parser *p, const char *statement, smi_statement
 
 /* ---- INSERT, CREATE TABLE -------------------------------------------------------------------- */
 
+/* DEFAULT VALUES: one row that gives no column, by name. */
+static void parse_default_values(smi_parser *p, smi_statement *s)
+{
+    smi_select *const row = SM_NEW(p->a, smi_select);
+
+    row->kind = SMI_SELECT_VALUES;
+    row->off = p->toks[p->at].off;
+    row->rows = SM_NEW_ARRAY(p->a, smi_ast **, 1);
+    row->n_rows = 1;
+    p->at += 2;
+    row->end = p->toks[p->at - 1].end;
+    s->select = row;
+    s->by_name = true;
+}
+
 static sm_status parse_insert(smi_parser *p, smi_statement *s)
 {
     s->kind = SM_STATEMENT_INSERT;
@@ -204,6 +219,11 @@ static sm_status parse_insert(smi_parser *p, smi_statement *s)
         if (!s->by_name) {
             SM_TRY(smi_expect_word(p, "POSITION"));
         }
+    }
+    if (s->n_sets == 0 && !s->by_name && smi_peek_word(p, 0, "default") &&
+        smi_peek_word(p, 1, "values")) {
+        parse_default_values(p, s);
+        return refuse_clause(p, "INSERT");
     }
     const bool is_query = smi_starts_query(p, 0) || smi_peek_op(p, 0, "(");
     if (!is_query) {
