@@ -38,6 +38,20 @@ class Smelt:
         return self.json("sql", text, "--format", "json", *args, **kwargs)
 
 
+def ten_rows(first):
+    rows = ", ".join(f"({i}, 'some text {i}')" for i in range(first, first + 10))
+    return f"SELECT id, s FROM (VALUES {rows}) v(id, s)"
+
+
+def twelve_versions(smelt, folder):
+    """Makes folder/t: twelve versions with a file of 10 rows each, and a checkpoint of version 10."""
+    smelt("sql", "--write", f"CREATE TABLE 't' AS {ten_rows(0)}", cwd=folder)
+    for n in range(1, 12):
+        smelt("sql", "--write", f"INSERT INTO 't' {ten_rows(n * 10)}", cwd=folder)
+    assert (folder / f"t/_delta_log/{10:020}.checkpoint.parquet").exists()
+    return folder / "t"
+
+
 LOAD_DAYS = """\
 name: days
 vars:

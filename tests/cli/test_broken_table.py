@@ -11,21 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-
-def ten_rows(first):
-    rows = ", ".join(f"({i}, 'some text {i}')" for i in range(first, first + 10))
-    return f"SELECT id, s FROM (VALUES {rows}) v(id, s)"
+from common import ten_rows, twelve_versions
 
 
 @pytest.fixture(scope="module")
 def whole(program, tmp_path_factory):
-    """Twelve versions with a file of 10 rows each, and a checkpoint of version 10."""
-    folder = tmp_path_factory.mktemp("whole")
-    program("sql", "--write", f"CREATE TABLE 't' AS {ten_rows(0)}", cwd=folder)
-    for n in range(1, 12):
-        program("sql", "--write", f"INSERT INTO 't' {ten_rows(n * 10)}", cwd=folder)
-    assert (folder / f"t/_delta_log/{10:020}.checkpoint.parquet").exists()
-    return folder
+    return twelve_versions(program, tmp_path_factory.mktemp("whole")).parent
 
 
 @pytest.fixture

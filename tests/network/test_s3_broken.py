@@ -5,26 +5,19 @@ import uuid
 
 import pytest
 
+from common import twelve_versions
+
 COMMIT = "_delta_log/{:020}.json"
 CHECKPOINT = f"_delta_log/{10:020}.checkpoint.parquet"
 POINTER = "_delta_log/_last_checkpoint"
 FIRST_COMMITS = [COMMIT.format(n) for n in range(10)]
 
 
-def ten_rows(first):
-    rows = ", ".join(f"({i}, 'some text {i}')" for i in range(first, first + 10))
-    return f"SELECT id, s FROM (VALUES {rows}) v(id, s)"
-
-
 @pytest.fixture(scope="module")
 def whole(program, tmp_path_factory):
     """The objects of a table of twelve versions, with a checkpoint of version 10."""
-    folder = tmp_path_factory.mktemp("whole")
-    program("sql", "--write", f"CREATE TABLE 't' AS {ten_rows(0)}", cwd=folder)
-    for n in range(1, 12):
-        program("sql", "--write", f"INSERT INTO 't' {ten_rows(n * 10)}", cwd=folder)
-    return {str(path.relative_to(folder / "t")): path.read_bytes() for path in (folder / "t").rglob("*")
-            if path.is_file()}
+    table = twelve_versions(program, tmp_path_factory.mktemp("whole"))
+    return {str(path.relative_to(table)): path.read_bytes() for path in table.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
