@@ -174,7 +174,7 @@ static void sorts_ranges_of_a_share_side_by_side(void **state)
     make_lines(&text, ROWS, 100000);
     const range_case c = {sm_buf_str(&text), SCHEMA, quantiles, SM_COUNT(quantiles)};
     assert_int_equal(run_within(&c, 2, SIZE_MAX, &want, &spilled), SM_OK);
-    for (size_t limit = 23 << 19; limit <= 26 << 19; limit += 1 << 17) {
+    for (size_t limit = 28 << 19; limit <= 32 << 19; limit += 1 << 17) {
         sm_buf got = {0};
         sm_error e = {0};
         const sm_sink sink = {.ctx = &got, .push = print_them};
