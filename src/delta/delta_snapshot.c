@@ -627,10 +627,17 @@ static sm_status load_listed(sm_snapshot *s, smi_log_listing *l, const opening *
 static sm_status list_needed(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
                              sm_error *e)
 {
-    sm_error unused = {0}; /* who checks the end of the log meets it again */
+    sm_error bad = {0};
     int64_t told = -1;
 
-    const bool is_said = smi_last_checkpoint(s, a, &told, &unused) == SM_OK;
+    const sm_status said = smi_last_checkpoint(s, a, &told, &bad);
+    const bool is_said = said == SM_OK;
+    if (!is_said && !smi_is_damage(said)) {
+        if (e) {
+            *e = bad;
+        }
+        return said;
+    }
     const bool is_wanted = version == SM_VERSION_LATEST || version >= told;
     bool is_whole = !is_said || told <= BEFORE_TAIL || !is_wanted;
     if (!is_whole) {
@@ -659,7 +666,7 @@ static sm_status load_from(sm_snapshot *s, smi_log_listing *l, const opening *o,
 static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
 {
     sm_arena *a = sm_arena_new(s->budget); /* of the listing */
-    smi_log_listing l;
+    smi_log_listing l = {0};
     sm_error bad = {0};
 
     sm_status st = o->n_passed == 0 ? list_needed(s->store, o->version, a, &l, &bad)
