@@ -139,7 +139,7 @@ static void spills_or_refuses(void **state)
     make_lines(&text, ROWS, 100000);
     const range_case c = {sm_buf_str(&text), SCHEMA, quantiles, 6};
     assert_int_equal(run_within(&c, 2, SIZE_MAX, &want, &spilled), SM_OK);
-    for (size_t limit = 64 << 20; limit >= 1 << 20; limit -= limit / 4) {
+    for (size_t limit = 64 << 20; limit >= 1 << 20; limit /= 2) {
         sm_buf got = {0};
         const int64_t live = sm_live_allocs();
         const sm_status st = run_within(&c, 2, limit, &got, &spilled);
@@ -174,7 +174,7 @@ static void sorts_ranges_of_a_share_side_by_side(void **state)
     make_lines(&text, ROWS, 100000);
     const range_case c = {sm_buf_str(&text), SCHEMA, quantiles, SM_COUNT(quantiles)};
     assert_int_equal(run_within(&c, 2, SIZE_MAX, &want, &spilled), SM_OK);
-    for (size_t limit = 28 << 19; limit <= 32 << 19; limit += 1 << 17) {
+    for (size_t limit = 14 << 20; limit <= 16 << 20; limit += 2 << 20) {
         sm_buf got = {0};
         sm_error e = {0};
         const sm_sink sink = {.ctx = &got, .push = print_them};

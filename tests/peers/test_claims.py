@@ -249,6 +249,7 @@ LIMITS = {
     "a damaged or incomplete checkpoint": InTest("src/delta/delta_test.c", "checkpoint"),
     "a file of the table whose size": InTest("tests/cli/test_broken_table.py",
                                              "test_a_data_file_changed_in_size"),
+    "a sidecar of a checkpoint whose size": InTest("src/delta/delta_checkpoint_test.c", "test_other_size"),
     "a log that ends before": InTest("tests/cli/test_broken_table.py", "test_a_log_that_ends_too_soon"),
     "a log compaction file that is": [
         InTest("src/delta/delta_compacted_test.c", "test_doubt"),
