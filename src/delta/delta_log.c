@@ -5,7 +5,19 @@
  * and `smelt table history`. */
 #include <inttypes.h>
 
+#include "base/json_scan.h"
 #include "delta/delta_int.h"
+
+/* Has it nothing but white space? Looks at no byte beyond it, of which there may be millions. */
+static bool is_blank(sm_str s)
+{
+    size_t i = 0;
+
+    while (i < s.len && sm_json_is_space((uint8_t)s.data[i])) {
+        i++;
+    }
+    return i == s.len;
+}
 
 static sm_status read_lines(sm_str text, sm_arena *a, bool is_scratch, smi_each_action each,
                             void *ctx, sm_error *e)
@@ -18,8 +30,8 @@ static sm_status read_lines(sm_str text, sm_arena *a, bool is_scratch, smi_each_
         const size_t step = line.len + (end ? 1 : 0);
         text = (sm_str){text.data + step, text.len - step};
         line_number++;
-        if (strspn(line.data, " \t\r") >= line.len) {
-            continue; /* nothing but white space */
+        if (is_blank(line)) {
+            continue;
         }
         smi_action action;
         if (is_scratch) {
@@ -56,7 +68,7 @@ static sm_status check_has_actions(sm_str key, sm_str text, sm_error *e)
     const smi_entry_kind kind = smi_log_entry_of(key).kind;
     const bool must_have = kind == SMI_ENTRY_COMMIT || kind == SMI_ENTRY_COMPACTED;
 
-    if (must_have && strspn(text.data, " \t\r\n") >= text.len) {
+    if (must_have && is_blank(text)) {
         sm_fail(e, SM_CORRUPT, "the file is empty, and a commit has an action at least");
         sm_error_todo(e, "Put the commit back, if there is a copy of it.");
         return SM_CORRUPT;
