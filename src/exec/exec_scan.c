@@ -7,7 +7,8 @@
  * Method   Morsels are admitted in the order of files, at most ahead_max of them beyond the oldest
  *          unfinished one. Their ranges are requested until as many bytes are in flight as the
  *          store wants, or until the budget has no more room. A morsel whose ranges have all
- *          arrived is ready, and any driver takes the oldest ready one. A reader that needs bytes
+ *          arrived is ready, and a driver takes the oldest ready one, or waits for one that is
+ *          older still (is_kept_for_oldest). A reader that needs bytes
  *          beyond its ranges returns SM_MORE; then the morsel requests them and waits again, with
  *          its reader, while the driver turns to another.
  * Files    are opened ahead of need, since opening blocks. So many are kept open that their bytes
