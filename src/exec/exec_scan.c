@@ -16,6 +16,9 @@
  *          files may be small. A file is closed when its last morsel is accounted (exec_tally.c).
  *          One that its constants or statistics exclude is never opened. One that cannot be opened
  *          fails the task that would have been its first.
+ * Far      Where stores are behind a network, many objects are asked for at a time, with the ends
+ *          of those whose footers are read; drivers open the files of those that have come. A small
+ *          file comes whole.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
  * Tally    exec_tally.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_memory_int.h"
@@ -27,6 +30,14 @@
 /* With two drivers and a local disk 18 morsels may be ahead, so that 64 files are enough even where
  * each is one morsel. A process may have as few as 256 handles. */
 #define FILES_OPEN_MAX 64
+
+/* A file of at most so many times the bytes that are read of its end comes whole with its object:
+ * another request takes longer than these bytes. */
+#define TAILS_WHOLE 4
+
+/* Marks the tag of an object. That of a range is number of the morsel << 20 | number of the range.
+ */
+#define TAG_OBJECT ((uint64_t)1 << 63)
 
 static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
 {
@@ -91,10 +102,13 @@ static sm_status told_within(const sm_datafile *df, sm_status st, sm_error *e)
 }
 
 /* It was there when the files were listed, or the log of its table names it. */
-static void advise_gone(sm_error *e)
+static sm_status advised_if_gone(sm_status st, sm_error *e)
 {
-    sm_error_todo(e, "Another program has deleted it. A vacuum does so with files that only "
-                     "earlier versions of a table have; smelt table fsck checks the newest.");
+    if (st == SM_NOT_FOUND) {
+        sm_error_todo(e, "Another program has deleted it. A vacuum does so with files that only "
+                         "earlier versions of a table have; smelt table fsck checks the newest.");
+    }
+    return st;
 }
 
 /* Opens and plans file i; without the lock. */
@@ -102,10 +116,10 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
 {
     const sm_datafile *df = &s->dataset->files[i];
     const sm_format *format = s->dataset->format;
+    sm_status st = SM_OK;
     f->arena = sm_arena_new(s->budget);
-    sm_status st = sm_blob_open(df->store, df->key, &f->blob, e);
-    if (st == SM_NOT_FOUND) {
-        advise_gone(e);
+    if (!f->blob) {
+        st = advised_if_gone(sm_blob_open(df->store, df->key, &f->blob, e), e);
     }
     if (st == SM_OK) {
         st = check_size(df, format->is_text, f->blob, e);
@@ -118,18 +132,28 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
     if (st == SM_OK) {
         st = format->plan(f->file, f->arena, &f->morsels, &f->n_morsels, &f->skipped, e);
     }
-    if (st != SM_OK) {
-        char uri[1100];
-        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(df->uri));
-        sm_error_place(e, uri, 0, -1);
-        return told_within(df, st, e);
-    }
     return st;
+}
+
+/* Keeps why a file cannot be read until its turn comes. */
+static void fail_file(smi_scan *s, smi_scan_file *f, sm_status st, sm_error *e)
+{
+    const sm_datafile *df = &s->dataset->files[f - s->files];
+    char uri[1100];
+
+    snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(df->uri));
+    sm_error_place(e, uri, 0, -1);
+    (void)told_within(df, st, e);
+    f->state = FILE_FAILED;
+    f->failure = sm_alloc_zero(sizeof(*e));
+    *f->failure = *e;
+    f->failure->status = st;
+    smi_scan_close_file(s, f);
 }
 
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
 {
-    if (!f->arena) {
+    if (!f->arena && !f->blob) {
         return;
     }
     SM_ASSERT(s->n_open > 0);
@@ -143,15 +167,94 @@ void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
     f->morsels = NULL;
 }
 
-/* Should the next file be opened, so that enough morsels are at hand? */
+/* The first file from `i` on that is not pruned. */
+static int64_t next_kept(const smi_scan *s, int64_t i)
+{
+    while (i < s->dataset->n_files && s->files[i].state == FILE_PRUNED) {
+        i++;
+    }
+    return i;
+}
+
+/* Should file i be opened, so that enough morsels are at hand? */
+static bool is_file_wanted(const smi_scan *s, int64_t i)
+{
+    return i < s->dataset->n_files && s->n_open < FILES_OPEN_MAX &&
+           (s->ahead_bytes < s->inflight_wanted || i == s->next_file);
+}
+
+/* Can a driver open the next file now? */
 static bool wants_file(smi_scan *s)
 {
-    while (s->next_open < s->dataset->n_files && s->files[s->next_open].state == FILE_PRUNED) {
-        s->next_open++;
+    s->next_open = next_kept(s, s->next_open);
+    if (s->n_opening >= s->exec->n_drivers || s->next_open == s->dataset->n_files) {
+        return false;
     }
-    return s->next_open < s->dataset->n_files && s->n_opening < s->exec->n_drivers &&
-           s->n_open < FILES_OPEN_MAX &&
-           (s->ahead_bytes < s->inflight_wanted || s->next_open == s->next_file);
+    return s->is_far ? s->files[s->next_open].state == FILE_CAME : is_file_wanted(s, s->next_open);
+}
+
+/* A file is going to be open. */
+static void count_open(smi_scan *s, int64_t i, smi_file_state state)
+{
+    SM_ASSERT(s->files[i].state == FILE_CLOSED && !s->files[i].arena && !s->files[i].blob);
+    s->files[i].state = state;
+    s->n_open++;
+    s->ahead_bytes += (int64_t)s->dataset->files[i].size_bytes;
+}
+
+/* How many bytes of a file's end come with its object. */
+static size_t tail_wanted(const smi_scan *s, const sm_datafile *df)
+{
+    const size_t footer = s->dataset->format->tail_bytes;
+    const uint64_t all = df->size_bytes;
+    const size_t tail = all <= (uint64_t)TAILS_WHOLE * footer ? (size_t)all : footer;
+
+    return smi_memory_may_read(s->exec, tail) ? tail : 0;
+}
+
+/* Asks for the object of file i; without its tail where there is no memory for that. */
+static sm_status ask_for_file(smi_scan *s, int64_t i, sm_error *e)
+{
+    const sm_datafile *df = &s->dataset->files[i];
+    sm_fetch_opening o = {.store = df->store,
+                          .key = df->key,
+                          .size_bytes = df->size_bytes,
+                          .tail_bytes = tail_wanted(s, df),
+                          .tag = TAG_OBJECT | (uint64_t)i};
+    sm_status st = sm_fetch_open(s->fetch, &o, e);
+
+    if (st == SM_BUDGET && o.tail_bytes > 0) {
+        o.tail_bytes = 0;
+        st = sm_fetch_open(s->fetch, &o, e);
+    }
+    return st;
+}
+
+/* Asks for the objects of the next files. With the lock. */
+static sm_status ask_for_files(smi_scan *s, sm_error *e)
+{
+    for (s->next_ask = next_kept(s, s->next_ask); is_file_wanted(s, s->next_ask);
+         s->next_ask = next_kept(s, s->next_ask)) {
+        SM_TRY(ask_for_file(s, s->next_ask, e));
+        count_open(s, s->next_ask++, FILE_COMING);
+        s->n_coming++;
+    }
+    return SM_OK;
+}
+
+/* An object has come, or could not be opened. With the lock. */
+static void take_object(smi_scan *s, const sm_fetched *got, sm_status st, sm_error *e)
+{
+    smi_scan_file *f = &s->files[got->tag & ~TAG_OBJECT];
+
+    SM_ASSERT(f->state == FILE_COMING && s->n_coming > 0 && (st == SM_OK) == (got->blob != NULL));
+    s->n_coming--;
+    f->state = FILE_CAME;
+    f->blob = got->blob;
+    if (st != SM_OK) {
+        s->n_open--;
+        fail_file(s, f, advised_if_gone(st, e), e);
+    }
 }
 
 /* With the lock, which is released meanwhile. A failure is kept with the file until its turn. */
@@ -159,24 +262,21 @@ static void open_next_file(smi_scan *s, smi_driver *d)
 {
     const int64_t i = s->next_open++;
     smi_scan_file *f = &s->files[i];
-    const int64_t size = (int64_t)s->dataset->files[i].size_bytes;
     sm_error err = {0};
 
-    SM_ASSERT(f->state == FILE_CLOSED && !f->arena);
+    if (f->state == FILE_CLOSED) {
+        count_open(s, i, FILE_OPENING);
+    }
+    SM_ASSERT(s->is_far ? f->state == FILE_CAME : f->state == FILE_OPENING);
     f->state = FILE_OPENING;
     s->n_opening++;
-    s->n_open++;
-    s->ahead_bytes += size;
     sm_mutex_unlock(&s->lock);
     const sm_status st = open_file(s, f, i, &err);
     sm_mutex_lock(&s->lock);
     s->n_opening--;
-    f->state = st == SM_OK ? FILE_OPEN : FILE_FAILED;
+    f->state = FILE_OPEN;
     if (st != SM_OK) {
-        f->failure = sm_alloc_zero(sizeof(err));
-        *f->failure = err;
-        f->failure->status = st;
-        smi_scan_close_file(s, f);
+        fail_file(s, f, st, &err);
     }
     f->n_left = f->n_morsels;
     sm_node_profile *p = smi_profile(s->exec, d->index, s->node);
@@ -292,9 +392,9 @@ static bool is_moving(smi_scan *s, const smi_driver *d)
 /* Admits morsels and requests their ranges, as many as are wanted. */
 static sm_status request_ahead(smi_scan *s, smi_driver *d, sm_error *e)
 {
-    const int64_t before = s->n_inflight;
+    const int64_t before = s->n_inflight + s->n_coming;
     const uint64_t turn = smi_pipe_turn(d->pipe) - d->pipe->base;
-    sm_status st = SM_OK;
+    sm_status st = s->is_far ? ask_for_files(s, e) : SM_OK;
     for (int64_t n = s->accounted; st == SM_OK; n++) {
         if (smi_pipe_is_past(d->pipe, d->pipe->base + (uint64_t)n)) {
             break;
@@ -326,7 +426,7 @@ static sm_status request_ahead(smi_scan *s, smi_driver *d, sm_error *e)
         m->is_counted_ready = m->state == MORSEL_READY;
     }
     sm_fetch_send(s->fetch);
-    if (before == 0 && s->n_inflight > 0) {
+    if (before == 0 && s->n_inflight + s->n_coming > 0) {
         smi_pipe_wake(
             d->pipe); /* a driver that waits for nothing in flight left no waker with fetch */
     }
@@ -342,6 +442,10 @@ static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
         const sm_status st = sm_fetch_next(s->fetch, d->waker, &got, e);
         if (st == SM_WAIT || st == SM_END) {
             return SM_OK;
+        }
+        if (got.tag & TAG_OBJECT) {
+            take_object(s, &got, st, e);
+            continue;
         }
         SM_TRY(st);
         smi_morsel *m = morsel_at(s, (int64_t)(got.tag >> 20));
@@ -720,6 +824,7 @@ sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source
         s->inflight_wanted = wanted > s->inflight_wanted ? wanted : s->inflight_wanted;
         const int64_t request = (int64_t)sm_store_request_bytes(ds->files[i].store);
         s->request_bytes = request > s->request_bytes ? request : s->request_bytes;
+        s->is_far = s->is_far || sm_store_is_far(ds->files[i].store);
     }
     bound_by_memory(s);
     const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;

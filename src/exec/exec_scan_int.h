@@ -8,6 +8,8 @@
 
 typedef enum smi_file_state {
     FILE_CLOSED, /* not opened yet */
+    FILE_COMING, /* its object has been asked for */
+    FILE_CAME,   /* its object is open */
     FILE_OPENING,
     FILE_OPEN,
     FILE_FAILED,
@@ -83,8 +85,11 @@ typedef struct smi_scan {
     int64_t accounted, admitted;
     int64_t next_file, next_morsel; /* to be admitted */
     int64_t next_open;
-    int n_opening;
-    int n_open;          /* files opened or opening, and not closed yet */
+    int64_t next_ask; /* whose object is asked for next, where these are far; never below next_open
+                       */
+    bool is_far;      /* some store is: objects are asked for before files are opened */
+    int n_opening, n_coming;
+    int n_open;          /* files asked for, opened or opening, and not closed yet */
     int64_t ahead_bytes; /* of files opened and not yet wholly admitted */
     int64_t ahead_max;
     int64_t inflight_wanted, inflight, n_inflight;

@@ -252,6 +252,7 @@ struct sm_format {
     size_t opts_bytes;
     size_t morsel_bytes; /* default */
     bool is_text;        /* has lines, which are counted and may be refused */
+    size_t tail_bytes;   /* `open` reads so many bytes of a file's end; 0: none */
 
     /* Do these first bytes look like a file of the format? */
     bool (*probe)(const uint8_t *head, size_t n);

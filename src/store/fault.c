@@ -375,6 +375,13 @@ static size_t fault_inflight_bytes(const sm_store *s)
     return bytes > inner_bytes ? bytes : inner_bytes;
 }
 
+/* A delay makes it as far away as a network is. */
+static bool fault_is_far(const sm_store *s)
+{
+    const fault_store *f = (const fault_store *)s;
+    return delay_of_each(&f->state->plan) > 0 || sm_store_is_far(inner_of(s));
+}
+
 static sm_status fault_access(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e)
 {
     return sm_store_access_of(inner_of(s), a, out, e);
@@ -412,6 +419,7 @@ static void fault_close(sm_store *store)
 
 static const sm_store_ops fault_ops = {
     .close = fault_close,
+    .is_far = fault_is_far,
     .inflight_bytes = fault_inflight_bytes,
     .access = fault_access,
     .list = fault_list,

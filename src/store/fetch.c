@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/fetch.c: reads ranges of blobs and returns them in the order in which they arrive.
+ * store/fetch.c: opens blobs, reads ranges of them, and returns both in the order in which they
+ * arrive.
  *
- * Calls    sm_fetch_new, sm_fetch_request for each range, sm_fetch_next (or _wait) until SM_END,
- *          further requests at any time, sm_fetch_free.
+ * Calls    sm_fetch_new, sm_fetch_open for each object, sm_fetch_request for each range,
+ *          sm_fetch_next (or _wait) until SM_END, further requests at any time, sm_fetch_free.
  * Method   A request takes its block from the budget and becomes a job. An I/O thread reads the
  *          range, or sends a request to the network and is called again when the response has come.
  *          The finished job is appended to `arrived` and wakes all waiters; the first that comes
@@ -17,12 +18,15 @@
 #include "base/memory.h"
 #include "store/store_int.h"
 
+/* A read, or the opening of an object (`store` is set). */
 typedef struct read_job {
     smi_job job; /* first, so that a pointer to the job is one to the read */
     struct sm_fetch *fetch;
-    sm_range_read range;
-    sm_block *block;
-    void *state; /* the store's, of a read that waits for the network; else NULL */
+    sm_range_read range; /* of an opening its tag alone, and the blob when it has come */
+    sm_block *block;     /* of the range, or the tail */
+    sm_store *store;     /* retained; of the object that is opened */
+    smi_opening opening; /* owns its key */
+    void *state;         /* the store's, of a read that waits for the network; else NULL */
     sm_status status;
     sm_error *error;       /* set if the read has failed */
     struct read_job *next; /* in its group, or in `unsent`, or in `arrived` */
@@ -86,11 +90,15 @@ static read_job *take_first_read(read_list *l)
 
 static void read_free(read_job *r)
 {
-    if (r->state) {
+    if (r->state && r->store) {
+        r->store->ops->open_free(r->state);
+    } else if (r->state) {
         r->range.blob->store->ops->read_free(r->state);
     }
     sm_block_release(r->block);
     sm_blob_close(r->range.blob);
+    sm_free((char *)r->opening.key.data);
+    sm_store_release(r->store);
     sm_free(r->error);
     sm_free(r);
 }
@@ -141,16 +149,47 @@ void sm_fetch_free(sm_fetch *f)
 
 /* ---- on an I/O thread ------------------------------------------------------------------------ */
 
+static bool is_closing(sm_fetch *f)
+{
+    sm_mutex_lock(&f->lock);
+    const bool closing = f->is_closing;
+    sm_mutex_unlock(&f->lock);
+    return closing;
+}
+
+/* Notes what a job ended with. */
+static void set_status(read_job *r, sm_status st, const sm_error *failure)
+{
+    r->status = st;
+    if (st != SM_OK) {
+        r->error = sm_alloc(sizeof(*failure));
+        *r->error = *failure;
+    }
+}
+
+static int64_t run_opening(smi_job *j)
+{
+    read_job *r = (read_job *)j;
+    sm_error failure = {0};
+    if (is_closing(r->fetch)) {
+        return 0;
+    }
+    const sm_status st = smi_blob_open_step(r->store, &r->opening, smi_io_waker(j), &r->state,
+                                            &r->range.blob, &failure);
+    if (st == SM_WAIT) {
+        return SMI_AGAIN;
+    }
+    set_status(r, st, &failure);
+    return smi_due_ns(r->store, st == SM_OK ? r->range.blob->tail_len : 0, 0);
+}
+
 static int64_t run_read(smi_job *j)
 {
     read_job *r = (read_job *)j;
-    sm_mutex_lock(&r->fetch->lock);
-    const bool is_closing = r->fetch->is_closing;
-    sm_mutex_unlock(&r->fetch->lock);
-    if (is_closing) {
+    sm_error failure = {0};
+    if (is_closing(r->fetch)) {
         return 0;
     }
-    sm_error failure = {0};
     smi_read reads[GROUP_MAX];
     int n = 0;
     for (const read_job *member = r; member; member = member->next) {
@@ -166,11 +205,7 @@ static int64_t run_read(smi_job *j)
         return SMI_AGAIN;
     }
     for (read_job *member = r; member; member = member->next) {
-        member->status = st;
-        if (st != SM_OK) {
-            member->error = sm_alloc(sizeof(failure));
-            *member->error = failure;
-        }
+        set_status(member, st, &failure);
     }
     return smi_due_ns(r->range.blob->store, st == SM_OK ? smi_reads_bytes(reads, n) : 0, 0);
 }
@@ -178,8 +213,12 @@ static int64_t run_read(smi_job *j)
 static void hasten_read(smi_job *j)
 {
     read_job *r = (read_job *)j;
-    SM_ASSERT(r->state); /* only a read that waits for the network is hastened */
-    r->range.blob->store->ops->read_hasten(r->state);
+    SM_ASSERT(r->state); /* only one that waits for the network is hastened */
+    if (r->store) {
+        r->store->ops->open_hasten(r->state);
+    } else {
+        r->range.blob->store->ops->read_hasten(r->state);
+    }
 }
 
 static void end_read_job(smi_job *j)
@@ -233,6 +272,34 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     if (!waits) {
         smi_io_add(f->io, &r->job);
     }
+    return SM_OK;
+}
+
+sm_status sm_fetch_open(sm_fetch *f, const sm_fetch_opening *o, sm_error *e)
+{
+    const size_t most = o->size_bytes < SIZE_MAX ? (size_t)o->size_bytes : SIZE_MAX;
+    const size_t tail_len = o->tail_bytes < most ? o->tail_bytes : most;
+    sm_block *tail = NULL;
+
+    SM_ASSERT(o->store->stores->shared == f->stores->shared);
+    SM_TRY(smi_key_check(o->key, e));
+    SM_TRY(tail_len > 0 ? sm_block_new(f->budget, tail_len, &tail, e) : SM_OK);
+    read_job *r = sm_alloc_zero(sizeof(*r));
+    r->job = (smi_job){.run = run_opening, .done = end_read_job, .hasten = hasten_read, .owner = f};
+    r->fetch = f;
+    r->range.tag = o->tag;
+    r->block = tail;
+    r->store = sm_store_retain(o->store);
+    r->opening = (smi_opening){.key = {smi_str_dup(o->key), o->key.len},
+                               .size_bytes = o->size_bytes,
+                               .tail = tail,
+                               .tail_len = tail_len};
+    sm_mutex_lock(&f->lock);
+    SM_ASSERT(!f->is_closing);
+    f->n_outstanding++;
+    f->n_flying++;
+    sm_mutex_unlock(&f->lock);
+    smi_io_add(f->io, &r->job);
     return SM_OK;
 }
 
@@ -294,8 +361,13 @@ static sm_status return_read(read_job *r, sm_fetched *out, sm_error *e)
 {
     const sm_status st = r->status;
     SM_ASSERT((st == SM_OK) == (r->error == NULL));
-    if (st == SM_OK) {
-        *out = (sm_fetched){.tag = r->range.tag, .block = r->block, .len = r->range.len};
+    *out = (sm_fetched){.tag = r->range.tag};
+    if (st == SM_OK && r->store) {
+        out->blob = r->range.blob;
+        r->range.blob = NULL;
+    } else if (st == SM_OK) {
+        out->block = r->block;
+        out->len = r->range.len;
         r->block = NULL;
     } else if (e) {
         *e = *r->error;

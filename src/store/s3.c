@@ -5,8 +5,7 @@
  * URI      s3://bucket[/prefix]. The server is that of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
  *          profile's endpoint_url, with the bucket in the path; else it is AWS, with the bucket in
  *          the host name (in the path if the bucket's name has a dot, which no certificate allows).
- * Objects  A blob is one version: reads have If-Match with its ETag. So if an object is replaced
- *          while it is read, that is an error and never a mixture.
+ * Objects  are read by s3_read.c and written by s3_writer.c.
  * Commits  A put that must not replace has If-None-Match: *. Before the first one an engine tries
  *          each bucket once; a server that ignores the header is refused by name, because two
  *          writers would overwrite each other there.
@@ -31,105 +30,6 @@ sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a)
 }
 
 /* ---- objects --------------------------------------------------------------------------------- */
-
-/* Without TLS only TCP's 16 bits guard a body, so its checksum is requested and compared. */
-static const sm_pair wants_checksum = {{"x-amz-checksum-mode", 19}, {"ENABLED", 7}};
-
-static bool can_change(const smi_s3 *s)
-{
-    return !s->is_encrypted && !s->is_web;
-}
-
-/* Asks for the first byte of an object, after a HEAD was refused: a response to HEAD has no body,
- * so it cannot say why. SM_OK if this one is not refused, because expired keys were renewed. */
-static sm_status ask_why(smi_s3 *s, sm_str key, sm_error *e)
-{
-    uint8_t byte = 0;
-    const sm_into into = {.to = &byte, .len = 1};
-    const smi_s3_ask ask = {.method = "GET",
-                            .key = key,
-                            .into = &into,
-                            .n_into = 1,
-                            .into_len = 1,
-                            .doing = "look at the object"};
-    smi_s3_call c;
-    smi_s3_call_init(&c, s, &ask);
-    const sm_status st = smi_s3_call_wait(&c, e);
-    const bool is_empty = c.x.status == 416;
-    smi_s3_call_release(&c);
-    return is_empty ? SM_OK : st;
-}
-
-static sm_status read_head(const smi_s3_call *c, sm_str key, sm_arena *a, sm_entry *out,
-                           sm_error *e)
-{
-    int64_t size = 0;
-    *out = (sm_entry){.key = sm_arena_str(a, key),
-                      .etag = sm_arena_str(a, sm_str_of(c->x.header[SM_HTTP_ETAG]))};
-    (void)sm_http_date(c->x.header[SM_HTTP_MODIFIED], &out->modified_us);
-    if (!sm_parse_i64(sm_str_of(c->x.header[SM_HTTP_LENGTH]), &size) || size < 0) {
-        return sm_fail(e, SM_CORRUPT, "the response of %.100s does not say how long the object is",
-                       c->s3->host);
-    }
-    out->size_bytes = (uint64_t)size;
-    return SM_OK;
-}
-
-sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
-                      bool *has_crc32, sm_error *e)
-{
-    const smi_s3_ask ask = {.method = "HEAD",
-                            .key = smi_s3_key(s, key, a),
-                            .headers = &wants_checksum,
-                            .n_headers = can_change(s),
-                            .doing = "look at the object"};
-    sm_status st = SM_OK;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        smi_s3_call c;
-        smi_s3_call_init(&c, s, &ask);
-        st = smi_s3_call_wait(&c, e);
-        const bool is_refused = c.x.status >= 400 && c.x.status < 500;
-        st = st == SM_OK ? read_head(&c, key, a, out, e) : st;
-        if (has_crc32) {
-            *has_crc32 = can_change(s) && smi_s3_checksum_read(&c.x, crc32);
-        }
-        smi_s3_call_release(&c);
-        if (!is_refused) {
-            return st;
-        }
-        SM_TRY(ask_why(s, ask.key, e));
-    }
-    return st;
-}
-
-static sm_status s3_stat(sm_store *store, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
-{
-    return smi_s3_head((smi_s3 *)store, key, a, out, NULL, NULL, e);
-}
-
-static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
-{
-    smi_s3 *s = (smi_s3 *)store;
-    sm_arena *a = sm_arena_new(NULL);
-    const size_t most = out->max_bytes > 0 ? out->max_bytes - out->len : SIZE_MAX;
-    const smi_s3_ask ask = {.method = "GET",
-                            .key = smi_s3_key(s, key, a),
-                            .headers = &wants_checksum,
-                            .n_headers = can_change(s),
-                            .is_object = true,
-                            .text_max = most,
-                            .doing = "read the object"};
-    smi_s3_call c;
-    smi_s3_call_init(&c, s, &ask);
-    c.x.text.budget = out->budget;
-    sm_status st = smi_s3_call_wait(&c, e);
-    if (st == SM_OK) {
-        st = sm_buf_add(out, c.x.text.data, c.x.text.len, e);
-    }
-    smi_s3_call_release(&c);
-    sm_arena_free(a);
-    return st;
-}
 
 /* x-amz-checksum-crc32 is the CRC-32 in base64; the server compares it with the body. */
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -309,116 +209,6 @@ static sm_status s3_check_put(sm_store *store, sm_error *e)
     return st;
 }
 
-/* ---- blobs ----------------------------------------------------------------------------------- */
-
-typedef struct s3_blob {
-    sm_blob blob; /* first */
-    char *key;    /* in the bucket */
-    char *etag;
-} s3_blob;
-
-static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_error *e)
-{
-    smi_s3 *s = (smi_s3 *)store;
-    sm_arena *a = sm_arena_new(NULL);
-    sm_entry entry;
-    uint32_t crc32 = 0;
-    bool has_crc32 = false;
-    const sm_status st = smi_s3_head(s, key, a, &entry, &crc32, &has_crc32, e);
-    if (st == SM_OK) {
-        s3_blob *b = sm_alloc_zero(sizeof(*b));
-        b->blob.has_checksum = has_crc32;
-        b->blob.checksum = crc32;
-        b->blob.size_bytes = entry.size_bytes;
-        b->blob.modified_us = entry.modified_us;
-        b->key = smi_str_dup(smi_s3_key(s, key, a));
-        b->etag = smi_str_dup(entry.etag);
-        *out = &b->blob;
-    }
-    sm_arena_free(a);
-    return st;
-}
-
-/* A request that reads some ranges. */
-typedef struct s3_read {
-    smi_s3_call call;
-    sm_pair match;  /* If-Match */
-    sm_into into[]; /* one for each range */
-} s3_read;
-
-static s3_read *read_new(const sm_blob *blob, const smi_read *reads, int n)
-{
-    const s3_blob *b = (const s3_blob *)blob;
-    const size_t len = smi_reads_bytes(reads, n);
-    SM_ASSERT(len > 0); /* HTTP has no empty range */
-    SM_ASSERT(reads[0].off_bytes <= blob->size_bytes &&
-              len <= blob->size_bytes - reads[0].off_bytes);
-    s3_read *r = sm_alloc_zero(sizeof(*r) + (size_t)n * sizeof(r->into[0]));
-    for (int i = 0; i < n; i++) {
-        r->into[i] = (sm_into){.to = reads[i].out,
-                               .off = (size_t)(reads[i].off_bytes - reads[0].off_bytes),
-                               .len = reads[i].len};
-    }
-    const bool is_whole = reads[0].off_bytes == 0 && len == blob->size_bytes;
-    r->match = (sm_pair){SM_STR("if-match"), sm_str_of(b->etag)};
-    const smi_s3_ask ask = {.method = "GET",
-                            .key = sm_str_of(b->key),
-                            .headers = &r->match,
-                            .n_headers = b->etag[0] != '\0' ? 1 : 0,
-                            .into = r->into,
-                            .n_into = n,
-                            .off_bytes = reads[0].off_bytes,
-                            .into_len = len,
-                            .has_checksum = is_whole && blob->has_checksum,
-                            .checksum = blob->checksum,
-                            .doing = "read the object"};
-    smi_s3_call_init(&r->call, (smi_s3 *)blob->store, &ask);
-    return r;
-}
-
-static void s3_read_free(void *state)
-{
-    s3_read *r = state;
-    smi_s3_call_release(&r->call);
-    sm_free(r);
-}
-
-static void s3_read_hasten(void *state)
-{
-    smi_s3_call_hasten(&((s3_read *)state)->call);
-}
-
-static sm_status s3_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker,
-                                   void **state, sm_error *e)
-{
-    if (!*state) {
-        *state = read_new(b, reads, n);
-    }
-    const sm_status st = smi_s3_call_step(&((s3_read *)*state)->call, waker, e);
-    if (st != SM_WAIT) {
-        s3_read_free(*state);
-        *state = NULL;
-    }
-    return st;
-}
-
-static sm_status s3_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
-{
-    const smi_read read = {.off_bytes = off_bytes, .len = len, .out = out};
-    s3_read *r = read_new(b, &read, 1);
-    const sm_status st = smi_s3_call_wait(&r->call, e);
-    s3_read_free(r);
-    return st;
-}
-
-static void s3_blob_free(sm_blob *blob)
-{
-    s3_blob *b = (s3_blob *)blob;
-    sm_free(b->key);
-    sm_free(b->etag);
-    sm_free(b);
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static size_t s3_inflight_bytes(const sm_store *s)
@@ -474,19 +264,22 @@ static const sm_store_ops s3_ops = {
     .inflight_bytes = s3_inflight_bytes,
     .access = s3_access,
     .list = smi_s3_list,
-    .stat = s3_stat,
-    .get = s3_get,
+    .stat = smi_s3_stat,
+    .get = smi_s3_get,
     .put = s3_put,
     .check_put = s3_check_put,
     .remove = s3_remove,
     .remove_many = smi_s3_remove_many,
     .copy = smi_s3_copy,
-    .blob_open = s3_blob_open,
-    .blob_read = s3_blob_read,
-    .blob_read_step = s3_blob_read_step,
-    .read_hasten = s3_read_hasten,
-    .read_free = s3_read_free,
-    .blob_free = s3_blob_free,
+    .blob_open = smi_s3_blob_open,
+    .blob_open_step = smi_s3_blob_open_step,
+    .open_hasten = smi_s3_open_hasten,
+    .open_free = smi_s3_open_free,
+    .blob_read = smi_s3_blob_read,
+    .blob_read_step = smi_s3_blob_read_step,
+    .read_hasten = smi_s3_read_hasten,
+    .read_free = smi_s3_read_free,
+    .blob_free = smi_s3_blob_free,
     .writer_open = smi_s3_writer_open,
     .writer_write = smi_s3_writer_write,
     .writer_finish = smi_s3_writer_finish,
@@ -643,16 +436,19 @@ static const sm_store_ops web_ops = {
     .close = s3_close,
     .inflight_bytes = s3_inflight_bytes,
     .list = web_list,
-    .stat = s3_stat,
-    .get = s3_get,
+    .stat = smi_s3_stat,
+    .get = smi_s3_get,
     .put = web_put,
     .remove = web_remove,
-    .blob_open = s3_blob_open,
-    .blob_read = s3_blob_read,
-    .blob_read_step = s3_blob_read_step,
-    .read_hasten = s3_read_hasten,
-    .read_free = s3_read_free,
-    .blob_free = s3_blob_free,
+    .blob_open = smi_s3_blob_open,
+    .blob_open_step = smi_s3_blob_open_step,
+    .open_hasten = smi_s3_open_hasten,
+    .open_free = smi_s3_open_free,
+    .blob_read = smi_s3_blob_read,
+    .blob_read_step = smi_s3_blob_read_step,
+    .read_hasten = smi_s3_read_hasten,
+    .read_free = smi_s3_read_free,
+    .blob_free = smi_s3_blob_free,
     .writer_open = web_writer_open,
 };
 

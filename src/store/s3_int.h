@@ -118,9 +118,23 @@ sm_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a);
 /** The CRC-32 of an object in a response; false if it has none, or only one of the object's parts.
  * */
 bool smi_s3_checksum_read(const sm_exchange *x, uint32_t *crc32);
-/** Looks up an object; *crc32 and *has_crc32 (both may be NULL) are those of sm_blob_checksum(). */
-sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
-                      bool *has_crc32, sm_error *e) SM_MUST_USE;
+
+/* ---- reading (s3_read.c): see sm_store_ops --------------------------------------------------- */
+
+sm_status smi_s3_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_blob_open_step(sm_store *s, const smi_opening *want, sm_waker waker, void **state,
+                                sm_blob **out, sm_error *e) SM_MUST_USE;
+void smi_s3_open_hasten(void *state);
+void smi_s3_open_free(void *state);
+sm_status smi_s3_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
+                           sm_error *e) SM_MUST_USE;
+sm_status smi_s3_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker,
+                                void **state, sm_error *e) SM_MUST_USE;
+void smi_s3_read_hasten(void *state);
+void smi_s3_read_free(void *state);
+void smi_s3_blob_free(sm_blob *b);
 
 /* ---- listing (s3_list.c), on the server's side (s3_batch.c): see sm_store_ops ---------------- */
 

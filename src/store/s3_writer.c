@@ -4,7 +4,8 @@
  *
  * Callers  upload.c through the ops of s3.c, one call of a writer at a time.
  * Method   A writer collects blocks until they are enough for a part. Several parts are uploaded at
- *          a time, each with its checksum; a call that returns SM_WAIT is repeated. A small object
+ *          a time, each with its checksum; a call that returns SM_WAIT is repeated. Each call frees
+ *          what was uploaded meanwhile. A small object
  *          is one put. An upload that is not completed is aborted. If memory is short, parts are as
  *          small as S3 allows, one at a time.
  * Source   "Uploading and copying objects using multipart upload", Amazon S3 user guide. */
@@ -47,8 +48,8 @@ typedef struct s3_writer {
     char *upload_id; /* NULL: no upload was begun */
     s3_part *going[PARTS_AT_ONCE];
     int n_going;
-    s3_done *done; /* at most PARTS_MAX */
-    int64_t n_done, cap_done, n_parts;
+    s3_done *done; /* done[i] is part i + 1; its ETag is "" until it is uploaded */
+    int64_t n_done, cap_done, n_parts; /* at most PARTS_MAX */
     smi_s3_call *call; /* begins or completes the upload, or puts the object; NULL: none */
 } s3_writer;
 
@@ -145,6 +146,11 @@ static void start_part(s3_writer *w)
     SM_ASSERT(w->upload_id && w->n_going < PARTS_AT_ONCE && w->n_parts < PARTS_MAX);
     SM_ASSERT(w->n_pieces > 0 && w->waiting_bytes > 0);
     s3_part *p = sm_alloc_zero(sizeof(*p));
+    if (w->n_parts == w->cap_done) {
+        w->cap_done = w->cap_done > 0 ? 2 * w->cap_done : 16;
+        w->done = sm_realloc(w->done, (size_t)w->cap_done * sizeof(*w->done));
+    }
+    w->done[w->n_parts].etag[0] = '\0';
     p->arena = sm_arena_new(NULL);
     p->number = ++w->n_parts;
     p->n_blocks = w->n_pieces;
@@ -172,30 +178,44 @@ static void start_part(s3_writer *w)
     w->waiting_bytes = 0;
 }
 
-/* Steps the parts that are being uploaded. SM_WAIT while the oldest is under way (it calls the
- * waker); after SM_OK the oldest was uploaded and is removed. */
-static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
+/* Notes what a part became, and frees it. */
+static void end_part(s3_writer *w, int i)
 {
-    for (int i = 1; i < w->n_going; i++) {
+    s3_part *p = w->going[i];
+    s3_done *d = &w->done[p->number - 1];
+    SM_ASSERT(p->number >= 1 && p->number <= w->n_parts && d->etag[0] == '\0');
+    memcpy(d->etag, p->call.x.header[SM_HTTP_ETAG], sizeof(d->etag));
+    memcpy(d->crc, p->checksum.value.data, 8);
+    d->crc[8] = '\0';
+    w->n_done++;
+    w->n_going--;
+    memmove(w->going + i, w->going + i + 1, (size_t)(w->n_going - i) * sizeof(w->going[0]));
+    part_free(p);
+}
+
+/* Ends the parts that were uploaded, so that their blocks are free soon. */
+static sm_status end_uploaded(s3_writer *w, sm_error *e)
+{
+    for (int i = w->n_going - 1; i >= 0; i--) {
         const sm_status st = smi_s3_call_step(&w->going[i]->call, (sm_waker){0}, e);
-        if (st != SM_WAIT && st != SM_OK) {
+        if (st == SM_OK) {
+            end_part(w, i);
+        } else if (st != SM_WAIT) {
             return st;
         }
     }
-    s3_part *oldest = w->going[0];
-    SM_ASSERT(oldest->number == w->n_done + 1); /* done[i] is part i + 1: list_of_parts */
-    SM_TRY(smi_s3_call_step(&oldest->call, waker, e));
-    if (w->n_done == w->cap_done) {
-        w->cap_done = w->cap_done > 0 ? 2 * w->cap_done : 16;
-        w->done = sm_realloc(w->done, (size_t)w->cap_done * sizeof(*w->done));
+    return SM_OK;
+}
+
+/* Waits until fewer than n parts are under way, for the oldest first: it calls the waker. */
+static sm_status await_parts(s3_writer *w, int n, sm_waker waker, sm_error *e)
+{
+    SM_ASSERT(n > 0);
+    SM_TRY(end_uploaded(w, e));
+    while (w->n_going >= n) {
+        SM_TRY(smi_s3_call_step(&w->going[0]->call, waker, e));
+        end_part(w, 0);
     }
-    s3_done *d = &w->done[w->n_done++];
-    memcpy(d->etag, oldest->call.x.header[SM_HTTP_ETAG], sizeof(d->etag));
-    memcpy(d->crc, oldest->checksum.value.data, 8);
-    d->crc[8] = '\0';
-    part_free(oldest);
-    memmove(w->going, w->going + 1, (size_t)(w->n_going - 1) * sizeof(*w->going));
-    w->n_going--;
     return SM_OK;
 }
 
@@ -205,9 +225,7 @@ static sm_status send_part(s3_writer *w, int at_once, sm_waker waker, sm_error *
     if (!w->upload_id) {
         SM_TRY(begin_upload(w, waker, e));
     }
-    while (w->n_going >= at_once) {
-        SM_TRY(step_parts(w, waker, e));
-    }
+    SM_TRY(await_parts(w, at_once, waker, e));
     if (w->n_parts == PARTS_MAX) {
         return sm_fail(e, SM_LIMIT, "an object cannot have more than %d parts", PARTS_MAX);
     }
@@ -236,6 +254,7 @@ sm_status smi_s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_
 {
     s3_writer *w = (s3_writer *)writer;
     SM_ASSERT(n > 0 && n <= block->size_bytes);
+    SM_TRY(end_uploaded(w, e));
     if (w->waiting_bytes >= part_bytes(w, block)) {
         SM_TRY(send_part(w, is_short(block) ? 1 : PARTS_AT_ONCE, waker, e));
     }
@@ -281,7 +300,7 @@ static sm_pair *upload_param(const s3_writer *w)
 static bool is_there(s3_writer *w)
 {
     sm_entry entry;
-    return smi_s3_head(store_of(w), w->key, w->arena, &entry, NULL, NULL, NULL) == SM_OK &&
+    return smi_s3_stat(&store_of(w)->store, w->key, w->arena, &entry, NULL) == SM_OK &&
            entry.size_bytes == w->all_bytes;
 }
 
@@ -348,9 +367,7 @@ sm_status smi_s3_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
     if (w->n_pieces > 0) {
         SM_TRY(send_part(w, PARTS_AT_ONCE, waker, e));
     }
-    while (w->n_going > 0) {
-        SM_TRY(step_parts(w, waker, e));
-    }
+    SM_TRY(await_parts(w, 1, waker, e));
     return end_upload(w, waker, e);
 }
 

@@ -97,6 +97,7 @@ void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_
               ops->remove && ops->blob_open && ops->blob_read && ops->blob_free &&
               ops->writer_open);
     SM_ASSERT(!ops->blob_read_step || (ops->read_hasten && ops->read_free));
+    SM_ASSERT(!ops->blob_open_step || (ops->open_hasten && ops->open_free));
     SM_ASSERT(ops->request_bytes == 0 || ops->blob_read_step); /* only it takes several ranges */
     const size_t n = scheme_len(uri);
     const size_t least = n > 0 ? n + 3 : 1; /* "/" stays, and so does the "file://" of "file:///" */
@@ -358,6 +359,11 @@ size_t sm_store_inflight_bytes(const sm_store *s)
 size_t sm_store_request_bytes(const sm_store *s)
 {
     return s->ops->request_bytes;
+}
+
+bool sm_store_is_far(const sm_store *s)
+{
+    return s->ops->is_far ? s->ops->is_far(s) : s->ops->is_network;
 }
 
 sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e)
@@ -684,15 +690,17 @@ sm_status sm_store_copy(sm_store *s, sm_str from, sm_str to, sm_error *e)
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
-sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
+/* Called after an opening: counts it, and makes what the store gave a blob, or places its failure.
+ */
+static sm_status end_open(sm_store *s, sm_str key, sm_status st, sm_blob *b, sm_blob **out,
+                          sm_error *e)
 {
-    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
-    sm_blob *b = NULL;
-    const sm_status st = s->ops->blob_open(s, key, &b, e);
     if (st != SM_OK) {
         return placed(s, key, st, e);
     }
+    SM_ASSERT(b->tail_len <= b->size_bytes && (b->tail_len > 0) == (b->tail != NULL));
+    count_bytes(s, b->tail_len, 0);
     b->uri = smi_object_uri(s, key);
     b->store = sm_store_retain(s);
     atomic_init(&b->refs, 1);
@@ -700,10 +708,54 @@ sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
     return SM_OK;
 }
 
+sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
+{
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
+    sm_blob *b = NULL;
+    const sm_status st = s->ops->blob_open(s, key, &b, e);
+    return end_open(s, key, st, b, out, e);
+}
+
+sm_status smi_blob_open_step(sm_store *s, const smi_opening *want, sm_waker waker, void **state,
+                             sm_blob **out, sm_error *e)
+{
+    if (!s->ops->blob_open_step) {
+        return smi_blob_open(s, want->key, out, e);
+    }
+    sm_blob *b = NULL;
+    const sm_status st = s->ops->blob_open_step(s, want, waker, state, &b, e);
+    SM_ASSERT((st == SM_WAIT) == (*state != NULL)); /* who is to free it depends on that */
+    return st == SM_WAIT ? st : end_open(s, want->key, st, b, out, e);
+}
+
 sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
     SM_TRY(check_key(s, key, e));
     return wait_due(s, 0, 0, smi_blob_open(s, key, out, e));
+}
+
+sm_status sm_blob_open_tail(sm_store *s, sm_str key, uint64_t size_bytes, size_t tail_bytes,
+                            sm_blob **out, sm_error *e)
+{
+    const size_t tail_len = size_bytes < tail_bytes ? (size_t)size_bytes : tail_bytes;
+    if (!s->ops->blob_open_step || tail_len == 0) {
+        return sm_blob_open(s, key, out, e);
+    }
+    sm_block *tail = NULL;
+    void *state = NULL;
+    sm_pause pause;
+    SM_TRY(check_key(s, key, e));
+    SM_TRY(sm_block_new(NULL, tail_len, &tail, e));
+    const smi_opening want = {
+        .key = key, .size_bytes = size_bytes, .tail = tail, .tail_len = tail_len};
+    sm_status st = SM_OK;
+    sm_pause_init(&pause);
+    while ((st = smi_blob_open_step(s, &want, sm_pause_waker(&pause), &state, out, e)) == SM_WAIT) {
+        sm_pause_wait(&pause);
+    }
+    sm_pause_release(&pause);
+    sm_block_release(tail);
+    return st;
 }
 
 sm_blob *sm_blob_retain(sm_blob *b)
@@ -726,6 +778,7 @@ void sm_blob_close(sm_blob *b)
     }
     sm_store *s = b->store;
     sm_free((char *)b->uri.data);
+    sm_block_release(b->tail);
     s->ops->blob_free(b);
     sm_store_release(s);
 }
@@ -778,13 +831,24 @@ static sm_status end_read(sm_blob *b, uint64_t off_bytes, size_t len, sm_status 
     return st;
 }
 
+/* Reads a range that is in the tail; false where it is not. The range is within the object. */
+static bool read_tail(const sm_blob *b, uint64_t off_bytes, size_t len, void *out)
+{
+    const uint64_t tail_off = b->size_bytes - b->tail_len;
+    if (b->tail_len == 0 || off_bytes < tail_off) {
+        return false;
+    }
+    memcpy(out, b->tail->data + (off_bytes - tail_off), len);
+    return true;
+}
+
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
 {
     const sm_status st = check_range(b, off_bytes, len, e);
     if (st != SM_OK && e) {
         sm_error_place(e, b->uri.data, 0, (int64_t)off_bytes);
     }
-    if (st != SM_OK || len == 0) {
+    if (st != SM_OK || len == 0 || read_tail(b, off_bytes, len, out)) {
         return st;
     }
     return end_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
@@ -803,6 +867,16 @@ size_t smi_reads_bytes(const smi_read *reads, int n)
     return (size_t)(end - reads[0].off_bytes);
 }
 
+/* The same for ranges of which the first begins first. */
+static bool read_group_of_tail(const sm_blob *b, const smi_read *reads, int n)
+{
+    bool is_read = true;
+    for (int i = 0; i < n && is_read; i++) {
+        is_read = read_tail(b, reads[i].off_bytes, reads[i].len, reads[i].out);
+    }
+    return is_read;
+}
+
 sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker, void **state,
                              sm_error *e)
 {
@@ -815,6 +889,9 @@ sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker 
     }
     SM_TRY(fits);
     SM_ASSERT(ops->blob_read_step); /* fetch.c makes groups only for stores that take them */
+    if (!*state && read_group_of_tail(b, reads, n)) {
+        return SM_OK;
+    }
     const sm_status st = ops->blob_read_step(b, reads, n, waker, state, e);
     SM_ASSERT((st == SM_WAIT) == (*state != NULL)); /* who is to free it depends on that */
     return st == SM_WAIT ? st : end_read(b, off_bytes, len, st, e);

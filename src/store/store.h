@@ -104,6 +104,9 @@ size_t sm_store_inflight_bytes(const sm_store *s);
 /** Adjacent ranges of up to so many bytes together become one request, so it is best to ask for
  * them in a row; 0: it makes no difference. */
 size_t sm_store_request_bytes(const sm_store *s);
+/** Does each call wait for a network? Then many objects are best opened by sm_fetch_open(), all at
+ * a time. */
+bool sm_store_is_far(const sm_store *s);
 
 /* How another program reaches a store's objects by itself. In the arena. */
 typedef struct sm_store_access {
@@ -209,6 +212,10 @@ sm_status sm_store_copy(sm_store *s, sm_str from, sm_str to, sm_error *e) SM_MUS
  * Errors    SM_NOT_FOUND if there is none
  */
 sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
+/** The same for who reads the last tail_bytes first, as sm_fetch_opening has them: if the store is
+ * behind a network, they come with the same request. The blob holds them, outside of any budget. */
+sm_status sm_blob_open_tail(sm_store *s, sm_str key, uint64_t size_bytes, size_t tail_bytes,
+                            sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_blob *sm_blob_retain(sm_blob *b);           /* one more reference; returns b */
 void sm_blob_close(sm_blob *b);                /* one reference less; takes NULL */
 sm_str sm_blob_uri(const sm_blob *b);          /* "ROOT/key", ended by NUL; as long as b */
@@ -256,18 +263,41 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *r, sm_error *e) SM_
 /** Sends the reads that were kept for their neighbours. */
 void sm_fetch_send(sm_fetch *f);
 
-typedef struct sm_fetched {
+/* An object to be opened. */
+typedef struct sm_fetch_opening {
+    sm_store *store;     /* retained until it is returned */
+    sm_str key;          /* copied */
+    uint64_t size_bytes; /* as far as the caller knows: a listing, or a table's log, told it */
+    size_t tail_bytes;   /* so many bytes of its end, at most all, will be read first (a footer). If
+                        * the store is behind a network, they come with the same request, and
+                        * reading them needs none. Reading another part is as usual. */
     uint64_t tag;
-    sm_block *block; /* the caller's; its first len bytes are the range */
+} sm_fetch_opening;
+
+/**
+ * Queues the opening of an object, which arrives as a range does.
+ *
+ * Owner     the blob that arrives holds the tail in memory of the fetch's budget, which must
+ *           outlive it
+ * Errors    SM_BUDGET if memory for the tail is refused; SM_INVALID: not a key
+ */
+sm_status sm_fetch_open(sm_fetch *f, const sm_fetch_opening *o, sm_error *e) SM_MUST_USE;
+
+/* A range, or an object that was opened. */
+typedef struct sm_fetched {
+    uint64_t tag;    /* also of what failed */
+    sm_block *block; /* its first len bytes are the range; NULL for an object */
     size_t len;
+    sm_blob *blob; /* NULL for a range */
 } sm_fetched;
 
 /**
- * Gives the next range that has arrived, whichever that is.
+ * Gives the next range or object that has arrived, whichever that is.
  *
- * Owner     out->block is the caller's, to sm_block_release()
- * Returns   SM_OK; SM_WAIT if none has arrived (the waker is called when one has); SM_END if no
- *           read is outstanding; else the failure of one read, with its object and offset
+ * Owner     out->block is the caller's, to sm_block_release(), and out->blob to sm_blob_close()
+ * Returns   SM_OK; SM_WAIT if none has arrived (the waker is called when one has); SM_END if
+ *           nothing is outstanding; else the failure of one, with its object and offset, and with
+ *           out->tag set
  * Threads   any; several may wait, and each arrival wakes all of them
  */
 sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *e) SM_MUST_USE;
@@ -282,7 +312,7 @@ typedef struct sm_upload sm_upload;
  * Begins an object. Nobody sees it before sm_upload_finish() has succeeded.
  *
  * Owner     *out is the caller's, to sm_upload_close(); it retains the store
- * Units     at most inflight_bytes (0: sm_store_inflight_bytes()) wait to be written; a single
+ * Units     at most inflight_bytes wait to be written (0: what is best for the store); a single
  *           piece may be larger
  */
 sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t inflight_bytes,

@@ -192,6 +192,133 @@ static void test_budget(void **state)
     sm_store_release(s);
 }
 
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static sm_fetch_opening object(sm_store *s, const char *key, uint64_t size, uint64_t tag)
+{
+    return (sm_fetch_opening){
+        .store = s, .key = sm_str_of(key), .size_bytes = size, .tail_bytes = 40, .tag = tag};
+}
+
+/* Objects arrive among ranges; one that is not there fails with its tag and its name. */
+static void check_objects(sm_store *s)
+{
+    sm_error e = {0};
+    sm_budget *budget = sm_budget_new(NULL, "fetch", 0);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    uint8_t bytes[10];
+    int n_failed = 0;
+    sm_blob *b = make_blob(s, "one", 100);
+
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
+    const sm_fetch_opening rows[] = {
+        object(s, "one", 100, 1), object(s, "none", 100, 2), object(s, "one", 7, 3),
+        object(s, "one", 0, 4),   object(s, "one", 30, 5),
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        assert_ok(sm_fetch_open(f, &rows[i], &e), &e);
+        ask(f, b, 10, 5, 100 + (uint64_t)i);
+    }
+    for (int i = 0; i < 2 * SM_COUNT(rows); i++) {
+        const sm_status st = sm_fetch_wait(f, &got, &e);
+        assert_true((got.tag == 2) == (st == SM_NOT_FOUND));
+        assert_true((got.block != NULL) == (got.tag >= 100));
+        assert_true((got.blob != NULL) == (got.tag < 100 && st == SM_OK));
+        n_failed += st != SM_OK;
+        if (got.blob) { /* the object as it is, whatever size the caller believed */
+            assert_int_equal(sm_blob_bytes(got.blob), 100);
+            assert_ok(sm_blob_read(got.blob, 85, sizeof(bytes), bytes, &e), &e);
+            assert_int_equal(bytes[9], pattern(94));
+            sm_blob_close(got.blob);
+        }
+        sm_block_release(got.block);
+    }
+    assert_int_equal(n_failed, 1);
+    assert_non_null(strstr(e.object, "none"));
+    assert_int_equal(sm_fetch_wait(f, &got, &e), SM_END);
+    const sm_fetch_opening bad = object(s, "../x", 1, 9);
+    assert_status(sm_fetch_open(f, &bad, &e), SM_INVALID, &e);
+    assert_ok(sm_fetch_open(f, &rows[0], &e), &e); /* one that nobody takes is closed */
+    sm_blob_close(b);
+    sm_fetch_free(f);
+    assert_int_equal(sm_budget_used(budget), 0);
+    sm_budget_free(budget);
+    drop_object(s, "one");
+}
+
+static void test_objects(void **state)
+{
+    const int64_t before = sm_live_allocs();
+    scratch at = scratch_new();
+    const char *uris[] = {at.path, "memory://fetch_objects"};
+    for (int i = 0; i < SM_COUNT(uris); i++) {
+        sm_store *s = open_store(uris[i]);
+        sm_store *slow = slow_store(s, 1, 0);
+        assert_false(sm_store_is_far(s));
+        assert_true(sm_store_is_far(slow));
+        check_objects(s);
+        check_objects(slow);
+        sm_store_release(slow);
+        sm_store_release(s);
+    }
+    scratch_free(&at);
+    assert_int_equal(sm_live_allocs(), before);
+}
+
+/* A tail takes its memory when it is asked for. */
+static void test_tail_needs_memory(void **state)
+{
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_tail");
+    sm_budget *budget = sm_budget_new(NULL, "small", 30);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    sm_blob *b = make_blob(s, "x", 100);
+
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
+    sm_fetch_opening o = object(s, "x", 100, 1);
+    assert_status(sm_fetch_open(f, &o, &e), SM_BUDGET, &e);
+    o.tail_bytes = 0;
+    assert_ok(sm_fetch_open(f, &o, &e), &e);
+    assert_ok(sm_fetch_wait(f, &got, &e), &e);
+    sm_blob_close(got.blob);
+    sm_fetch_free(f);
+    sm_blob_close(b);
+    sm_budget_free(budget);
+    drop_object(s, "x");
+    sm_store_release(s);
+}
+
+/* Forty objects, each 50 ms away, are open in less than the time of eight. */
+static void test_openings_overlap(void **state)
+{
+    enum { N = 40 };
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_openings");
+    sm_store *slow = slow_store(s, 50, 0);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    sm_blob *b = make_blob(s, "x", 100);
+
+    assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
+    const int64_t begun_ns = sm_monotonic_ns();
+    for (uint64_t i = 0; i < N; i++) {
+        const sm_fetch_opening o = object(slow, "x", 100, i);
+        assert_ok(sm_fetch_open(f, &o, &e), &e);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_ok(sm_fetch_wait(f, &got, &e), &e);
+        sm_blob_close(got.blob);
+    }
+    assert_true(sm_monotonic_ns() - begun_ns < (int64_t)8 * 50 * 1000000);
+    sm_fetch_free(f);
+    sm_blob_close(b);
+    drop_object(s, "x");
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
 /* ---- order and wakes ------------------------------------------------------------------------- */
 
 /* Eight stores with delays 30 ms apart, asked in a random order, answer in the order of delays. */
@@ -569,10 +696,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),          cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_objects),         cmocka_unit_test(test_tail_needs_memory),
         cmocka_unit_test(test_budget),          cmocka_unit_test(test_completion_order),
         cmocka_unit_test(test_no_wake_is_lost), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_wake_and_cancel), cmocka_unit_test(test_cancel_while_running),
-        cmocka_unit_test(test_delays_overlap),  cmocka_unit_test(test_wire_rate),
+        cmocka_unit_test(test_delays_overlap),  cmocka_unit_test(test_openings_overlap),
+        cmocka_unit_test(test_wire_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

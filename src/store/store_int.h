@@ -37,6 +37,14 @@ typedef struct smi_read {
     void *out;
 } smi_read;
 
+/* An object that is to be opened, and how much of its end is wanted with it. */
+typedef struct smi_opening {
+    sm_str key;
+    uint64_t size_bytes; /* of the object, as far as the caller knows */
+    sm_block *tail;      /* where its last tail_len bytes go; NULL: none are wanted */
+    size_t tail_len;     /* at most size_bytes */
+} smi_opening;
+
 /* An object that is being written, one piece after the other. Nobody sees it before finish. */
 typedef struct smi_writer {
     sm_store *store; /* borrowed; set by smi_writer_open */
@@ -48,6 +56,7 @@ typedef struct smi_writer {
  * Keys and prefixes are valid. An error has the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
     bool is_network;
+    bool (*is_far)(const sm_store *s); /* NULL: is_network */
     size_t request_bytes; /* adjacent reads become a request of up to so much; 0: one each */
     void (*close)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
@@ -69,6 +78,12 @@ typedef struct sm_store_ops {
 
     /* Fills in the blob's figures; store.c sets the rest of sm_blob. */
     sm_status (*blob_open)(sm_store *s, sm_str key, sm_blob **out, sm_error *e);
+    /* The same without blocking (NULL: blob_open is called on an I/O thread), as blob_read_step.
+     * It may read the tail with it, and then sets tail_len and retains the block as tail. */
+    sm_status (*blob_open_step)(sm_store *s, const smi_opening *want, sm_waker waker, void **state,
+                                sm_blob **out, sm_error *e);
+    void (*open_hasten)(void *state); /* makes the opening fail soon; its waker is called then */
+    void (*open_free)(void *state);   /* ends an opening; its tail is not written any more */
     /* The range is within the object as it was opened. */
     sm_status (*blob_read)(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e);
     /* The same without blocking, for stores behind a network (NULL: blob_read is called on an I/O
@@ -117,6 +132,8 @@ struct sm_blob {
     int64_t modified_us;
     bool has_checksum;
     uint32_t checksum; /* see sm_blob_checksum */
+    sm_block *tail;    /* its last tail_len bytes, if they came when it was opened; retained */
+    size_t tail_len;
     _Atomic int32_t refs;
 };
 
@@ -188,6 +205,9 @@ sm_status smi_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_m
                   sm_error *e) SM_MUST_USE;
 sm_status smi_remove(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
+/* ops->blob_open_step. If the store has none, it blocks and brings no tail. */
+sm_status smi_blob_open_step(sm_store *s, const smi_opening *want, sm_waker waker, void **state,
+                             sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                         sm_error *e) SM_MUST_USE;
 /* ops->blob_read_step. If the store has none, n must be 1, and it blocks. */

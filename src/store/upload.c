@@ -48,6 +48,14 @@ struct sm_upload {
     smi_waiters waiters;
 };
 
+/* How much may wait to be written. A store that takes large requests keeps the bytes of several
+ * itself while they are under way, so the pieces of the next one are enough. */
+static size_t default_bound(const sm_store *s)
+{
+    const size_t request = sm_store_request_bytes(s);
+    return request > 0 ? request : sm_store_inflight_bytes(s);
+}
+
 sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t inflight_bytes,
                          sm_upload **out, sm_error *e)
 {
@@ -63,7 +71,7 @@ sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t infl
     u->key = smi_str_dup(key);
     u->uri = (char *)smi_object_uri(s, key).data;
     u->io = io;
-    u->bound_bytes = inflight_bytes > 0 ? inflight_bytes : sm_store_inflight_bytes(s);
+    u->bound_bytes = inflight_bytes > 0 ? inflight_bytes : default_bound(s);
     sm_mutex_init(&u->lock);
     sm_cond_init(&u->answer);
     sm_cond_init(&u->landed);

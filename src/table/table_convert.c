@@ -134,6 +134,16 @@ static sm_status in_file(const converting *k, int64_t i, sm_status st, sm_error 
     return sm_within(e, st, "file %.*s", SM_STR_ARG(k->files[i].name));
 }
 
+/* Opens a file of which the footer is read. */
+static sm_status open_footer(const converting *k, int64_t i, sm_blob **out, sm_error *e)
+{
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    const sm_status st = sm_blob_open_tail(k->store, k->files[i].name, k->files[i].file.size_bytes,
+                                           parquet->tail_bytes, out, e);
+
+    return in_file(k, i, st, e);
+}
+
 /* smi_each: the columns of one footer. */
 static sm_status read_columns(void *ctx, int slot, int64_t i, sm_error *e)
 {
@@ -145,7 +155,7 @@ static sm_status read_columns(void *ctx, int slot, int64_t i, sm_error *e)
 
     void *opts = sm_arena_alloc(a, parquet->opts_bytes + 1);
     SM_TRY(sm_options_default(parquet->options, opts, e));
-    SM_TRY(in_file(k, i, sm_blob_open(k->store, k->files[i].name, &blob, e), e));
+    SM_TRY(open_footer(k, i, &blob, e));
     const sm_status st = sm_format_infer(parquet, blob, opts, a, &columns, e);
     sm_blob_close(blob);
     SM_TRY(in_file(k, i, st, e));
@@ -378,7 +388,7 @@ static sm_status read_statistics(void *ctx, int slot, int64_t i, sm_error *e)
     sm_written said = {0};
 
     SM_TRY(in_file(k, i, read_partition(k, i, a, e), e));
-    SM_TRY(in_file(k, i, sm_blob_open(k->store, k->files[i].name, &blob, e), e));
+    SM_TRY(open_footer(k, i, &blob, e));
     const sm_status st = sm_format_named(SM_STR("parquet"))->look(blob, stored, a, &said, e);
     sm_blob_close(blob);
     SM_TRY(in_file(k, i, st, e));

@@ -146,7 +146,8 @@ static bool is_unlike(const sm_dataset *d, const sm_datafile *file, const sm_str
     sm_error ignored = {0};
     const sm_type *t = NULL;
 
-    if (sm_blob_open(file->store, file->key, &blob, &ignored) == SM_OK &&
+    if (sm_blob_open_tail(file->store, file->key, file->size_bytes, d->format->tail_bytes, &blob,
+                          &ignored) == SM_OK &&
         d->format->sample_file(s, blob, SMI_SAMPLE_ROWS, &got, &ignored) == SM_OK) {
         t = d->format->sample_end(s, NULL, a);
     }

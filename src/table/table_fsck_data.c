@@ -207,7 +207,8 @@ static sm_status look_at_footer(reading *r, sm_error *e)
     sm_written said = {0};
     sm_blob *blob = NULL;
 
-    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    SM_TRY(sm_blob_open_tail(f->store, f->key, f->size_bytes, r->dataset->format->tail_bytes, &blob,
+                             e));
     const sm_status st = r->dataset->format->look(blob, stored, r->arena, &said, e);
     sm_blob_close(blob);
     r->footer = said.ranges;

@@ -271,7 +271,7 @@ static sm_status sample_file(const read_call *c, sm_sample *s, const sm_datafile
     sm_blob *blob = NULL;
     sm_sampled one = {0};
 
-    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    SM_TRY(sm_blob_open_tail(f->store, f->key, f->size_bytes, c->format->tail_bytes, &blob, e));
     const sm_status st = c->format->sample_file(s, blob, c->sample_size, &one, e);
     sm_blob_close(blob);
     SM_TRY(st);

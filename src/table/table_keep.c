@@ -156,7 +156,8 @@ static sm_status look_at(smi_keep *k, const sm_delta_file *f, kept_file *out, sm
     if (f->dv || is_small || f->key.len == 0) { /* one without a key is in another store */
         return SM_OK;
     }
-    SM_TRY(sm_blob_open(o->store, f->key, &out->blob, e));
+    SM_TRY(
+        sm_blob_open_tail(o->store, f->key, f->size_bytes, o->format->tail_bytes, &out->blob, e));
     SM_TRY(
         o->format->writer->row_groups(o->stored, o->options, out->blob, k->arena, &out->groups, e));
     if (!out->groups) {

@@ -203,7 +203,7 @@ static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_er
     if (w->r->plan || w->ids || f->dv || f->n_rows < COPY_ROWS || !o->format->writer->can_copy) {
         return SM_OK;
     }
-    SM_TRY(sm_blob_open(o->store, f->key, &blob, e));
+    SM_TRY(sm_blob_open_tail(o->store, f->key, f->size_bytes, o->format->tail_bytes, &blob, e));
     sm_status st = SM_OK;
     if (sm_blob_bytes(blob) == f->size_bytes) {
         st = o->format->writer->can_copy(o->stored, o->options, blob, w->env->budget, &can, e);

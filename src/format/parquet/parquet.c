@@ -29,6 +29,7 @@ const sm_format sm_format_parquet = {
     .options = parquet_options,
     .opts_bytes = sizeof(smi_pq_options),
     .morsel_bytes = 0, /* a morsel is a row group, whatever its size */
+    .tail_bytes = SMI_PQ_TAIL_BYTES,
     .probe = parquet_probe,
     .sample_new = smi_pq_sample_new,
     .sample_file = smi_pq_sample_file,

@@ -254,6 +254,9 @@ typedef struct smi_pq_footer {
     bool *has_order; /* for each leaf: are min_value and max_value in an order known here? */
 } smi_pq_footer;
 
+/* How much of a file's end is read at once for its footer. */
+#define SMI_PQ_TAIL_BYTES ((size_t)65536)
+
 /** Reads the footer of an open file and checks all that later steps use as an index or a size. It
  * lives in the arena. SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, and what the store fails with. */
 sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out,

@@ -4,10 +4,10 @@
  *
  * Layout   "PAR1" … pages … footer (FileMetaData in Thrift) | u32 its length | "PAR1".
  *          "PARE" at the end: the footer is encrypted. That and encrypted columns are refused.
- * Reading  The last 64 KiB are read at once, the rest of a longer footer by a second read. Names
- *          and statistics are borrowed from these bytes, which stay in the arena. All that later
- *          steps use as an index or a size is checked here: the tree's shape and depth, one chunk
- *          for each leaf in each row group, chunks within the file, counts not negative.
+ * Reading  The last SMI_PQ_TAIL_BYTES are read at once, the rest of a longer footer by a second
+ *          read. Names and statistics are borrowed from these bytes, which stay in the arena. All
+ *          that later steps use as an index or a size is checked here: the tree's shape and depth,
+ *          one chunk for each leaf in each row group, chunks within the file, counts not negative.
  * Checksum The format has checksums of pages, but none of footers. smelt writes one as a key-value
  *          pair of the file, which other readers ignore.
  * Levels   A node has its parent's levels, plus one definition level if it is optional or repeated,
@@ -23,7 +23,6 @@
 #include "base/json_doc.h"
 #include "format/parquet/parquet_int.h"
 
-#define TAIL_BYTES 65536
 /* Ten thousand columns in a thousand row groups; a longer one is a mistake or an attack. */
 #define FOOTER_MAX_BYTES (256u << 20)
 /* The key of the checksum in files that smelt writes. Its value is the CRC-32, in hexadecimal, of
@@ -586,7 +585,7 @@ static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_e
     if (size < 12) {
         return sm_fail(e, SM_CORRUPT, "file of %" PRIu64 " bytes is too short for Parquet", size);
     }
-    const size_t n_tail = size < TAIL_BYTES ? (size_t)size : TAIL_BYTES;
+    const size_t n_tail = size < SMI_PQ_TAIL_BYTES ? (size_t)size : SMI_PQ_TAIL_BYTES;
     uint8_t *tail = sm_arena_alloc(a, n_tail);
     SM_TRY(sm_blob_read(blob, size - n_tail, n_tail, tail, e));
     const uint8_t *magic = tail + n_tail - 4;
