@@ -89,31 +89,48 @@ static void find_gaps(audit *u)
     }
 }
 
+/* The parts of a checkpoint that are there. */
+typedef struct parts {
+    int64_t first, n; /* the entry of the first one */
+} parts;
+
+static void tell_partial(audit *u, const parts *p)
+{
+    const smi_log_entry *w = &u->log.what[p->first];
+
+    SM_ASSERT(w->kind == SMI_ENTRY_PART && p->n > 0);
+    if (p->n < w->n_parts) {
+        add_flaw(u, w->version, u->log.entries[p->first].key,
+                 sm_arena_printf(u->arena,
+                                 "the checkpoint has %" PRId64 " of its %" PRId64 " parts", p->n,
+                                 w->n_parts),
+                 "Readers pass over it, as they do while it is written. Put the missing parts "
+                 "back, if there are copies of them.");
+    }
+}
+
 /* A checkpoint in parts of which one is missing is named by its first part that is there. */
 static void find_partial(audit *u)
 {
+    sm_arena *scratch = sm_arena_new(u->budget);
+    sm_map *found = sm_map_new(scratch); /* version and number of parts -> parts */
+
     for (int64_t i = 0; i < u->log.n; i++) {
         const smi_log_entry *w = &u->log.what[i];
-        int64_t n = 0, first = i;
         if (w->kind != SMI_ENTRY_PART) {
             continue;
         }
-        for (int64_t k = i; k >= 0 && u->log.what[k].version == w->version; k--) {
-            first = u->log.what[k].n_parts == w->n_parts ? k : first;
-        }
-        for (int64_t k = first; k < u->log.n && u->log.what[k].version == w->version; k++) {
-            n += u->log.what[k].kind == SMI_ENTRY_PART && u->log.what[k].n_parts == w->n_parts;
-        }
-        SM_ASSERT(first <= i && n > 0);
-        if (first == i && n < w->n_parts) {
-            add_flaw(u, w->version, u->log.entries[i].key,
-                     sm_arena_printf(u->arena,
-                                     "the checkpoint has %" PRId64 " of its %" PRId64 " parts", n,
-                                     w->n_parts),
-                     "Readers pass over it, as they do while it is written. Put the missing parts "
-                     "back, if there are copies of them.");
-        }
+        const int64_t name[] = {w->version, w->n_parts};
+        void **at = sm_map_at(found, (sm_str){(const char *)name, sizeof(name)});
+        parts *p = *at ? *at : SM_NEW(scratch, parts);
+        p->first = *at ? p->first : i;
+        p->n++;
+        *at = p;
     }
+    for (int64_t i = 0; i < sm_map_count(found); i++) {
+        tell_partial(u, sm_map_value(found, i));
+    }
+    sm_arena_free(scratch);
 }
 
 /* The first removal of the commits, of a file or a domain, that `seen` lacks; "" where there is

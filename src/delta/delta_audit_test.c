@@ -222,6 +222,33 @@ static void test_flaws(void **state)
     }
 }
 
+/* Two checkpoints of one version, in 2 and in 3 parts: the names of their parts alternate. */
+static void test_parts(void **state)
+{
+    static const char *const parts[] = {"1.0000000002", "1.0000000003", "2.0000000003"};
+    sm_arena *a = sm_arena_new(NULL);
+    sm_store *s = NULL;
+    sm_delta_audit found;
+    sm_error e = {0};
+
+    assert_ok(sm_store_open(test_stores, SM_STR("memory://audit-parts"), &s, &e), &e);
+    put_commit(s, 0, FIRST);
+    for (int i = 0; i < SM_COUNT(parts); i++) {
+        put(s,
+            sm_arena_printf(a, "_delta_log/00000000000000000000.checkpoint.000000000%s.parquet",
+                            parts[i]),
+            "PAR1");
+    }
+    assert_ok(sm_delta_audit_log(s, NULL, a, &found, &e), &e);
+    assert_int_equal(found.n_flaws, 2);
+    assert_string_equal(found.flaws[0].what.data, "the checkpoint has 1 of its 2 parts");
+    assert_non_null(strstr(found.flaws[0].file.data, "0000000001.0000000002.parquet"));
+    assert_string_equal(found.flaws[1].what.data, "the checkpoint has 2 of its 3 parts");
+    assert_non_null(strstr(found.flaws[1].file.data, "0000000001.0000000003.parquet"));
+    sm_store_release(s);
+    sm_arena_free(a);
+}
+
 /* What is counted; a log that is not there has no flaw. */
 static void test_counts(void **state)
 {
@@ -250,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flaws),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,8 +86,9 @@ static bool is_part(const smi_log_listing *l, int64_t p, const smi_log_entry *la
 
 /* The parts of the checkpoint whose last part is entry `i`: goes back through the sorted listing,
  * from the last part to the first. Parts of checkpoints with another number of parts may stand
- * between them. Leaves *out empty where a part is missing, and takes no memory then: a name may
- * promise as many parts as it likes. */
+ * between them; where an earlier part stands, the one that is looked for does not come. Leaves *out
+ * empty where a part is missing, and takes no memory then: a name may promise as many parts as it
+ * likes. */
 static void find_parts(const smi_log_listing *l, int64_t i, sm_arena *a, smi_checkpoint *out)
 {
     const smi_log_entry last = l->what[i];
@@ -97,6 +98,9 @@ static void find_parts(const smi_log_listing *l, int64_t i, sm_arena *a, smi_che
         return;
     }
     for (; p >= 0 && missing > 0 && l->what[p].version == last.version; p--) {
+        if (l->what[p].kind == SMI_ENTRY_PART && l->what[p].part < missing) {
+            return;
+        }
         missing -= is_part(l, p, &last, missing);
     }
     SM_ASSERT(missing >= 0);
