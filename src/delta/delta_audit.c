@@ -23,6 +23,7 @@
  * Source   PROTOCOL.md, "Delta Log Entries", "Checkpoints", "Last Checkpoint File" */
 #include <inttypes.h>
 
+#include "base/hash_set.h"
 #include "delta/delta_int.h"
 
 typedef struct audit {
@@ -34,6 +35,9 @@ typedef struct audit {
     int64_t n_checkpoints;
     sm_snapshot *state; /* of version `at`; NULL: not known */
     int64_t at;
+    int64_t *ends; /* how many adds the state had after each commit, … */
+    int64_t n_ends, cap_ends;
+    int64_t first_end; /* … from that version on */
     sm_delta_audit *out;
     int64_t cap_flaws;
 } audit;
@@ -226,6 +230,7 @@ static void drop_state(audit *u)
 {
     sm_snapshot_release(u->state);
     u->state = NULL;
+    u->n_ends = 0;
 }
 
 /* What a commit is looked at with: the state before it. */
@@ -235,6 +240,18 @@ typedef struct before {
     sm_str id; /* of the table */
 } before;
 
+/* The path of the add that stands for the file of the i-th one, which is dead. */
+static sm_str last_path(const sm_snapshot *s, int64_t i)
+{
+    sm_buf id = {0};
+    const int64_t last =
+        smi_place_of(s->by_path, smi_file_identity(&s->home, s->adds[i].path, s->adds[i].dv, &id));
+
+    SM_ASSERT(last > i && last < s->n_adds);
+    sm_buf_release(&id);
+    return s->adds[last].path;
+}
+
 static void find_added_twice(audit *u, const before *b)
 {
     const sm_snapshot *s = u->state;
@@ -242,15 +259,183 @@ static void find_added_twice(audit *u, const before *b)
     SM_ASSERT(b->n_adds <= s->n_adds);
     for (int64_t i = b->n_adds; i < s->n_adds; i++) {
         if (s->is_dead[i]) { /* nor has it removed the file: such a commit cannot be read */
+            const sm_str path = s->adds[i].path, last = last_path(s, i);
+            const char *as =
+                sm_str_eq(path, last)
+                    ? ""
+                    : sm_arena_printf(u->arena, ", the last time as \"%.*s\"", SM_STR_ARG(last));
             add_flaw(u, u->at, commit_file(u, u->at),
-                     sm_arena_printf(u->arena, "the commit adds the file \"%.*s\" twice",
-                                     SM_STR_ARG(s->adds[i].path)),
+                     sm_arena_printf(u->arena, "the commit adds the file \"%.*s\" twice%s",
+                                     SM_STR_ARG(path), as),
                      "Its rows are there once, by what the later line says of it. Other readers "
                      "may refuse the table: a checkpoint ends that, as it has the file once.");
             return;
         }
     }
 }
+
+/* ---- files that are spelt in two ways -------------------------------------------------------- */
+
+/* The version whose commit added the i-th of the state's adds. */
+static int64_t version_of_add(const audit *u, int64_t i)
+{
+    int64_t low = 0, high = u->n_ends;
+
+    SM_ASSERT(i >= 0 && i < u->state->n_adds);
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (u->ends[middle] > i) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return u->first_end + low;
+}
+
+/* A file that a commit calls otherwise than what the log says before. */
+typedef struct respelling {
+    int64_t version; /* of the commit */
+    sm_str now, was;
+    const char *where; /* the file is `was`: "version", "the checkpoint of version" … */
+    int64_t since;     /* … this */
+    bool is_removed;
+    int64_t n; /* that many files of the commit */
+} respelling;
+
+static void add_respelling(audit *u, const respelling *r)
+{
+    const char *more =
+        r->n > 1
+            ? sm_arena_printf(u->arena, ", and %" PRId64 " more are spelt in two ways", r->n - 1)
+            : "";
+
+    SM_ASSERT(r->n > 0 && r->version > r->since);
+    add_flaw(
+        u, r->version, commit_file(u, r->version),
+        sm_arena_printf(u->arena,
+                        "the commit %s \"%.*s\", which is the file \"%.*s\" of %s %" PRId64 "%s",
+                        r->is_removed ? "removes" : "adds", SM_STR_ARG(r->now), SM_STR_ARG(r->was),
+                        r->where, r->since, more),
+        r->is_removed
+            ? "Its rows are gone. Readers that take it for two files still read them: a "
+              "checkpoint ends that, as it has the file no more."
+            : "Its rows are there once, by what the later commit says of it. Readers that take "
+              "it for two files read them twice: a checkpoint ends that, as it has the file "
+              "once.");
+}
+
+/* Of files that earlier commits of the state have added. */
+static void find_respelt(audit *u)
+{
+    const struct smi_respelt *r = &u->state->respelt;
+
+    if (r->n > 0) {
+        const respelling found = {
+            .version = u->at,
+            .now = r->now,
+            .was = u->state->adds[r->was].path,
+            .where = "version",
+            .since = version_of_add(u, r->was),
+            .is_removed = r->is_removed,
+            .n = r->n,
+        };
+        add_respelling(u, &found);
+    }
+}
+
+/* Of files of the checkpoint with which the state begins. */
+typedef struct base_names {
+    audit *audit;
+    sm_hash_set said; /* hashes of the paths that the commits have, as they are spelt there */
+    respelling first;
+    sm_buf text;
+} base_names;
+
+static sm_hash128 spelling_of(sm_str path)
+{
+    return sm_hash128_of(path.data, path.len, 0);
+}
+
+/* smi_action_sink.passed: what a commit added anew or removed, by its own name or another one. */
+static void compare_spelling(void *ctx, const smi_action *action)
+{
+    base_names *k = ctx;
+    const audit *u = k->audit;
+    const sm_snapshot *s = u->state;
+
+    if (sm_hash_set_has(&k->said, spelling_of(action->path)) || k->first.n++ > 0) {
+        return;
+    }
+    const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &k->text);
+    const int64_t add = smi_place_of(s->by_path, id), gone = smi_place_of(s->tombstone_by_path, id);
+    SM_ASSERT((add >= 0) != (gone >= 0));
+    k->first = (respelling){
+        .version = add >= 0 ? version_of_add(u, add) : s->tombstones[gone].version,
+        .now = add >= 0 ? s->adds[add].path : s->tombstones[gone].path,
+        .was = sm_arena_str(u->arena, action->path),
+        .where = "the checkpoint of version",
+        .since = s->base.version,
+        .is_removed = add < 0,
+        .n = 1,
+    };
+}
+
+static sm_status pass_file(void *ctx, const smi_action *add, sm_error *e)
+{
+    (void)ctx;
+    (void)add;
+    (void)e;
+    return SM_OK;
+}
+
+static sm_status know_spellings(base_names *k, const sm_snapshot *s, sm_error *e)
+{
+    for (int64_t i = 0; i < s->n_adds; i++) {
+        SM_TRY(sm_hash_set_add(&k->said, spelling_of(s->adds[i].path), NULL, e));
+    }
+    for (int64_t i = 0; i < s->n_tombstones; i++) {
+        SM_TRY(sm_hash_set_add(&k->said, spelling_of(s->tombstones[i].path), NULL, e));
+    }
+    return SM_OK;
+}
+
+static sm_status find_respelt_of_base(audit *u, sm_error *e)
+{
+    const sm_snapshot *s = u->state;
+    base_names k = {.audit = u, .said = {.budget = u->budget}};
+    const smi_action_sink to = {.each = pass_file, .passed = compare_spelling, .ctx = &k};
+    sm_error bad = {0};
+
+    if (s->base.version < 0 || s->n_adds + s->n_tombstones == 0) {
+        return SM_OK;
+    }
+    sm_status st = know_spellings(&k, s, &bad);
+    st = st == SM_OK ? smi_live_each_strictly(s, to, &bad) : st;
+    if (st == SM_OK && k.first.n > 0) {
+        add_respelling(u, &k.first);
+    }
+    sm_hash_set_release(&k.said);
+    sm_buf_release(&k.text);
+    if (st == SM_OK || smi_is_damage(st)) { /* which other looks tell */
+        return SM_OK;
+    }
+    if (e) {
+        *e = bad;
+    }
+    return st;
+}
+
+/* The state is known no more, or another one takes its place. */
+static sm_status end_state(audit *u, sm_error *e)
+{
+    const sm_status st = u->state ? find_respelt_of_base(u, e) : SM_OK;
+
+    drop_state(u);
+    return st;
+}
+
+/* ---- commits --------------------------------------------------------------------------------- */
 
 /* Files that were live before the commit. */
 typedef struct staying {
@@ -291,7 +476,11 @@ static sm_status find_other_id(audit *u, const before *b, sm_error *e)
 
 static sm_status look_at_commit(audit *u, const before *b, sm_error *e)
 {
+    u->ends = sm_arena_grow(u->arena, u->ends, u->n_ends, &u->cap_ends, sizeof(*u->ends));
+    u->first_end = u->n_ends == 0 ? u->at : u->first_end;
+    u->ends[u->n_ends++] = u->state->n_adds;
     find_added_twice(u, b);
+    find_respelt(u);
     return find_other_id(u, b, e);
 }
 
@@ -323,7 +512,7 @@ static sm_status advance(audit *u, int64_t to, sm_error *e)
                      "Put the commit back, if there is a copy of it; smelt table restore goes back "
                      "to a version before it only while that can be opened.");
         }
-        drop_state(u);
+        SM_TRY(end_state(u, e));
     }
     return SM_OK;
 }
@@ -366,10 +555,10 @@ static sm_status look_at_checkpoint(audit *u, const smi_checkpoint *c, sm_error 
         sm_snapshot_release(seen);
         return is_failed ? st : SM_OK;
     }
-    drop_state(u);
+    const sm_status ended = end_state(u, e);
     u->state = seen;
     u->at = c->version;
-    return SM_OK;
+    return ended;
 }
 
 /* Queries of such a table have no columns, so that nothing tells that it has rows. */
@@ -409,7 +598,8 @@ static sm_status replay_all(audit *u, sm_error *e)
         SM_TRY(look_at_checkpoint(u, &u->checkpoints[i], e));
     }
     SM_TRY(advance(u, u->log.last_commit, e));
-    return look_at_columns(u, e);
+    SM_TRY(look_at_columns(u, e));
+    return end_state(u, e);
 }
 
 /* ---- the pointer ----------------------------------------------------------------------------- */
@@ -475,6 +665,6 @@ sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_del
     sm_status st = replay_all(&u, e);
     st = st == SM_OK ? look_at_all_compacted(&u, e) : st;
     st = st == SM_OK ? look_at_pointer(&u, e) : st;
-    sm_snapshot_release(u.state);
+    drop_state(&u); /* after a failure */
     return st;
 }

@@ -51,12 +51,18 @@ typedef struct log_case {
 } log_case;
 
 #define CHECKPOINT_1 "_delta_log/00000000000000000001.checkpoint.parquet"
+#define CHECKPOINT_2 "_delta_log/00000000000000000002.checkpoint.parquet"
 #define PART_1       "_delta_log/00000000000000000001.checkpoint.0000000001.0000000002.parquet"
 #define COMPACTED    "_delta_log/00000000000000000001.00000000000000000002.compacted.json"
 #define POINTER      "_delta_log/_last_checkpoint"
 #define WHOLE                                                                                      \
     {                                                                                              \
         FIRST, REMOVE("x") ADD("z") TXN("1"), ADD("w"), NULL                                       \
+    }
+
+#define SPELT(checkpoint, version, zero, one, two, what)                                           \
+    {                                                                                              \
+        {zero, one, two, NULL}, checkpoint, -1, NULL, NULL, NULL, what, version, NULL              \
     }
 
 static const log_case cases[] = {
@@ -97,13 +103,17 @@ static const log_case cases[] = {
          ADD("y"),
      NULL, NULL, "another protocol", 1},
     {WHOLE, 1, 1, REMOVE("x") ADD("z") TXN("2"), NULL, NULL, "differ in transaction \"app\"", 1},
-    {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("./x") ADD("%79"), NULL, NULL, NULL, 0}, /* spelling */
+    {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("x") ADD("%79"), NULL, NULL, NULL, 0}, /* spelling */
     {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD("x") ADD_STATS("y", "1", "{}"), NULL, NULL, NULL, 0},
     /* no statistics */
     {WHOLE, 1, 0, PROTOCOL METADATA("a") ADD_STATS("x", "1", "{}") ADD_STATS("y", "2", "{}"), NULL,
      NULL, "something else of 1, the first is \"y\"", 1},
     /* one that cannot be read, or is not whole */
     {WHOLE, 1, -1, NULL, CHECKPOINT_1, "PAR1", "", 1},
+    /* it may go where older versions and what follows them are there: here, not without commit 0 */
+    {WHOLE, 1, -1, NULL, CHECKPOINT_1, "PAR1", "", 1, "Move it"},
+    {WHOLE, 1, 0, NULL, CHECKPOINT_1, "PAR1", "", 1, "put it back"},
+    {WHOLE, 1, 0, NULL, CHECKPOINT_2, "PAR1", "", 2, "Move it"}, /* by the one of version 1 */
     {WHOLE, -1, -1, NULL, PART_1, "PAR1", "the checkpoint has 1 of its 2 parts", 1},
     /* a log compaction file */
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("z") REMOVE("x") TXN("1"), NULL, 0},
@@ -119,7 +129,7 @@ static const log_case cases[] = {
     {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("w"), "two lines are about the same file", 2},
     {WHOLE, -1, 1, NULL, COMPACTED, ADD("w"), "version 1 is missing", 1},
     /* commits that can be read */
-    {{FIRST, ADD("z") ADD("./z"), NULL},
+    {{FIRST, ADD("z") ADD("z"), NULL},
      -1,
      -1,
      NULL,
@@ -127,6 +137,32 @@ static const log_case cases[] = {
      NULL,
      "the commit adds the file \"z\" twice",
      1},
+    {{FIRST, ADD("z") ADD("./z"), NULL},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the commit adds the file \"z\" twice, the last time as \"./z\"",
+     1},
+    {{FIRST, "{\"add\":{\"path\":\"z\",\"partitionValues\":{},\"dataChange\":true}}\n"},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the log does not say how large \"z\" is",
+     1},
+    {{FIRST, ADD_ROWS("z", "-1", "1")}, -1, -1, NULL, NULL, NULL, "how large \"z\" is", 1},
+    {{FIRST, ADD("z") REMOVE("./z")},
+     -1,
+     -1,
+     NULL,
+     NULL,
+     NULL,
+     "the commit adds and removes the file \"./z\"",
+     1},
+    {{FIRST, REMOVE("x") ADD("x")}, -1, -1, NULL, NULL, NULL, "adds and removes the file", 1},
     {{FIRST, ADD_ROWS("x", "1", "2"), NULL}, -1, -1, NULL, NULL, NULL, NULL, 0}, /* said anew */
     {{FIRST, METADATA("b") ADD("z"), NULL},
      -1,
@@ -162,6 +198,27 @@ static const log_case cases[] = {
      1},
     {{FIRST, NO_COLUMNS, METADATA("a")}, -1, -1, NULL, NULL, NULL, NULL, 0},
     {{PROTOCOL NO_COLUMNS, NULL}, -1, -1, NULL, NULL, NULL, NULL, 0}, /* nor files */
+    /* files that are spelt in two ways: a finding of the commit with the second one */
+    SPELT(-1, 1, FIRST, ADD("./x"), ADD("z"),
+          "the commit adds \"./x\", which is the file \"x\" of version 0"),
+    SPELT(-1, 2, FIRST, ADD("a b"), ADD("a%20b") ADD("z"),
+          "the commit adds \"a%20b\", which is the file \"a b\" of version 1"),
+    SPELT(-1, 2, FIRST, ADD("z"), REMOVE("./x") REMOVE("%79"),
+          "the commit removes \"./x\", which is the file \"x\" of version 0, and 1 more are spelt"),
+    SPELT(-1, 1, FIRST, ADD("./x"), ADD_ROWS("./x", "1", "1"),
+          "the commit adds \"./x\", which is the file \"x\" of version 0"),
+    SPELT(0, 1, FIRST, ADD("./x"), ADD("z"),
+          "the commit adds \"./x\", which is the file \"x\" of the checkpoint of version 0"),
+    SPELT(0, 2, FIRST, ADD("z"), REMOVE("./x") ADD("%79"),
+          "which is the file \"x\" of the checkpoint of version 0, and 1 more are spelt"),
+    SPELT(1, 2, FIRST, ADD("a%20b"), REMOVE("a b"),
+          "the commit removes \"a b\", which is the file \"a%20b\" of the checkpoint of version 1"),
+    SPELT(1, 1, FIRST, ADD("./x"), ADD("z"),
+          "the commit adds \"./x\", which is the file \"x\" of version 0"),
+    /* not by readers either: it was removed by its name, or is added anew by it */
+    SPELT(-1, 0, FIRST, REMOVE("x"), ADD("./x"), NULL),
+    SPELT(0, 0, FIRST, REMOVE("x"), ADD("./x"), NULL),
+    SPELT(0, 0, FIRST, ADD("x"), REMOVE("x"), NULL),
     /* the pointer */
     {WHOLE, 1, -1, NULL, POINTER, "{\"vers", "it names no version", -1},
     {WHOLE, 1, -1, NULL, POINTER, "{\"version\":\"1\"}", "it names no version", -1},

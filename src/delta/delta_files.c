@@ -384,6 +384,9 @@ static sm_status pass_action(void *ctx, const smi_action *action, sm_error *e)
     }
     const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &p->name);
     if (smi_place_of(s->by_path, id) >= 0 || smi_place_of(s->tombstone_by_path, id) >= 0) {
+        if (p->to.passed) {
+            p->to.passed(p->to.ctx, action);
+        }
         return SM_OK;
     }
     const bool is_hashed = !action->dv && (action->path_hash.low || action->path_hash.high);

@@ -136,6 +136,14 @@ struct sm_snapshot {
         int64_t first_add;               /* how many adds there were before it */
         bool has_metadata, has_protocol; /* it had one already */
     } replaying;
+    /* Files that the last commit calls otherwise than the commit before that added them: other
+     * readers take them for other files. */
+    struct smi_respelt {
+        int64_t n;
+        sm_str now;      /* the path of the first one, in the arena, … */
+        int64_t was;     /* … and which of `adds` it is */
+        bool is_removed; /* the commit removes it; else it adds it */
+    } respelt;
 
     /* The adds of commits in their order, those of files that were removed since too. */
     smi_action *adds;
@@ -248,6 +256,9 @@ typedef enum smi_detail {
 typedef struct smi_action_sink {
     void (*begin)(void *ctx); /* before the first, and when all begins anew; NULL: nothing to do */
     smi_each_action each;     /* what the action points to is borrowed for the call */
+    /* Files of the checkpoint that are not given, as a later commit removes them or adds them anew;
+     * NULL: nothing to do. */
+    void (*passed)(void *ctx, const smi_action *action);
     void *ctx;
 } smi_action_sink;
 /** Gives the add of each live file in the order of the files, without those that the pruner

@@ -300,6 +300,7 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
 
     for (int64_t version = from; st == SM_OK && version <= to; version++) {
         s->replaying = (struct smi_replaying){.version = version, .first_add = s->n_adds};
+        s->respelt = (struct smi_respelt){0};
         st = sm_check_cancel(s->budget, e);
         st = st == SM_OK ? smi_commit_read(s->store, version, &what, e) : st;
         if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
@@ -411,6 +412,7 @@ void smi_begin_replay(sm_snapshot *s)
     s->n_adds = s->n_tombstones = s->n_txns = s->n_domains = 0;
     s->n_compacted = 0;
     s->replaying = (struct smi_replaying){.version = -1};
+    s->respelt = (struct smi_respelt){0};
     s->by_path = sm_map_new(s->arena);
     s->tombstone_by_path = sm_map_new(s->arena);
     s->anchor_by_path = sm_map_new(s->arena);

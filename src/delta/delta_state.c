@@ -253,6 +253,22 @@ static void place_add(sm_snapshot *s, const smi_action *add)
     sm_buf_release(&id);
 }
 
+/* `was`: the live add of the file of an action, by which it is known. */
+static void note_spelling(sm_snapshot *s, const smi_action *action, int64_t was)
+{
+    struct smi_respelt *r = &s->respelt;
+
+    SM_ASSERT(was >= 0 && was < s->n_adds);
+    if (was >= s->replaying.first_add || sm_str_eq(action->path, s->adds[was].path)) {
+        return;
+    }
+    if (r->n++ == 0) {
+        r->now = copy_text(action->path, s->arena);
+        r->was = was;
+        r->is_removed = action->kind == SMI_ACTION_REMOVE;
+    }
+}
+
 static void apply_add(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
@@ -263,6 +279,7 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
     if (old >= 0) {
         SM_ASSERT(old < s->n_adds && !s->is_dead[old]);
         s->is_dead[old] = true;
+        note_spelling(s, action, old);
     }
     s->adds = grow(s, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
     s->is_dead = grow(s, s->is_dead, s->n_adds, &s->cap_dead, sizeof(*s->is_dead));
@@ -291,6 +308,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
     if (place_get(place) >= 0) {
         SM_ASSERT(place_get(place) < s->n_adds && !s->is_dead[place_get(place)]);
         s->is_dead[place_get(place)] = true;
+        note_spelling(s, action, place_get(place));
         anchor = s->anchors[place_get(place)];
         rank = anchor < 0 ? s->ranks[place_get(place)] : -1;
         *place = NULL;

@@ -213,6 +213,28 @@ def test_the_log(smelt, table):
     assert told["version"] == 3  # by the checkpoint
 
 
+@pytest.mark.parametrize("spell", [
+    lambda path, table: f"./{path}", lambda path, table: path.replace("part", "%70art"),
+    lambda path, table: f"{table.as_uri()}/{path}", lambda path, table: path])
+@pytest.mark.parametrize("action", ["add", "remove"])
+def test_a_file_that_is_spelt_in_two_ways(smelt, table, action, spell):
+    """Both spellings and their versions are named. A repair takes the rows of no file that is there."""
+    log = table / "_delta_log"
+    for path in log.glob("*checkpoint*"):
+        path.unlink()
+    add = next(line["add"] for line in map(json.loads, (log / f"{1:020}.json").open()) if "add" in line)
+    other = spell(add["path"], table)
+    line = {"add": {**add, "path": other}, "remove": {"path": other, "deletionTimestamp": 1, "dataChange": True}}
+    (log / f"{4:020}.json").write_text(json.dumps({action: line[action]}) + "\n")
+    assert smelt.sql(f"SELECT count(*) AS n FROM '{table}'") == [{"n": 400 if action == "add" else 350}]
+    for options in ([], ["--repair", "--damaged", "--dry-run"]):
+        code, told = fsck(smelt, table, *options)
+        assert (code, told.get("removed_files", 0)) == (0 if other == add["path"] else 1, 0), told
+        assert [(f["kind"], f["version"], f["file"], f["what"]) for f in told["findings"]] == [
+            ("log", 4, f"_delta_log/{4:020}.json",
+             f'the commit {action}s "{other}", which is the file "{add["path"]}" of version 1')][:code]
+
+
 def test_leftovers_are_counted(smelt, table):
     (table / ".smelt-tmp-0011223344556677").write_text("abc")
     code, told = fsck(smelt, table)
