@@ -189,6 +189,13 @@ static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_pl
     return smi_flow_at(p, at, st, e);
 }
 
+/* The same of a name that becomes the folder of a table. */
+static sm_status check_new_table(const sm_pipeline *p, sm_str name, smi_flow_place at, sm_error *e)
+{
+    SM_TRY(check_table_name(p, name, at, e));
+    return smi_flow_at(p, at, sm_table_check_name(name, e), e);
+}
+
 static int32_t find_var(const sm_pipeline *p, sm_str name)
 {
     for (int32_t i = 0; i < p->n_vars; i++) {
@@ -454,7 +461,7 @@ static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_sourc
     SM_TRY(read_policy(p, &f, 4, keys[4], SM_TAKES(SM_POLICY_SKIP), &s->copies, e));
     SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
     SM_TRY(read_text(p, &f, 3, "a source", false, &s->quarantine, e));
-    return f.has[3] ? check_table_name(p, s->quarantine, place_of(f.values[3]), e) : SM_OK;
+    return f.has[3] ? check_new_table(p, s->quarantine, place_of(f.values[3]), e) : SM_OK;
 }
 
 static sm_status read_sources(sm_pipeline *p, struct fy_node *list, smi_flow_place at, sm_error *e)
@@ -956,7 +963,9 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
     t->source = t->connection = t->replace = t->append = -1;
     SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
     t->at = place_of(f.values[key]);
-    SM_TRY(check_table_name(p, t->name, t->at, e));
+    SM_TRY(t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE
+               ? check_new_table(p, t->name, t->at, e)
+               : check_table_name(p, t->name, t->at, e));
     if (t->kind == SM_TASK_PUBLISH) {
         return read_publish(p, &f, t, e);
     }

@@ -77,6 +77,8 @@ static const struct {
      SM_INVALID, 9, 15, "l.a is partitioned by \"E\"", "Leave it out of by"},
     {HEAD "tasks:\n  - {table: a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name",
      "layer.table"},
+    {HEAD "tasks:\n  - {table: l._a, sql: a.sql}\n", SM_NAME, 8, 13, "begins with _",
+     "another name"},
     {HEAD "tasks:\n  - {table: ../x.a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name", ""},
     {HEAD "tasks:\n  - {table: l.a}\n", SM_SYNTAX, 8, 6, "has no sql", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: [a.sql]}\n", SM_SYNTAX, 8, 18, "not a text", ""},

@@ -42,6 +42,9 @@ sm_str sm_names_lake(const sm_names *n);
  * parts and there is a lake. */
 sm_status sm_names_uri(const sm_names *n, sm_str table, sm_arena *a, sm_str *out,
                        sm_error *e) SM_MUST_USE;
+/** May a new table have this name, `layer.table`? SM_NAME if a part begins with '_', as the folders
+ * of smelt and Delta do. */
+sm_status sm_table_check_name(sm_str name, sm_error *e) SM_MUST_USE;
 /** Sets what var('name') is. Copies both. */
 void sm_names_set_variable(sm_names *n, sm_str name, sm_value v);
 /** `layer.table` stands for this SQL from now on. Copies it. */

@@ -46,6 +46,7 @@ static sm_status check_target(const cloning *k, sm_error *e)
     if (sm_str_eq(sm_store_place(k->source, k->arena), sm_store_place(k->target, k->arena))) {
         return sm_fail(e, SM_USAGE, "a table is not cloned into itself");
     }
+    SM_TRY(smi_table_check_place(k->target, e));
     SM_TRY(sm_delta_exists(k->target, &is_table, e));
     if (is_table) {
         return sm_fail(e, SM_EXISTS, "%.*s is a Delta table already", SM_STR_ARG(k->opts->target));

@@ -449,6 +449,7 @@ static sm_status check_free(const converting *k, sm_error *e)
 {
     bool is_table = false;
 
+    SM_TRY(smi_table_check_place(k->store, e));
     SM_TRY(sm_delta_exists(k->store, &is_table, e));
     return is_table ? sm_fail(e, SM_EXISTS, "%.*s is a Delta table already",
                               SM_STR_ARG(sm_store_uri(k->store)))

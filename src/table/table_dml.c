@@ -231,7 +231,8 @@ static sm_status place_of_new(changing *c, sm_error *e)
     for (int32_t i = 0; i < s->n_parts; i++) {
         sm_buf_printf(&name, "%s%.*s", i ? "." : "", SM_STR_ARG(s->parts[i]));
     }
-    const sm_status st = sm_names_uri(c->names, sm_buf_str(&name), c->a, &c->uri, e);
+    sm_status st = sm_table_check_name(sm_buf_str(&name), e);
+    st = st == SM_OK ? sm_names_uri(c->names, sm_buf_str(&name), c->a, &c->uri, e) : st;
     sm_buf_release(&name);
     return st;
 }

@@ -941,6 +941,10 @@ sm_status smi_history_look(smi_keyed *k, sm_error *e) SM_MUST_USE;
 /** What becomes of the table's rows, and which rows are added. */
 sm_status smi_history_change(const smi_keyed *k, sm_error *e) SM_MUST_USE;
 
+/** May a table be written here? SM_INVALID within a folder that smelt or Delta keeps in a table or
+ * in a lake (table_place.c). */
+sm_status smi_table_check_place(sm_store *table, sm_error *e) SM_MUST_USE;
+
 /** Executes a statement that changes a table, and publishes it. As sm_lake_query_change. */
 sm_status smi_statement_run(sm_statement *s, sm_names *names, const sm_exec_env *env, sm_arena *a,
                             sm_exec_report *report, sm_changed *out, sm_error *e) SM_MUST_USE;

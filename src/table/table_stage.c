@@ -404,6 +404,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s->out.file_bytes = w->file_bytes > 0 ? w->file_bytes : DEFAULT_FILE_BYTES;
     SM_TRY_GOTO(st, done, open_table(s, w, e));
     s->out.store = s->candidate->store;
+    SM_TRY_GOTO(st, done, smi_table_check_place(s->out.store, e));
     SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
     SM_TRY_GOTO(st, done, settle_schema(s, w, schema, e));
     SM_TRY_GOTO(st, done, settle_properties(s, w, e));
