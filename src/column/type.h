@@ -67,6 +67,9 @@ struct sm_type {
         *fields; /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value */
     int32_t n_fields;
     bool is_variant; /* STRING: files have variants, which are read as their JSON text */
+    /* DECIMAL, FLOAT: numbers of JSON files are rounded to it, as a cast does; else one that it
+     * does not hold is refused. Types that differ in this alone are equal. */
+    bool is_rounded;
 };
 
 extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_type_i32, sm_type_i64,

@@ -83,7 +83,8 @@ typedef struct sm_resolver {
     /* The rows go to these columns of a table: files in which no column can be found, as they have
      * no line, have them. NULL, as that of fit: what files are like does not depend on it. */
     void (*expect)(void *ctx, const sm_type *columns);
-    /* A column of a dataset goes into one of type `there`, as sm_names_fit_table of table does. */
+    /* A column of a dataset goes into one of type `there`, as sm_names_fit_table of table does, but
+     * numbers are rounded to DECIMAL and FLOAT as by a cast. */
     bool (*fit)(void *ctx, const sm_dataset *d, const sm_str *path, int32_t n_path,
                 const sm_type *there);
 } sm_resolver;

@@ -10,6 +10,7 @@
  * VARCHAR is known                            the text of every scalar fits
  * DOUBLE, or a DECIMAL without a fraction     integers fit (reading refuses one that it cannot
  *                                             hold exactly)
+ * a DECIMAL or FLOAT that is_rounded          every number fits, and is rounded once, from its text
  * STRUCT, LIST, MAP                           the same for their fields
  * anything else                               keeps the type that was found: it differs, and
  *                                             whoever writes the rows says so
@@ -25,6 +26,9 @@ static bool takes(const sm_format *f, const sm_type *known, const sm_type *found
     }
     if (f->look) { /* it has a footer */
         return sm_delta_may_widen(found, known);
+    }
+    if (known->is_rounded) {
+        return sm_type_is_number(found->id);
     }
     const bool is_whole =
         sm_type_is_integer(found->id) || (found->id == SM_TYPE_DECIMAL && found->scale == 0);

@@ -81,11 +81,36 @@ static void test_fit_of_null_alone(void **state)
     sm_arena_free(a);
 }
 
+static void test_fit_of_numbers_that_are_rounded(void **state)
+{
+    static const struct {
+        const char *found, *known;
+        bool fits;
+    } numbers[] = {
+        {"DOUBLE", "DECIMAL(20,2)", true}, {"BIGINT", "DECIMAL(18,0)", true},
+        {"DOUBLE", "FLOAT", true},         {"DECIMAL(38,0)", "DECIMAL(20,2)", true},
+        {"VARCHAR", "FLOAT", false},       {"BOOLEAN", "DECIMAL(20,2)", false},
+    };
+    for (int i = 0; i < SM_COUNT(numbers); i++) {
+        sm_arena *a = sm_arena_new(NULL);
+        const sm_type *found = parse(numbers[i].found, a);
+        sm_type known = *parse(numbers[i].known, a);
+        known.is_rounded = true;
+        const sm_type *got = smi_fit_type(sm_format_named(SM_STR("json")), found, &known, a);
+        assert_true(sm_type_eq(got, numbers[i].fits ? &known : found));
+        assert_int_equal(got->is_rounded, numbers[i].fits);
+        got = smi_fit_type(sm_format_named(SM_STR("parquet")), &sm_type_f64, &known, a);
+        assert_ptr_equal(got, &sm_type_f64); /* a file with types of its own has no text */
+        sm_arena_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_fit_of_null_alone),
+        cmocka_unit_test(test_fit_of_numbers_that_are_rounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

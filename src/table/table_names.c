@@ -498,10 +498,29 @@ static void resolve_expected(void *ctx, const sm_type *columns)
     n->expected = sm_type_copy(n->arena, columns);
 }
 
+/* A statement casts numbers to the types of the table. A DOUBLE in between would round them twice:
+ * where the table has DECIMAL or FLOAT, their text is rounded. */
+static const sm_type *rounded(sm_arena *a, const sm_type *t)
+{
+    sm_type *const out = SM_NEW(a, sm_type);
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, t->n_fields + 1);
+
+    *out = *t;
+    out->is_rounded = t->id == SM_TYPE_DECIMAL || t->id == SM_TYPE_F32;
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        fields[i] = t->fields[i];
+        fields[i].type = rounded(a, fields[i].type);
+    }
+    out->fields = fields;
+    return out;
+}
+
 static bool resolve_fit(void *ctx, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there)
 {
-    return sm_names_fit_table(ctx, d, path, n_path, there);
+    sm_names *const n = ctx;
+
+    return sm_names_fit_table(n, d, path, n_path, rounded(n->arena, there));
 }
 
 sm_resolver sm_names_resolver(sm_names *n)

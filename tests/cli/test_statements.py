@@ -1,5 +1,7 @@
 """What a statement may say, and what a wrong one is told: WITH before it, DEFAULT as a value, tables of no row, the
 place of a value that does not fit."""
+import struct
+
 import pytest
 
 
@@ -281,3 +283,43 @@ def test_a_time_that_is_used_is_one(run, smelt, lake, write, query, want):
     run("CREATE TABLE a.v (ts VARCHAR)")
     run("INSERT INTO a.v " + query.format(f=write("v.json", '{"ts": "2024-01-01T10:00:00", "n": 1}')))
     assert smelt.sql("FROM a.v", "--lake", lake) == [{"ts": want}]
+
+
+# Numbers as a file has them, and as a cast of their text to DECIMAL(38,2), to DECIMAL(20,0) and to FLOAT has them.
+NUMBERS = [
+    ("12345678901234567.89", "12345678901234567.89", "12345678901234568", 12345678901234568.0),
+    ("123456789012345678901234567890123456.78", "123456789012345678901234567890123456.78", None, None),
+    ("9223372036854775808.5", "9223372036854775808.50", "9223372036854775809", None),
+    ("92345678901234567.89", "92345678901234567.89", "92345678901234568", None), ("1.005", "1.01", "1", 1.005),
+    ("-0.125", "-0.13", "0", -0.125), ("2.5", "2.50", "3", 2.5), ("1e-400", "0.00", "0", 0.0), ("-7", "-7.00", "-7", -7.0),
+    ("123e3", "123000.00", "123000", 123000.0), ("1e2", "100.00", "100", 100.0), ("16777217", "16777217.00", "16777217", None),
+    ("5e-3", "0.01", "0", 0.005), ("4.9999999999999999999e-3", "0.00", "0", 0.005),
+    # between two FLOATs: by way of DOUBLE it would be the lower one
+    ("1.00000017881393432617187499", "1.00", "1", 1.0000001192092896),
+    ("1.00000017881393432617187501", "1.00", "1", 1.0000002384185791),
+]
+
+
+def as_written(number, type):
+    """A FLOAT as its bits, as it may be written in more than one way."""
+    return struct.pack("f", float(number)) if type == "FLOAT" else number
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO a.v FROM {f}", "INSERT INTO a.v BY NAME SELECT * FROM {f} WHERE i >= 0"])
+@pytest.mark.parametrize("column, type", [(1, "DECIMAL(38,2)"), (2, "DECIMAL(20,0)"), (3, "FLOAT")])
+def test_a_number_is_rounded_once(run, smelt, lake, write, sql, column, type):
+    """From its text to the table's type: a DOUBLE in between holds 15 digits."""
+    numbers = [(row[0], row[column]) for row in NUMBERS if row[column] is not None]
+    run(f"CREATE TABLE a.v (n {type}, l {type}[], s STRUCT(n {type}), i BIGINT)")
+    run(sql.format(f=write("n.json", *(f'{{"n": {n}, "l": [{n}], "s": {{"n": {n}}}, "i": {i}}}'
+                                       for i, (n, _) in enumerate(numbers)))))
+    got = smelt.sql("SELECT CAST(n AS VARCHAR) AS a, CAST(l AS VARCHAR) AS b, CAST(s.n AS VARCHAR) AS c FROM a.v ORDER BY i",
+                    "--lake", lake)
+    said = [tuple(as_written(text.strip("[]"), type) for text in row.values()) for row in got]
+    assert said == [(as_written(n, type),) * 3 for _, n in numbers]
+
+
+def test_a_number_that_no_rounding_makes_fit(run, lake, write):
+    run("CREATE TABLE a.v (n DECIMAL(5,2))")
+    said = error(run, "INSERT INTO a.v FROM " + write("n.json", '{"n": 1.5}', '{"n": 999.995}'))
+    assert "n.json:2" in said and "999.995" in said and "DECIMAL(5,2)" in said

@@ -85,6 +85,13 @@ DIFFERENCES = {
                                         "broken.ndjson:2:"),
     "integers beyond BIGINT in": Differs(
         "SELECT max(a) FROM (SELECT a FROM 'huge.ndjson')", "9" * 38, "1e+38"),
+    "numbers of JSON in a DECIMAL": [
+        Differs("SELECT CAST(max(a) AS VARCHAR) FROM read_json('exact.ndjson', "
+                "columns => {a: 'DECIMAL(20,2)'})", "12345678901234567.89", "12345678901234567.68"),
+        Fails("SELECT * FROM read_json('exact.ndjson', columns => {a: 'DECIMAL(20,1)'})",
+              "12345678901234567.89 cannot be read as DECIMAL(20,1)"),
+        InTest("tests/cli/test_statements.py", "test_a_number_is_rounded_once"),
+    ],
     "a repeated key in an object": Differs(
         "SELECT CAST(m AS VARCHAR) FROM read_json('twice.ndjson', "
         "columns => {m: 'MAP(VARCHAR, BIGINT)'})", "{a=2}", None),
@@ -381,6 +388,7 @@ def place(tmp_path_factory):
     (folder / "big.ndjson").write_text('{"a":1}\n{"a":128}\n')
     (folder / "struct.ndjson").write_text('{"s":{"a":1}}\n{"s":{"a":2}}\n')
     (folder / "huge.ndjson").write_text('{"a":1}\n{"a":' + "9" * 38 + "}\n")
+    (folder / "exact.ndjson").write_text('{"a":12345678901234567.89}\n')
     (folder / "twice.ndjson").write_text('{"m":{"a":1,"a":2}}\n')
     (folder / "ids.ndjson").write_text('{"m":{"1":1,"2":2}}\n')
     (folder / "kinds.ndjson").write_text("".join(

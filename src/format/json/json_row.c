@@ -21,7 +21,8 @@
  *                     -?(0|[1-9][0-9]*)
  *          FLOAT, DOUBLE, DECIMAL
  *                     a number, or a string that is one. DECIMAL must hold it exactly; so must
- *                     FLOAT and DOUBLE where it is written as an integer
+ *                     FLOAT and DOUBLE where it is written as an integer. A type that is_rounded
+ *                     rounds it once, from its text
  *          VARCHAR    a string, or the text of a number or boolean
  *          BLOB       a string's bytes
  *          DATE, TIME, TIMESTAMP, TIMESTAMP_NTZ
@@ -33,6 +34,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "column/value.h"
 
 void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_unknown *unknown,
                           sm_budget *budget)
@@ -321,7 +323,21 @@ static smi_json_verdict check_float(smi_json_parser *p, const smi_json_node *n, 
     if (!fits) {
         return SMI_JSON_RANGE;
     }
-    return is_odd || text.len <= safe ? SMI_JSON_OK : check_float_digits(text, n->id);
+    return is_odd || text.len <= safe || n->type->is_rounded ? SMI_JSON_OK
+                                                             : check_float_digits(text, n->id);
+}
+
+/* A number with digits behind those of the type, as a cast of its text has it. */
+static smi_json_verdict round_decimal(const sm_type *t, sm_str number, sm_i128 *out)
+{
+    sm_value v = {0};
+    sm_error ignored = {0};
+
+    if (sm_value_parse(t, number, &v, &ignored) != SM_OK) {
+        return SMI_JSON_RANGE;
+    }
+    *out = v.as.d;
+    return SMI_JSON_OK;
 }
 
 smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
@@ -335,6 +351,9 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
     }
     const smi_json_verdict verdict =
         smi_json_exact((const uint8_t *)text.data, text.len, n->type->scale, out);
+    if (verdict == SMI_JSON_TYPE && n->type->is_rounded) {
+        return round_decimal(n->type, text, out);
+    }
     sm_i128 limit = 1;
     for (int i = 0; i < n->type->precision; i++) {
         limit *= 10;
