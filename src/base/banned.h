@@ -30,10 +30,6 @@
 #define _MM_MALLOC_H_INCLUDED
 #define __MM_MALLOC_H
 
-/* libfyaml.h calls free and alloca in macros that are expanded after the poison. It does not define
- * them if this one is defined already; code that uses them then fails to compile, as it should. */
-#define FY_ALLOCA_COPY_FREE(text, len) smelt_takes_no_stack_for(text, len)
-
 #pragma GCC poison malloc calloc realloc reallocarray free posix_memalign aligned_alloc
 #pragma GCC poison strdup strndup asprintf vasprintf
 #pragma GCC poison strcpy stpcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets

@@ -7,21 +7,18 @@
 
 #include "base/map.h"
 #include "base/policy.h"
+#include "base/yaml.h"
 #include "flow/flow.h"
 #include "flow/flow_books_int.h"
 #include "serve/serve.h"
 
 /* ---- a pipeline as it was read (flow_yaml.c, flow_graph.c) ----------------------------------- */
 
-typedef struct smi_flow_place {
-    int64_t line, byte; /* 1-based, of the pipeline file; 0: none */
-} smi_flow_place;
-
 /* A value in the file, or the name of an environment variable that has it. */
 typedef struct smi_flow_setting {
     sm_str text; /* "": the file says nothing */
     bool is_env; /* `text` is the name of an environment variable */
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_setting;
 
 typedef enum smi_flow_server { SMI_SERVER_S3, SMI_SERVER_CLICKHOUSE } smi_flow_server;
@@ -64,7 +61,7 @@ typedef struct smi_flow_var {
     bool has_default;
     smi_flow_var_type type;
     int32_t connection; /* of a URI in S3: how it is reached, or −1: as the environment says */
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_var;
 
 typedef struct smi_flow_source {
@@ -75,21 +72,21 @@ typedef struct smi_flow_source {
     sm_str quarantine; /* a table, or "" */
     sm_policy copies;  /* files with the content of another: KEEP, SKIP, FAIL */
     sm_policy gone; /* files that were loaded and are not there: KEEP, REMOVE (their rows), FAIL */
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_source;
 
 /* SQL of an expression that stands in the file. */
 typedef struct smi_flow_expression {
     sm_str text; /* "": the file says nothing */
     const char *key;
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_expression;
 
 /* Names of columns. */
 typedef struct smi_flow_columns {
     const sm_str *names;
     int32_t n; /* 0: the file says nothing */
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_columns;
 
 /* How the rows of a table's SQL meet those that are there: `merge`, or `scd2`. */
@@ -120,21 +117,22 @@ typedef struct smi_flow_task {
     int32_t append; /* of a table: the variable for each of whose values rows are added once; −1 */
     const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
     int32_t n_partition_by;
-    smi_flow_place partition_at;
+    sm_yaml_place partition_at;
     bool replaces_partitions;  /* of a table: only the partitions that its rows have */
     const sm_pair *properties; /* of a load or table: those that its table has after each run */
     int32_t n_properties;
-    smi_flow_place properties_at;
+    sm_yaml_place properties_at;
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
     int32_t n_needs;
-    smi_flow_place at;
+    sm_yaml_place at;
 } smi_flow_task;
 
 struct sm_pipeline {
     sm_arena *arena;
     sm_stores *stores; /* while it is read */
+    sm_yaml_doc yaml;  /* of the file */
     sm_str path, folder, name, description;
     smi_flow_connection *connections;
     int32_t n_connections;
@@ -158,7 +156,7 @@ sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen
 /** The task of that name, ASCII case aside, or −1. */
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);
 /** Adds a place in the pipeline file to an error; returns st. */
-sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
+sm_status smi_flow_at(const sm_pipeline *p, sm_yaml_place at, sm_status st,
                       sm_error *e) SM_MUST_USE;
 
 /* ---- a run (flow_run.c) ---------------------------------------------------------------------- */

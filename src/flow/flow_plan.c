@@ -251,7 +251,7 @@ sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *
     const sm_resolver resolver = asking_resolver(&k);
     const sm_sql sql = {.name = r->p->path, .text = x->text};
     const sm_status st = sm_query_expr(&sql, schema, &resolver, a, out, e);
-    smi_flow_place at = x->at;
+    sm_yaml_place at = x->at;
 
     if (st == SM_OK) {
         return SM_OK;

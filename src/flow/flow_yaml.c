@@ -3,161 +3,19 @@
  * flow/flow_yaml.c: reads a pipeline from its YAML file and the SQL files beside it. Called by
  * sm_pipeline_open (flow_pipeline.c).
  *
- * Method   libfyaml makes a document. Each mapping is read by the list of keys that it may have;
- *          any other key is an error at its place, with the nearest key. All values are text: what
- *          YAML would make of 2022-04, no or 1e3 plays no part.
- * Places   are the line and column of a key or value. The place of a mapping is that of its first
- *          key.
+ * Method   base/yaml.h makes a tree. Each mapping is read by the list of keys that it may have; any
+ *          other key is an error at its place, with the nearest key. All values are text.
  * Refused  aliases, and a second document. */
-#include <libfyaml.h>
-#include <stdio.h>
-
-#include "base/text.h"
 #include "flow/flow_int.h"
 
 #define MAX_YAML_BYTES ((size_t)1 << 20)
 #define MAX_SQL_BYTES  ((size_t)1 << 20)
-#define MAX_KEYS       20
 
-/* ---- places and values ---------------------------------------------------------------------- */
+/* ---- places --------------------------------------------------------------------------------- */
 
-sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st, sm_error *e)
+sm_status smi_flow_at(const sm_pipeline *p, sm_yaml_place at, sm_status st, sm_error *e)
 {
-    if (st != SM_OK) {
-        sm_error_place(e, p->path.data, at.line, at.line > 0 ? at.byte : -1);
-    }
-    return st;
-}
-
-static smi_flow_place place_of(struct fy_node *n)
-{
-    void *iterator = NULL;
-
-    while (n && fy_node_get_type(n) != FYNT_SCALAR) { /* down to the first scalar */
-        iterator = NULL;
-        if (fy_node_get_type(n) == FYNT_MAPPING) {
-            struct fy_node_pair *pair = fy_node_mapping_iterate(n, &iterator);
-            n = pair ? fy_node_pair_key(pair) : NULL;
-        } else {
-            n = fy_node_sequence_iterate(n, &iterator);
-        }
-    }
-    struct fy_token *token = n ? fy_node_get_scalar_token(n) : NULL;
-    const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
-    return mark ? (smi_flow_place){mark->line + 1, mark->column + 1} : (smi_flow_place){0, 0};
-}
-
-static sm_status text_of(const sm_pipeline *p, struct fy_node *n, const char *what, sm_str *out,
-                         sm_error *e)
-{
-    size_t len = 0;
-
-    if (!n || fy_node_get_type(n) != FYNT_SCALAR || fy_node_is_alias(n)) {
-        return smi_flow_at(p, place_of(n), sm_fail(e, SM_SYNTAX, "%s is not a text", what), e);
-    }
-    const char *text = fy_node_get_scalar(n, &len);
-    *out = sm_arena_str(p->arena, (sm_str){text, text ? len : 0});
-    return SM_OK;
-}
-
-static sm_status want_kind(const sm_pipeline *p, struct fy_node *n, smi_flow_place at, bool is_map,
-                           const char *what, sm_error *e)
-{
-    const enum fy_node_type type = n ? fy_node_get_type(n) : FYNT_SCALAR;
-    if (type == (is_map ? FYNT_MAPPING : FYNT_SEQUENCE)) {
-        return SM_OK;
-    }
-    return smi_flow_at(p, at,
-                       sm_fail(e, SM_SYNTAX, "%s is not a %s", what,
-                               is_map ? "mapping (key: value)" : "list (- item)"),
-                       e);
-}
-
-/* A mapping, read by the keys that it may have. */
-typedef struct fields {
-    const char *const *keys; /* ended by NULL */
-    struct fy_node *values[MAX_KEYS];
-    smi_flow_place places[MAX_KEYS]; /* of the keys */
-    bool has[MAX_KEYS];
-    smi_flow_place at;
-} fields;
-
-static sm_status fail_key(const sm_pipeline *p, const fields *f, sm_str key, const char *what,
-                          smi_flow_place at, sm_error *e)
-{
-    sm_str names[MAX_KEYS];
-    int n = 0;
-
-    for (; f->keys[n]; n++) {
-        names[n] = sm_str_of(f->keys[n]);
-    }
-    const sm_status st = sm_fail(e, SM_NAME, "%s has no key \"%.*s\"", what, SM_STR_ARG(key));
-    const char *near = sm_nearest_name(key, names, n);
-    if (near) {
-        sm_error_todo(e, "Did you mean \"%s\"?", near);
-    } else {
-        char list[200] = "";
-        for (int i = 0; i < n; i++) {
-            const size_t used = strlen(list);
-            snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", f->keys[i]);
-        }
-        sm_error_todo(e, "It may have: %s.", list);
-    }
-    return smi_flow_at(p, at, st, e);
-}
-
-static sm_status read_fields(const sm_pipeline *p, struct fy_node *map, const char *what,
-                             const char *const *keys, fields *f, sm_error *e)
-{
-    void *iterator = NULL;
-
-    *f = (fields){.keys = keys, .at = place_of(map)};
-    SM_TRY(want_kind(p, map, f->at, true, what, e));
-    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
-        sm_str key = {0};
-        int i = 0;
-        struct fy_node *key_node = fy_node_pair_key(pair);
-        SM_TRY(text_of(p, key_node, "a key", &key, e));
-        while (keys[i] && !sm_str_is(key, keys[i])) {
-            i++;
-        }
-        SM_ASSERT(i < MAX_KEYS);
-        if (!keys[i]) {
-            return fail_key(p, f, key, what, place_of(key_node), e);
-        }
-        f->values[i] = fy_node_pair_value(pair);
-        f->places[i] = place_of(key_node);
-        f->has[i] = true;
-    }
-    return SM_OK;
-}
-
-/* The text of a key. If it is missing, *out stays as it is or, with `must`, it is an error. */
-static sm_status read_text(const sm_pipeline *p, const fields *f, int key, const char *what,
-                           bool must, sm_str *out, sm_error *e)
-{
-    if (!f->has[key]) {
-        return must ? smi_flow_at(p, f->at,
-                                  sm_fail(e, SM_SYNTAX, "%s has no %s", what, f->keys[key]), e)
-                    : SM_OK;
-    }
-    if (!f->values[key] || fy_node_get_type(f->values[key]) != FYNT_SCALAR) {
-        return smi_flow_at(p, f->places[key],
-                           sm_fail(e, SM_SYNTAX, "%s is not a text", f->keys[key]), e);
-    }
-    SM_TRY(text_of(p, f->values[key], f->keys[key], out, e));
-    if (must && out->len == 0) {
-        return smi_flow_at(p, f->places[key], sm_fail(e, SM_SYNTAX, "%s is empty", f->keys[key]),
-                           e);
-    }
-    return SM_OK;
-}
-
-static int count_items(struct fy_node *list)
-{
-    const int n = fy_node_get_type(list) == FYNT_MAPPING ? fy_node_mapping_item_count(list)
-                                                         : fy_node_sequence_item_count(list);
-    return n > 0 ? n : 0;
+    return sm_yaml_at(&p->yaml, at, st, e);
 }
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -175,7 +33,7 @@ static bool is_word(sm_str s)
 }
 
 /* A table's name is layer.table; both become folders. */
-static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_place at, sm_error *e)
+static sm_status check_table_name(const sm_pipeline *p, sm_str name, sm_yaml_place at, sm_error *e)
 {
     const char *dot = memchr(name.data, '.', name.len);
     const size_t layer = dot ? (size_t)(dot - name.data) : 0;
@@ -190,7 +48,7 @@ static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_pl
 }
 
 /* The same of a name that becomes the folder of a table. */
-static sm_status check_new_table(const sm_pipeline *p, sm_str name, smi_flow_place at, sm_error *e)
+static sm_status check_new_table(const sm_pipeline *p, sm_str name, sm_yaml_place at, sm_error *e)
 {
     SM_TRY(check_table_name(p, name, at, e));
     return smi_flow_at(p, at, sm_table_check_name(name, e), e);
@@ -207,7 +65,7 @@ static int32_t find_var(const sm_pipeline *p, sm_str name)
 }
 
 /* The variable of that name; SM_NAME with the nearest name. */
-static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, int32_t *out,
+static sm_status want_var(const sm_pipeline *p, sm_str name, sm_yaml_place at, int32_t *out,
                           sm_error *e)
 {
     *out = find_var(p, name);
@@ -232,17 +90,17 @@ static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, 
 /* ---- the parts ------------------------------------------------------------------------------ */
 
 /* A value, or {env: NAME}. A secret must be the latter. */
-static sm_status read_setting(const sm_pipeline *p, const fields *f, int key, bool is_secret,
-                              smi_flow_setting *out, sm_error *e)
+static sm_status read_setting(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                              bool is_secret, smi_flow_setting *out, sm_error *e)
 {
     static const char *const keys[] = {"env", NULL};
-    fields env;
+    sm_yaml_fields env;
 
     out->at = f->places[key];
-    if (f->values[key] && fy_node_get_type(f->values[key]) == FYNT_MAPPING) {
+    if (f->values[key]->type == SM_YAML_MAP) {
         out->is_env = true;
-        SM_TRY(read_fields(p, f->values[key], f->keys[key], keys, &env, e));
-        return read_text(p, &env, 0, f->keys[key], true, &out->text, e);
+        SM_TRY(sm_yaml_fields_read(&p->yaml, f->values[key], f->keys[key], keys, &env, e));
+        return sm_yaml_fields_text(&p->yaml, &env, 0, f->keys[key], true, &out->text, e);
     }
     if (is_secret) {
         const sm_status st =
@@ -251,25 +109,25 @@ static sm_status read_setting(const sm_pipeline *p, const fields *f, int key, bo
                       f->keys[key]);
         return smi_flow_at(p, out->at, st, e);
     }
-    return read_text(p, f, key, f->keys[key], true, &out->text, e);
+    return sm_yaml_fields_text(&p->yaml, f, key, f->keys[key], true, &out->text, e);
 }
 
 #define KEY_OF(id, key, server, variable, is_secret)    key,
 #define SERVER_OF(id, key, server, variable, is_secret) SMI_SERVER_##server,
 #define SECRET_OF(id, key, server, variable, is_secret) is_secret,
 
-static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_flow_connection *c,
+static sm_status read_connection(const sm_pipeline *p, const sm_yaml *map, smi_flow_connection *c,
                                  sm_error *e)
 {
     static const char *const keys[] = {SMI_FLOW_SETTINGS(KEY_OF) "s3", "clickhouse", NULL};
     static const smi_flow_server servers[] = {SMI_FLOW_SETTINGS(SERVER_OF)};
     static const bool are_secret[] = {SMI_FLOW_SETTINGS(SECRET_OF)};
-    _Static_assert(SM_COUNT(keys) == SMI_N_SETTINGS + 3 && SM_COUNT(keys) <= MAX_KEYS + 1,
+    _Static_assert(SM_COUNT(keys) == SMI_N_SETTINGS + 3 && SM_COUNT(keys) <= SM_YAML_KEYS + 1,
                    "the settings, then one key a server");
     _Static_assert(SMI_SERVER_S3 == 0 && SMI_SERVER_CLICKHOUSE == 1, "in the order of their keys");
-    fields f;
+    sm_yaml_fields f;
 
-    SM_TRY(read_fields(p, map, "a connection", keys, &f, e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, map, "a connection", keys, &f, e));
     if (f.has[SMI_N_SETTINGS] == f.has[SMI_N_SETTINGS + 1]) {
         return smi_flow_at(
             p, f.at, sm_fail(e, SM_SYNTAX, "a connection needs exactly one of s3 and clickhouse"),
@@ -277,10 +135,10 @@ static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_
     }
     c->server = f.has[SMI_N_SETTINGS] ? SMI_SERVER_S3 : SMI_SERVER_CLICKHOUSE;
     const int name = SMI_N_SETTINGS + (int)c->server;
-    SM_TRY(read_text(p, &f, name, "a connection", true, &c->name, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, name, "a connection", true, &c->name, e));
     if (!is_word(c->name)) {
         return smi_flow_at(
-            p, place_of(f.values[name]),
+            p, sm_yaml_place_of(f.values[name]),
             sm_fail(e, SM_NAME, "\"%.*s\" is not a connection name", SM_STR_ARG(c->name)), e);
     }
     for (int i = 0; i < SMI_N_SETTINGS; i++) {
@@ -297,20 +155,19 @@ static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_
                      : smi_flow_at(p, f.at, sm_fail(e, SM_SYNTAX, "a connection has no url"), e);
 }
 
-static sm_status read_connections(sm_pipeline *p, struct fy_node *list, smi_flow_place at,
+static sm_status read_connections(sm_pipeline *p, const sm_yaml *list, sm_yaml_place at,
                                   sm_error *e)
 {
-    void *iterator = NULL;
 
-    SM_TRY(want_kind(p, list, at, false, "connections", e));
-    p->connections = SM_NEW_ARRAY(p->arena, smi_flow_connection, count_items(list));
-    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+    SM_TRY(sm_yaml_want(&p->yaml, list, at, SM_YAML_LIST, "connections", e));
+    p->connections = SM_NEW_ARRAY(p->arena, smi_flow_connection, list->n_children);
+    for (const sm_yaml *item = list->child; item; item = item->next) {
         smi_flow_connection *c = &p->connections[p->n_connections];
         SM_TRY(read_connection(p, item, c, e));
         for (int32_t i = 0; i < p->n_connections; i++) {
             if (sm_str_eq_nocase(p->connections[i].name, c->name)) {
                 return smi_flow_at(
-                    p, place_of(item),
+                    p, sm_yaml_place_of(item),
                     sm_fail(e, SM_EXISTS, "two connections are called %.*s", SM_STR_ARG(c->name)),
                     e);
             }
@@ -322,7 +179,7 @@ static sm_status read_connections(sm_pipeline *p, struct fy_node *list, smi_flow
 
 /* The connection of that name to such a server; SM_NAME with the nearest name. */
 static sm_status want_connection(const sm_pipeline *p, sm_str name, smi_flow_server server,
-                                 smi_flow_place at, int32_t *out, sm_error *e)
+                                 sm_yaml_place at, int32_t *out, sm_error *e)
 {
     sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_connections);
     int32_t n = 0;
@@ -345,7 +202,8 @@ static sm_status want_connection(const sm_pipeline *p, sm_str name, smi_flow_ser
     return smi_flow_at(p, at, st, e);
 }
 
-static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_var *v, sm_error *e)
+static sm_status read_var_type(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_var *v,
+                               sm_error *e)
 {
     static const sm_str types[] = {
         [SMI_VAR_URI] = {"uri", 3},         [SMI_VAR_TEXT] = {"text", 4},
@@ -355,7 +213,7 @@ static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_v
     _Static_assert(SM_COUNT(types) == SMI_VAR_INTEGER + 1, "a name for each type");
     sm_str type = SM_STR("text");
 
-    SM_TRY(read_text(p, f, 0, "a variable", false, &type, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, 0, "a variable", false, &type, e));
     for (int i = 0; i < SM_COUNT(types); i++) {
         if (sm_str_eq(types[i], type)) {
             v->type = (smi_flow_var_type)i;
@@ -369,114 +227,112 @@ static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_v
     } else {
         sm_error_todo(e, "Types are uri, text, month, date and integer.");
     }
-    return smi_flow_at(p, place_of(f->values[0]), st, e);
+    return smi_flow_at(p, sm_yaml_place_of(f->values[0]), st, e);
 }
 
-static sm_status read_var(const sm_pipeline *p, struct fy_node *map, smi_flow_var *v, sm_error *e)
+static sm_status read_var(const sm_pipeline *p, const sm_yaml *map, smi_flow_var *v, sm_error *e)
 {
     static const char *const keys[] = {"type", "default", "help", "connection", NULL};
-    fields f;
+    sm_yaml_fields f;
     sm_str connection = {0};
 
     v->connection = -1;
-    SM_TRY(want_kind(p, map, v->at, true, v->name.data, e));
-    SM_TRY(read_fields(p, map, "a variable", keys, &f, e));
+    SM_TRY(sm_yaml_want(&p->yaml, map, v->at, SM_YAML_MAP, v->name.data, e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, map, "a variable", keys, &f, e));
     SM_TRY(read_var_type(p, &f, v, e));
-    SM_TRY(read_text(p, &f, 1, "a variable", false, &v->default_text, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "a variable", false, &v->default_text, e));
     v->has_default = f.has[1];
-    SM_TRY(read_text(p, &f, 2, "a variable", false, &v->help, e));
-    SM_TRY(read_text(p, &f, 3, "a variable", false, &connection, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 2, "a variable", false, &v->help, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "a variable", false, &connection, e));
     if (f.has[3] && v->type != SMI_VAR_URI) {
         return smi_flow_at(p, f.places[3],
                            sm_fail(e, SM_TYPE, "%.*s has a connection and is not of type uri",
                                    SM_STR_ARG(v->name)),
                            e);
     }
-    return f.has[3] ? want_connection(p, connection, SMI_SERVER_S3, place_of(f.values[3]),
+    return f.has[3] ? want_connection(p, connection, SMI_SERVER_S3, sm_yaml_place_of(f.values[3]),
                                       &v->connection, e)
                     : SM_OK;
 }
 
-static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place at, sm_error *e)
+static sm_status read_vars(sm_pipeline *p, const sm_yaml *map, sm_yaml_place at, sm_error *e)
 {
-    void *iterator = NULL;
 
-    SM_TRY(want_kind(p, map, at, true, "vars", e));
-    p->vars = SM_NEW_ARRAY(p->arena, smi_flow_var, count_items(map));
-    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
+    SM_TRY(sm_yaml_want(&p->yaml, map, at, SM_YAML_MAP, "vars", e));
+    p->vars = SM_NEW_ARRAY(p->arena, smi_flow_var, map->n_children);
+    for (const sm_yaml *pair = map->child; pair; pair = pair->next) {
         smi_flow_var *v = &p->vars[p->n_vars];
-        SM_TRY(text_of(p, fy_node_pair_key(pair), "a variable's name", &v->name, e));
-        v->at = place_of(fy_node_pair_key(pair));
+        SM_TRY(sm_yaml_text(&p->yaml, pair->key, "a variable's name", &v->name, e));
+        v->at = sm_yaml_place_of(pair->key);
         if (!is_word(v->name)) {
             return smi_flow_at(
                 p, v->at,
                 sm_fail(e, SM_NAME, "\"%.*s\" is not a variable name", SM_STR_ARG(v->name)), e);
         }
-        SM_TRY(read_var(p, fy_node_pair_value(pair), v, e));
+        SM_TRY(read_var(p, pair, v, e));
         p->n_vars++;
     }
     return SM_OK;
 }
 
 /* A policy: keep (the default), fail, or the one that `takes` adds. */
-static sm_status read_policy(sm_pipeline *p, const fields *f, int key, const char *name,
+static sm_status read_policy(sm_pipeline *p, const sm_yaml_fields *f, int key, const char *name,
                              unsigned takes, sm_policy *out, sm_error *e)
 {
     sm_str word = {0};
 
     *out = SM_POLICY_KEEP;
-    SM_TRY(read_text(p, f, key, "a source", false, &word, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a source", false, &word, e));
     if (!f->has[key]) {
         return SM_OK;
     }
     takes |= SM_TAKES(SM_POLICY_KEEP) | SM_TAKES(SM_POLICY_FAIL);
     const sm_status st = sm_policy_parse(name, word, takes, out, e);
-    const smi_flow_place at = place_of(f->values[key]); /* no place if the value is empty */
+    const sm_yaml_place at = sm_yaml_place_of(f->values[key]); /* no place if the value is empty */
     return st == SM_OK ? st : smi_flow_at(p, at.line > 0 ? at : f->places[key], st, e);
 }
 
-static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_source *s, sm_error *e)
+static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source *s, sm_error *e)
 {
     static const char *const keys[] = {"name",   "match", "window", "quarantine",
                                        "copies", "gone",  NULL};
-    fields f;
+    sm_yaml_fields f;
     sm_str period = {0};
 
-    SM_TRY(read_fields(p, map, "a source", keys, &f, e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, map, "a source", keys, &f, e));
     s->at = f.at;
     s->period = -1;
-    SM_TRY(read_text(p, &f, 0, "a source", true, &s->name, e));
-    SM_TRY(want_var(p, s->name, place_of(f.values[0]), &s->var, e));
-    SM_TRY(read_text(p, &f, 1, "a source", false, &s->match, e));
-    SM_TRY(read_text(p, &f, 2, "a source", false, &period, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 0, "a source", true, &s->name, e));
+    SM_TRY(want_var(p, s->name, sm_yaml_place_of(f.values[0]), &s->var, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "a source", false, &s->match, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 2, "a source", false, &period, e));
     if (f.has[2]) {
-        SM_TRY(want_var(p, period, place_of(f.values[2]), &s->period, e));
+        SM_TRY(want_var(p, period, sm_yaml_place_of(f.values[2]), &s->period, e));
         if (p->vars[s->period].type != SMI_VAR_MONTH) {
             return smi_flow_at(
-                p, place_of(f.values[2]),
+                p, sm_yaml_place_of(f.values[2]),
                 sm_fail(e, SM_TYPE, "the window \"%.*s\" is not of type month", SM_STR_ARG(period)),
                 e);
         }
     }
     SM_TRY(read_policy(p, &f, 4, keys[4], SM_TAKES(SM_POLICY_SKIP), &s->copies, e));
     SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
-    SM_TRY(read_text(p, &f, 3, "a source", false, &s->quarantine, e));
-    return f.has[3] ? check_new_table(p, s->quarantine, place_of(f.values[3]), e) : SM_OK;
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "a source", false, &s->quarantine, e));
+    return f.has[3] ? check_new_table(p, s->quarantine, sm_yaml_place_of(f.values[3]), e) : SM_OK;
 }
 
-static sm_status read_sources(sm_pipeline *p, struct fy_node *list, smi_flow_place at, sm_error *e)
+static sm_status read_sources(sm_pipeline *p, const sm_yaml *list, sm_yaml_place at, sm_error *e)
 {
-    void *iterator = NULL;
 
-    SM_TRY(want_kind(p, list, at, false, "sources", e));
-    const int n = count_items(list);
+    SM_TRY(sm_yaml_want(&p->yaml, list, at, SM_YAML_LIST, "sources", e));
+    const int n = list->n_children;
     if (n > SMI_MAX_SOURCES) {
         return smi_flow_at(
             p, at, sm_fail(e, SM_LIMIT, "%d sources; at most %d are allowed", n, SMI_MAX_SOURCES),
             e);
     }
     p->sources = SM_NEW_ARRAY(p->arena, smi_flow_source, n);
-    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+    for (const sm_yaml *item = list->child; item; item = item->next) {
         smi_flow_source *s = &p->sources[p->n_sources];
         SM_TRY(read_source(p, item, s, e));
         for (int32_t i = 0; i < p->n_sources; i++) {
@@ -494,7 +350,7 @@ static sm_status read_sources(sm_pipeline *p, struct fy_node *list, smi_flow_pla
     return SM_OK;
 }
 
-static sm_status find_source(const sm_pipeline *p, sm_str name, smi_flow_place at, int32_t *out,
+static sm_status find_source(const sm_pipeline *p, sm_str name, sm_yaml_place at, int32_t *out,
                              sm_error *e)
 {
     sm_str names[SMI_MAX_SOURCES];
@@ -558,7 +414,7 @@ enum {
 };
 
 /* The one key of five that says what kind of task it is. */
-static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_error *e)
+static sm_status read_kind(const sm_pipeline *p, const sm_yaml_fields *f, int *key, sm_error *e)
 {
     int n = 0;
 
@@ -577,7 +433,7 @@ static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_e
 }
 
 /* Refuses the keys from `first` to `last`: they are for other tasks. */
-static sm_status refuse_keys(const sm_pipeline *p, const fields *f, int first, int last,
+static sm_status refuse_keys(const sm_pipeline *p, const sm_yaml_fields *f, int first, int last,
                              const char *whose, sm_error *e)
 {
     for (int i = first; i <= last; i++) {
@@ -590,7 +446,8 @@ static sm_status refuse_keys(const sm_pipeline *p, const fields *f, int first, i
 }
 
 /* A task that publishes: its name is connection.table; `from` is the table of the lake. */
-static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_publish(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                              sm_error *e)
 {
     const char *dot = memchr(t->name.data, '.', t->name.len);
     const sm_str connection = {t->name.data, (size_t)(dot - t->name.data)};
@@ -602,50 +459,51 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
-    SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
-    return check_table_name(p, t->from, place_of(f->values[KEY_FROM]), e);
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_FROM, "what is published", true, &t->from, e));
+    return check_table_name(p, t->from, sm_yaml_place_of(f->values[KEY_FROM]), e);
 }
 
 /* The columns that a key names: one, or a list of them. */
-static sm_status read_columns(const sm_pipeline *p, const fields *f, int key, const sm_str **out,
-                              int32_t *n, sm_error *e)
+static sm_status read_columns(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                              const sm_str **out, int32_t *n, sm_error *e)
 {
-    struct fy_node *node = f->values[key];
-    void *iterator = NULL;
-    const bool is_list = node && fy_node_get_type(node) == FYNT_SEQUENCE;
-    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? count_items(node) + 1 : 1);
+    const sm_yaml *node = f->values[key];
+    const bool is_list = node->type == SM_YAML_LIST;
+    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? node->n_children + 1 : 1);
     const char *what = sm_arena_printf(p->arena, "a column of %s", f->keys[key]);
 
     *out = names;
     if (!is_list) {
         *n = 1;
-        return read_text(p, f, key, "a task", true, names, e);
+        return sm_yaml_fields_text(&p->yaml, f, key, "a task", true, names, e);
     }
-    for (struct fy_node *item; (item = fy_node_sequence_iterate(node, &iterator));) {
-        SM_TRY(text_of(p, item, what, &names[(*n)++], e));
+    for (const sm_yaml *item = node->child; item; item = item->next) {
+        SM_TRY(sm_yaml_text(&p->yaml, item, what, &names[(*n)++], e));
     }
     return *n > 0 ? SM_OK
                   : smi_flow_at(p, f->places[key],
                                 sm_fail(e, SM_SYNTAX, "%s is empty", f->keys[key]), e);
 }
 
-static sm_status read_curve(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_curve(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                            sm_error *e)
 {
     static const sm_curve zorder = SM_CURVE_ZORDER, hilbert = SM_CURVE_HILBERT;
     sm_str word = {0};
 
-    SM_TRY(read_text(p, f, KEY_CURVE, "a task", false, &word, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_CURVE, "a task", false, &word, e));
     t->curve = !f->has[KEY_CURVE] ? NULL : sm_str_is(word, "hilbert") ? &hilbert : &zorder;
     return t->curve != &zorder || sm_str_is(word, "zorder")
                ? SM_OK
-               : smi_flow_at(p, place_of(f->values[KEY_CURVE]),
+               : smi_flow_at(p, sm_yaml_place_of(f->values[KEY_CURVE]),
                              sm_fail(e, SM_INVALID, "curve is zorder or hilbert, not \"%.*s\"",
                                      SM_STR_ARG(word)),
                              e);
 }
 
 /* A task that sorts: `layer.table` becomes its table, and its name is that and its work. */
-static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_cluster(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                              sm_error *e)
 {
     t->from = t->name;
     t->name = sm_arena_strf(p->arena, "%.*s:cluster", SM_STR_ARG(t->from));
@@ -661,26 +519,28 @@ static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_ta
     return read_curve(p, f, t, e);
 }
 
-static sm_status read_evolve(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_evolve(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                             sm_error *e)
 {
     sm_str word = {0};
 
-    SM_TRY(read_text(p, f, KEY_EVOLVE, "a load", false, &word, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_EVOLVE, "a load", false, &word, e));
     if (f->has[KEY_EVOLVE] && !sm_str_is(word, "add")) {
         return smi_flow_at(
-            p, place_of(f->values[KEY_EVOLVE]),
+            p, sm_yaml_place_of(f->values[KEY_EVOLVE]),
             sm_fail(e, SM_INVALID, "evolve is \"add\", not \"%.*s\"", SM_STR_ARG(word)), e);
     }
     t->adds_columns = f->has[KEY_EVOLVE];
     return SM_OK;
 }
 
-static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_load(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                           sm_error *e)
 {
     sm_str from = {0};
 
-    SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
-    const sm_status st = read_text(p, f, KEY_BY, "a load", true, &t->by, e);
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_FROM, "a load", true, &from, e));
+    const sm_status st = sm_yaml_fields_text(&p->yaml, f, KEY_BY, "a load", true, &t->by, e);
     if (st != SM_OK && !f->has[KEY_BY]) {
         sm_error_todo(e, "by is the column of the SQL that is the file's date: SELECT …, file_date "
                          "AS day, and by: day.");
@@ -688,11 +548,11 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     SM_TRY(st);
     SM_TRY(read_evolve(p, f, t, e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-    return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
+    return find_source(p, from, sm_yaml_place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
 /* replace, append: the table keeps rows of other values of the variable. */
-static sm_status read_value_of(const sm_pipeline *p, const fields *f, int key, int32_t *out,
+static sm_status read_value_of(const sm_pipeline *p, const sm_yaml_fields *f, int key, int32_t *out,
                                sm_error *e)
 {
     sm_str var = {0};
@@ -700,24 +560,24 @@ static sm_status read_value_of(const sm_pipeline *p, const fields *f, int key, i
     if (!f->has[key]) {
         return SM_OK;
     }
-    SM_TRY(read_text(p, f, key, "a task", true, &var, e));
-    SM_TRY(want_var(p, var, place_of(f->values[key]), out, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a task", true, &var, e));
+    SM_TRY(want_var(p, var, sm_yaml_place_of(f->values[key]), out, e));
     return p->vars[*out].type != SMI_VAR_URI
                ? SM_OK
-               : smi_flow_at(p, place_of(f->values[key]),
+               : smi_flow_at(p, sm_yaml_place_of(f->values[key]),
                              sm_fail(e, SM_TYPE, "the variable \"%.*s\" is a place, not a value",
                                      SM_STR_ARG(var)),
                              e);
 }
 
 /* overwrite: partitions. The table keeps the partitions that its new rows have not. */
-static sm_status read_overwrite(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+static sm_status read_overwrite(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
                                 sm_error *e)
 {
     sm_str word = {0};
     sm_status st = SM_OK;
 
-    SM_TRY(read_text(p, f, KEY_OVERWRITE, "a table", false, &word, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_OVERWRITE, "a table", false, &word, e));
     if (!f->has[KEY_OVERWRITE]) {
         return SM_OK;
     }
@@ -728,10 +588,10 @@ static sm_status read_overwrite(const sm_pipeline *p, const fields *f, smi_flow_
         st = sm_fail(e, SM_SYNTAX, "overwrite: partitions needs the key partition_by");
     }
     t->replaces_partitions = true;
-    return smi_flow_at(p, place_of(f->values[KEY_OVERWRITE]), st, e);
+    return smi_flow_at(p, sm_yaml_place_of(f->values[KEY_OVERWRITE]), st, e);
 }
 
-static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+static sm_status read_partition_by(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
                                    sm_error *e)
 {
     if (!f->has[KEY_PARTITION_BY]) {
@@ -762,22 +622,21 @@ static sm_status check_property(const sm_pipeline *p, const sm_pair *items, int3
 
 /* properties: what the table has after each run. What no table may have is refused here, so that
  * nothing is read before. */
-static sm_status read_properties(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+static sm_status read_properties(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
                                  sm_error *e)
 {
-    struct fy_node *map = f->values[KEY_PROPERTIES];
+    const sm_yaml *map = f->values[KEY_PROPERTIES];
     sm_delta_protocol protocol = {.min_reader = 1, .min_writer = 2};
-    void *iterator = NULL;
 
     t->properties_at = f->places[KEY_PROPERTIES];
-    SM_TRY(want_kind(p, map, t->properties_at, true, "properties", e));
-    sm_pair *items = SM_NEW_ARRAY(p->arena, sm_pair, count_items(map) + 1);
-    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
-        struct fy_node *key = fy_node_pair_key(pair);
+    SM_TRY(sm_yaml_want(&p->yaml, map, t->properties_at, SM_YAML_MAP, "properties", e));
+    sm_pair *items = SM_NEW_ARRAY(p->arena, sm_pair, map->n_children + 1);
+    for (const sm_yaml *pair = map->child; pair; pair = pair->next) {
+        const sm_yaml *key = pair->key;
         const int32_t i = t->n_properties++;
-        SM_TRY(text_of(p, key, "a property", &items[i].key, e));
-        SM_TRY(text_of(p, fy_node_pair_value(pair), items[i].key.data, &items[i].value, e));
-        SM_TRY(smi_flow_at(p, place_of(key), check_property(p, items, i, &protocol, e), e));
+        SM_TRY(sm_yaml_text(&p->yaml, key, "a property", &items[i].key, e));
+        SM_TRY(sm_yaml_text(&p->yaml, pair, items[i].key.data, &items[i].value, e));
+        SM_TRY(smi_flow_at(p, sm_yaml_place_of(key), check_property(p, items, i, &protocol, e), e));
     }
     SM_ASSERT(t->n_properties >= 0 && protocol.min_reader >= 1);
     t->properties = items;
@@ -786,38 +645,40 @@ static sm_status read_properties(const sm_pipeline *p, const fields *f, smi_flow
 }
 
 /* SQL of an expression, with its place. */
-static sm_status read_expression(const sm_pipeline *p, const fields *f, int key,
+static sm_status read_expression(const sm_pipeline *p, const sm_yaml_fields *f, int key,
                                  smi_flow_expression *out, sm_error *e)
 {
     if (!f->has[key]) {
         return SM_OK;
     }
-    SM_TRY(read_text(p, f, key, f->keys[key], true, &out->text, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, f->keys[key], true, &out->text, e));
     out->key = f->keys[key];
-    out->at = place_of(f->values[key]);
+    out->at = sm_yaml_place_of(f->values[key]);
     return SM_OK;
 }
 
 /* The columns by which rows belong together. */
-static sm_status read_key(const sm_pipeline *p, const fields *f, int key, smi_flow_merge *m,
+static sm_status read_key(const sm_pipeline *p, const sm_yaml_fields *f, int key, smi_flow_merge *m,
                           const char *what, sm_error *e)
 {
     if (!f->has[key]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "%s has no key", what), e);
     }
-    m->key.at = place_of(f->values[key]);
+    m->key.at = sm_yaml_place_of(f->values[key]);
     return read_columns(p, f, key, &m->key.names, &m->key.n, e);
 }
 
 /* merge: the rows take the place of those with the same key. */
-static sm_status read_merge(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_merge(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                            sm_error *e)
 {
     static const char *const keys[] = {"key", "update_when", "delete_when", NULL};
     smi_flow_merge *m = SM_NEW(p->arena, smi_flow_merge);
-    fields own;
+    sm_yaml_fields own;
 
-    SM_TRY(want_kind(p, f->values[KEY_MERGE], f->places[KEY_MERGE], true, "merge", e));
-    SM_TRY(read_fields(p, f->values[KEY_MERGE], "merge", keys, &own, e));
+    SM_TRY(sm_yaml_want(&p->yaml, f->values[KEY_MERGE], f->places[KEY_MERGE], SM_YAML_MAP, "merge",
+                        e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, f->values[KEY_MERGE], "merge", keys, &own, e));
     own.at = f->places[KEY_MERGE];
     SM_TRY(read_key(p, &own, 0, m, "merge", e));
     SM_TRY(read_expression(p, &own, 1, &m->update_when, e));
@@ -827,16 +688,16 @@ static sm_status read_merge(const sm_pipeline *p, const fields *f, smi_flow_task
 }
 
 /* missing: what becomes of current rows whose key is not among the rows. */
-static sm_status read_missing(const sm_pipeline *p, const fields *f, int key, bool *closes,
+static sm_status read_missing(const sm_pipeline *p, const sm_yaml_fields *f, int key, bool *closes,
                               sm_error *e)
 {
     sm_str word = SM_STR("keep");
 
-    SM_TRY(read_text(p, f, key, "scd2", false, &word, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "scd2", false, &word, e));
     *closes = sm_str_is(word, "close");
     return *closes || sm_str_is(word, "keep")
                ? SM_OK
-               : smi_flow_at(p, place_of(f->values[key]),
+               : smi_flow_at(p, sm_yaml_place_of(f->values[key]),
                              sm_fail(e, SM_INVALID, "missing is keep or close, not \"%.*s\"",
                                      SM_STR_ARG(word)),
                              e);
@@ -853,8 +714,8 @@ enum {
 };
 
 /* The names of the three columns of a history: they are not alike. */
-static sm_status read_history_columns(const sm_pipeline *p, const fields *f, smi_flow_merge *m,
-                                      sm_error *e)
+static sm_status read_history_columns(const sm_pipeline *p, const sm_yaml_fields *f,
+                                      smi_flow_merge *m, sm_error *e)
 {
     sm_str *const names[] = {&m->valid_from, &m->valid_to, &m->is_current};
 
@@ -862,7 +723,7 @@ static sm_status read_history_columns(const sm_pipeline *p, const fields *f, smi
         const int key = SCD2_VALID_FROM + i;
         *names[i] = sm_str_of(f->keys[key]);
         if (f->has[key]) {
-            SM_TRY(read_text(p, f, key, "scd2", true, names[i], e));
+            SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "scd2", true, names[i], e));
         }
     }
     for (int i = 1; i < SM_COUNT(names); i++) {
@@ -880,21 +741,23 @@ static sm_status read_history_columns(const sm_pipeline *p, const fields *f, smi
 }
 
 /* scd2: the table keeps each row as it was, and from when to when. */
-static sm_status read_scd2(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_scd2(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                           sm_error *e)
 {
     static const char *const keys[] = {"key",      "columns",    "at",      "valid_from",
                                        "valid_to", "is_current", "missing", NULL};
     _Static_assert(SM_COUNT(keys) == SCD2_MISSING + 2, "a key for each number, and the end");
     smi_flow_merge *m = SM_NEW(p->arena, smi_flow_merge);
-    fields own;
+    sm_yaml_fields own;
 
-    SM_TRY(want_kind(p, f->values[KEY_SCD2], f->places[KEY_SCD2], true, "scd2", e));
-    SM_TRY(read_fields(p, f->values[KEY_SCD2], "scd2", keys, &own, e));
+    SM_TRY(
+        sm_yaml_want(&p->yaml, f->values[KEY_SCD2], f->places[KEY_SCD2], SM_YAML_MAP, "scd2", e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, f->values[KEY_SCD2], "scd2", keys, &own, e));
     own.at = f->places[KEY_SCD2];
     m->is_history = true;
     SM_TRY(read_key(p, &own, SCD2_KEY, m, "scd2", e));
     if (own.has[SCD2_COLUMNS]) {
-        m->columns.at = place_of(own.values[SCD2_COLUMNS]);
+        m->columns.at = sm_yaml_place_of(own.values[SCD2_COLUMNS]);
         SM_TRY(read_columns(p, &own, SCD2_COLUMNS, &m->columns.names, &m->columns.n, e));
     }
     SM_TRY(read_expression(p, &own, SCD2_AT, &m->at, e));
@@ -904,7 +767,7 @@ static sm_status read_scd2(const sm_pipeline *p, const fields *f, smi_flow_task 
 }
 
 /* What becomes of the rows that a table has is said by one key at most. */
-static sm_status check_one_way(const sm_pipeline *p, const fields *f, sm_error *e)
+static sm_status check_one_way(const sm_pipeline *p, const sm_yaml_fields *f, sm_error *e)
 {
     int n = 0;
 
@@ -922,7 +785,8 @@ static sm_status check_one_way(const sm_pipeline *p, const fields *f, sm_error *
 }
 
 /* The keys of tasks that make a table or a view. */
-static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+static sm_status read_made(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                           sm_error *e)
 {
     if (t->kind == SM_TASK_VIEW) {
         SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
@@ -942,7 +806,7 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
     return read_overwrite(p, f, t, e);
 }
 
-static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
+static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
         "load",  "view", "table",        "publish",    "cluster",   "sql",
@@ -953,16 +817,16 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
                                          SM_TASK_CLUSTER};
     _Static_assert(SM_COUNT(keys) == KEY_CURVE + 2, "a key for each number, and the end");
     _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
-    fields f;
+    sm_yaml_fields f;
     int key = 0;
     sm_str path = {0};
 
-    SM_TRY(read_fields(p, map, "a task", keys, &f, e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, map, "a task", keys, &f, e));
     SM_TRY(read_kind(p, &f, &key, e));
     t->kind = kinds[key];
     t->source = t->connection = t->replace = t->append = -1;
-    SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
-    t->at = place_of(f.values[key]);
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, key, "a task", true, &t->name, e));
+    t->at = sm_yaml_place_of(f.values[key]);
     SM_TRY(t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE
                ? check_new_table(p, t->name, t->at, e)
                : check_table_name(p, t->name, t->at, e));
@@ -973,11 +837,11 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
         return read_cluster(p, &f, t, e);
     }
     SM_TRY(refuse_keys(p, &f, KEY_CURVE, KEY_CURVE, "cluster", e));
-    SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, KEY_SQL, "a task", true, &path, e));
     SM_TRY(read_made(p, &f, t, e));
     const sm_status st = read_sql(p, path, &t->sql, e);
     return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
-                     (int)place_of(f.values[KEY_SQL]).line);
+                     (int)sm_yaml_place_of(f.values[KEY_SQL]).line);
 }
 
 static sm_status check_task_name(const sm_pipeline *p, const smi_flow_task *t, sm_error *e)
@@ -997,13 +861,12 @@ static sm_status check_task_name(const sm_pipeline *p, const smi_flow_task *t, s
     return SM_OK;
 }
 
-static sm_status read_tasks(sm_pipeline *p, struct fy_node *list, smi_flow_place at, sm_error *e)
+static sm_status read_tasks(sm_pipeline *p, const sm_yaml *list, sm_yaml_place at, sm_error *e)
 {
-    void *iterator = NULL;
 
-    SM_TRY(want_kind(p, list, at, false, "tasks", e));
-    p->tasks = SM_NEW_ARRAY(p->arena, smi_flow_task, count_items(list));
-    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+    SM_TRY(sm_yaml_want(&p->yaml, list, at, SM_YAML_LIST, "tasks", e));
+    p->tasks = SM_NEW_ARRAY(p->arena, smi_flow_task, list->n_children);
+    for (const sm_yaml *item = list->child; item; item = item->next) {
         smi_flow_task t = {0};
         SM_TRY(read_task(p, item, &t, e));
         SM_TRY(check_task_name(p, &t, e));
@@ -1014,29 +877,29 @@ static sm_status read_tasks(sm_pipeline *p, struct fy_node *list, smi_flow_place
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
+static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
     static const char *const keys[] = {"name",    "description", "vars",        "lake",
                                        "sources", "tasks",       "connections", NULL};
-    fields f;
+    sm_yaml_fields f;
     sm_str lake = {0};
 
-    SM_TRY(read_fields(p, root, "a pipeline", keys, &f, e));
-    SM_TRY(read_text(p, &f, 0, "the pipeline", true, &p->name, e));
+    SM_TRY(sm_yaml_fields_read(&p->yaml, root, "a pipeline", keys, &f, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 0, "the pipeline", true, &p->name, e));
     if (!is_word(p->name)) {
         return smi_flow_at(
-            p, place_of(f.values[0]),
+            p, sm_yaml_place_of(f.values[0]),
             sm_fail(e, SM_NAME, "\"%.*s\" is not a pipeline name", SM_STR_ARG(p->name)), e);
     }
-    SM_TRY(read_text(p, &f, 1, "the pipeline", false, &p->description, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }
     if (f.has[2]) {
         SM_TRY(read_vars(p, f.values[2], f.places[2], e));
     }
-    SM_TRY(read_text(p, &f, 3, "the pipeline", true, &lake, e));
-    SM_TRY(want_var(p, lake, place_of(f.values[3]), &p->lake, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "the pipeline", true, &lake, e));
+    SM_TRY(want_var(p, lake, sm_yaml_place_of(f.values[3]), &p->lake, e));
     if (f.has[4]) {
         SM_TRY(read_sources(p, f.values[4], f.places[4], e));
     }
@@ -1044,61 +907,6 @@ static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
         return smi_flow_at(p, f.at, sm_fail(e, SM_SYNTAX, "the pipeline has no tasks"), e);
     }
     return read_tasks(p, f.values[5], f.places[5], e);
-}
-
-/* The first error that libfyaml found. */
-static sm_status fail_yaml(const sm_pipeline *p, struct fy_diag *diag, sm_error *e)
-{
-    void *iterator = NULL;
-    const struct fy_diag_error *found = fy_diag_errors_iterate(diag, &iterator);
-    smi_flow_place at = {0};
-
-    if (found && found->line > 0) {
-        at = (smi_flow_place){found->line, found->column > 0 ? found->column : 1};
-    }
-    return smi_flow_at(p, at,
-                       sm_fail(e, SM_SYNTAX, "not YAML: %s",
-                               found && found->msg ? found->msg : "it could not be parsed"),
-                       e);
-}
-
-static sm_status parse(sm_pipeline *p, sm_str text, sm_error *e)
-{
-    sm_status st = SM_OK;
-    struct fy_diag_cfg quiet;
-    fy_diag_cfg_default(&quiet);
-    quiet.colorize = false;
-    struct fy_diag *diag = fy_diag_create(&quiet);
-    struct fy_document *doc = NULL;
-
-    if (!diag) {
-        return sm_fail(e, SM_NOMEM, "no memory to read YAML");
-    }
-    fy_diag_set_collect_errors(diag, true);
-    const struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET, .diag = diag};
-    if (sm_utf8_check(text.data, text.len) < text.len) {
-        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "not YAML: not UTF-8"), e);
-        goto done;
-    }
-    if (text.len == 0) { /* libfyaml would print a message */
-        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "the pipeline is empty"), e);
-        goto done;
-    }
-    doc = fy_document_build_from_string(&cfg, text.data, text.len);
-    if (!doc) {
-        st = fail_yaml(p, diag, e);
-        goto done;
-    }
-    struct fy_node *root = fy_document_root(doc);
-    if (!root) {
-        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "the pipeline is empty"), e);
-        goto done;
-    }
-    st = read_root(p, root, e);
-done:
-    fy_document_destroy(doc);
-    fy_diag_destroy(diag);
-    return st;
 }
 
 sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
@@ -1119,7 +927,9 @@ sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
         sm_error_todo(e, "A pipeline is named by its YAML file, like pipelines/sales/delta.yaml.");
     }
     SM_TRY_GOTO(st, done, st);
-    st = parse(p, sm_buf_str(&text), e);
+    p->yaml = (sm_yaml_doc){.name = p->path, .arena = p->arena};
+    SM_TRY_GOTO(st, done, sm_yaml_parse(&p->yaml, sm_buf_str(&text), "the pipeline", e));
+    st = read_root(p, p->yaml.root, e);
 done:
     sm_buf_release(&text);
     sm_store_release(store);
