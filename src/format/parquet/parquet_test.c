@@ -607,7 +607,7 @@ static void few_strings_come_by_code(void **state)
 static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
 {
     enum { GROUP = 20000 };
-    static char texts[4 * GROUP][12];
+    static char texts[4 * GROUP][16];
     static const char *values[4 * GROUP];
     const parquet_how how = {.group_rows = GROUP};
     layouts l = {0};
@@ -640,7 +640,7 @@ static sm_status note_layout(void *ctx, sm_batch *b, sm_error *e)
 static void dictionaries_in_vain_are_tried_seldom(void **state)
 {
     enum { GROUP = 2048, MOST = 24 };
-    static char texts[MOST * GROUP][12];
+    static char texts[MOST * GROUP][16];
     static const char *values[MOST * GROUP];
     static const struct {
         const char *groups;  /* n: all new, f: few different */
