@@ -49,19 +49,28 @@ static bool column_way(const sm_plan_node *n, int32_t column, way *out)
     return true;
 }
 
-int32_t sm_plan_way(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str **names,
-                    const sm_plan_node **scan)
+int32_t smi_expr_way(const sm_plan_node *n, const sm_expr *x, sm_arena *a, sm_str **names,
+                     const sm_plan_node **scan)
 {
     way w = {.arena = a};
 
-    SM_ASSERT(column >= 0 && column < n->schema->n_fields);
-    if (!column_way(n, column, &w)) {
+    if (!expr_way(n, x, &w)) {
         return 0;
     }
     SM_ASSERT(w.n > 0 && w.scan->kind == SM_PLAN_SCAN);
     *names = w.names;
     *scan = w.scan;
     return (int32_t)w.n;
+}
+
+int32_t sm_plan_way(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str **names,
+                    const sm_plan_node **scan)
+{
+    const sm_expr x = {
+        .kind = SM_EXPR_COLUMN, .type = n->schema->fields[column].type, .index = column};
+
+    SM_ASSERT(column >= 0 && column < n->schema->n_fields);
+    return smi_expr_way(n, &x, a, names, scan);
 }
 
 /* Has the expression a column that is_it marks? */

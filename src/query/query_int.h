@@ -62,6 +62,9 @@ const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t);
 extern const sm_i128 smi_pow10[39];
 sm_str smi_type_text(sm_arena *a, const sm_type *t);
 
+/** sm_plan_way() of an expression over the rows of `n`. */
+int32_t smi_expr_way(const sm_plan_node *n, const sm_expr *x, sm_arena *a, sm_str **names,
+                     const sm_plan_node **scan);
 /** Are the scan's column, or fields of it, only passed on by the projections and filters below and
  * at `n`? Of a node for which sm_plan_way() found a way. */
 bool smi_plan_passes(const sm_plan_node *n, sm_str column);

@@ -323,3 +323,51 @@ def test_a_number_that_no_rounding_makes_fit(run, lake, write):
     run("CREATE TABLE a.v (n DECIMAL(5,2))")
     said = error(run, "INSERT INTO a.v FROM " + write("n.json", '{"n": 1.5}', '{"n": 999.995}'))
     assert "n.json:2" in said and "999.995" in said and "DECIMAL(5,2)" in said
+
+
+@pytest.mark.parametrize("sql", [
+    "MERGE INTO a.v t USING {f} f ON t.k = f.k WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+    "MERGE INTO a.v t USING (SELECT * FROM {f} WHERE n > 0) f ON f.k = t.k AND f.n < 9 WHEN MATCHED AND f.ts <> t.ts THEN "
+    "UPDATE SET ts = f.ts, d = f.d, n = f.n WHEN NOT MATCHED AND n < 9 THEN INSERT (k, ts, d, n) VALUES (f.k, ts, d, n)",
+    "MERGE INTO a.v t USING (SELECT s.*, n FROM {g}) f ON t.k = f.k WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+    "MERGE INTO a.v t USING {g} f ON t.k = f.s.k WHEN MATCHED THEN UPDATE SET ts = f.s.ts, d = f.s.d, n = f.n "
+    "WHEN NOT MATCHED THEN INSERT (k, ts, d, n) VALUES (f.s.k, f.s.ts, f.s.d, f.n)"])
+def test_a_merged_value_is_as_it_is_written(run, smelt, lake, write, sql):
+    """Also a key is the text that the file has, and finds its row when the file is merged again."""
+    run("CREATE TABLE a.v (k VARCHAR, ts VARCHAR, d DECIMAL(20,2), n BIGINT)")
+    values = [("2024-01-01T10:00:00", "2024-01-01T10:00:00Z", "12345678901234567.89"), ("2024-01-01T11:00", "2024-01-01", "0.125")]
+    lines = [f'"k": "{k}", "ts": "{ts}", "d": {d}' for k, ts, d in values]
+    sql = sql.format(f=write("f.json", *(f'{{{line}, "n": 1}}' for line in lines)),
+                     g=write("g.json", *(f'{{"s": {{{line}}}, "n": 1}}' for line in lines)))
+    for _ in range(2):
+        run(sql)
+        got = smelt.sql("SELECT k, ts, CAST(d AS VARCHAR) AS d, n FROM a.v ORDER BY k", "--lake", lake)
+        assert [tuple(row.values()) for row in got] == [(*values[0], 1), (*values[1][:2], "0.13", 1)]
+
+
+@pytest.mark.parametrize("value, want", [
+    ("CAST(f.ts AS VARCHAR)", "2024-01-01 10:00:00"), ("f.ts || ''", "2024-01-01 10:00:00"),
+    ("f.ts", "2024-01-01T10:00:00")])
+@pytest.mark.parametrize("other", ["", " AND f.ts > TIMESTAMP '2023-01-01'"])
+def test_a_merged_time_that_is_used_is_one(run, smelt, lake, write, value, want, other):
+    run("CREATE TABLE a.v (k BIGINT, ts VARCHAR)")
+    file = write("v.json", '{"k": 1, "ts": "2024-01-01T10:00:00"}')
+    run(f"MERGE INTO a.v t USING {file} f ON t.k = f.k{other} "
+        f"WHEN NOT MATCHED THEN INSERT (k, ts) VALUES (f.k, {value})")
+    assert smelt.sql("FROM a.v", "--lake", lake) == [{"k": 1, "ts": "2024-01-01 10:00:00" if other else want}]
+
+
+@pytest.mark.parametrize("types, want", [
+    (["DECIMAL(20,2)", "DECIMAL(20,5)"], ["123456789012345.68", "123456789012345.67891"]),
+    (["DECIMAL(20,2)", "DOUBLE"], ["123456789012345.68", "123456789012345.67"]),
+    (["DECIMAL(20,2)", "VARCHAR"], ["123456789012345.68", "123456789012345.678912"]),
+    (["VARCHAR", "DECIMAL(20,5)"], ["123456789012345.678912", "123456789012345.67891"]),
+    (["DECIMAL(20,0)", "BIGINT"], ["123456789012346", "123456789012346"])])
+@pytest.mark.parametrize("sql", [
+    "INSERT INTO a.v SELECT x, x FROM {f}", "INSERT INTO a.v SELECT a, b FROM (SELECT x AS a, x AS b FROM {f})",
+    "MERGE INTO a.v t USING {f} f ON false WHEN NOT MATCHED THEN INSERT (a, b) VALUES (f.x, f.x)"])
+def test_a_number_that_goes_to_two_columns(run, smelt, lake, write, sql, types, want):
+    run(f"CREATE TABLE a.v (a {types[0]}, b {types[1]})")
+    run(sql.format(f=write("v.json", '{"x": 123456789012345.678912}')))
+    assert smelt.sql("SELECT CAST(a AS VARCHAR) AS a, CAST(b AS VARCHAR) AS b FROM a.v", "--lake", lake) == [
+        {"a": want[0], "b": want[1]}]

@@ -345,27 +345,22 @@ static sm_status bind_rows(placing *p, sm_plan_node **rows, sm_error *e)
     return p->s->by_name ? place_by_name(p, e) : place_in_order(p, e);
 }
 
-/* Types that were found in files are guesses. Where a column goes into the table as it is, the
- * table knows better: a text that looks like a time stays as it is written. true: the query is to
- * be bound anew. */
 static bool fit_rows(const placing *p, const sm_plan_node *rows)
 {
-    const sm_resolver *const r = p->b->q->resolver;
-    bool has_changed = false;
+    const int32_t n = p->columns->n_fields;
+    smi_use *const uses = SM_NEW_ARRAY(p->b->q->a, smi_use, n + 1);
+    int64_t n_uses = 0;
 
-    for (int32_t i = 0; r && r->fit && p->b->q->n_params == 0 && i < p->columns->n_fields; i++) {
-        const sm_type *const there = p->columns->fields[i].type;
-        const sm_plan_node *scan = NULL;
-        sm_str *way = NULL;
-        if (p->from[i] < 0 || sm_type_eq(p->given->fields[p->from[i]].type, there)) {
-            continue;
-        }
-        const int32_t n = sm_plan_way(rows, p->from[i], p->b->q->a, &way, &scan);
-        if (n > 0 && smi_plan_passes(rows, way[0])) {
-            has_changed |= r->fit(r->ctx, scan->as.scan.dataset, way, n, there);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t from = p->from[i];
+        if (from >= 0) {
+            uses[n_uses++] = (smi_use){
+                .x = smi_column_ref(p->b->q->a, from, p->given->fields[from].type, NULL),
+                .there = p->columns->fields[i].type,
+            };
         }
     }
-    return has_changed;
+    return smi_fit_rows(p->b->q, rows, uses, n_uses);
 }
 
 static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *out,

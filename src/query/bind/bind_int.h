@@ -122,6 +122,15 @@ sm_status smi_bind_sets(smi_bind *b, const smi_changed *t, const smi_set *sets, 
 /** x as a value of the column, cast to its type. */
 sm_status smi_bind_value(smi_bind *b, const sm_expr *x, const sm_field *column,
                          const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
+/* A use of a column of rows that go into a table, or of a field of one. */
+typedef struct smi_use {
+    const sm_expr *x;     /* over the rows */
+    const sm_type *there; /* of the table's column; NULL: it is used otherwise */
+    bool is_compared;     /* with that column; else it becomes the column's value */
+} smi_use;
+/** Fits the types that were found in files to those of the table, as all uses of the rows allow
+ * (bind_fit.c). true: the rows are to be bound anew. */
+bool smi_fit_rows(smi_binding *q, const sm_plan_node *rows, const smi_use *uses, int64_t n);
 /** A SELECT, VALUES or UNION that sees the tables of WITH in `ctes`; q->whole becomes its scans
  * that are given whole. */
 sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,

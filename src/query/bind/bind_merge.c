@@ -82,20 +82,25 @@ static const sm_type *named_columns(const merging *m, const sm_type *schema)
     return sm_type_struct(m->a, fields, schema->n_fields);
 }
 
-static sm_status bind_sides(merging *m, sm_statement *out, sm_plan_node **table,
-                            sm_plan_node **source, sm_error *e)
+static sm_status bind_table(merging *m, sm_statement *out, sm_error *e)
 {
-    sm_row_change *const c = &out->change;
     const sm_resolver *const r = m->target.q->resolver;
 
     SM_TRY(smi_bind_changed_table(&m->target, m->s, out, &m->table, e));
-    *table = m->table.node;
+    m->columns = m->table.node->schema;
     if (r && r->expect) {
-        r->expect(r->ctx, (*table)->schema);
+        r->expect(r->ctx, m->columns);
     }
+    return SM_OK;
+}
+
+static sm_status bind_source(merging *m, sm_statement *out, sm_plan_node **source, sm_error *e)
+{
+    sm_row_change *const c = &out->change;
+
+    m->source.scope = m->both.scope = (smi_scope){0};
     SM_TRY(smi_bind_from(&m->source, m->s->source, source, e));
     smi_whole_take(&m->source.q->whole);
-    m->columns = (*table)->schema;
     m->source_columns = named_columns(m, (*source)->schema);
     c->rows = rows_of(m);
     c->n_columns = m->columns->n_fields;
@@ -338,7 +343,139 @@ static void set_change(const merging *m, sm_row_change *c)
     c->joins = matched || c->takes_unmatched ? joins_of(m, c) : NULL;
 }
 
+/* ---- types that were found in files ---------------------------------------------------------- */
+
+/* The uses of the source's columns in expressions over some rows, in which these columns begin at
+ * `first` (0: there are no others). */
+typedef struct use_list {
+    const merging *m;
+    int32_t first;
+    smi_use *uses;
+    int64_t n, cap;
+} use_list;
+
+/* The number of the column that x is, or is a field of; −1: it is neither. */
+static int32_t column_of(const sm_expr *x)
+{
+    while (x->kind == SM_EXPR_FIELD) {
+        x = x->args[0];
+    }
+    return x->kind == SM_EXPR_COLUMN ? x->index : -1;
+}
+
+/* x without the cast that binding added: such a cast has the place of what is cast. */
+static const sm_expr *plain(const sm_expr *x)
+{
+    const sm_expr *const in = x->kind == SM_EXPR_CAST && !x->is_try ? x->args[0] : x;
+
+    return in->off_bytes == x->off_bytes && in->end_bytes == x->end_bytes ? in : x;
+}
+
+static bool is_of_source(const use_list *l, const sm_expr *x)
+{
+    const int32_t at = column_of(x) - l->first;
+
+    return column_of(x) >= 0 && at >= 0 && at < l->m->source_columns->n_fields;
+}
+
+static void add_use(use_list *l, const sm_expr *x, const sm_type *there, bool is_compared)
+{
+    const int32_t n = l->m->source_columns->n_fields;
+    int32_t *const map = SM_NEW_ARRAY(l->m->a, int32_t, l->first + n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        map[l->first + i] = i;
+    }
+    l->uses = sm_arena_grow(l->m->a, l->uses, l->n, &l->cap, sizeof(*l->uses));
+    SM_ASSERT(is_of_source(l, x) && l->n < l->cap);
+    l->uses[l->n++] = (smi_use){smi_remap(l->m->a, x, map), there, is_compared};
+}
+
+static bool is_comparison(const sm_expr *x)
+{
+    static const char *const names[] = {
+        "=", "<>", "<", "<=", ">", ">=", "is_distinct", "is_not_distinct"};
+    bool is_one = false;
+
+    for (int i = 0; x->kind == SM_EXPR_CALL && i < SM_COUNT(names); i++) {
+        is_one |= strcmp(x->fn->name, names[i]) == 0;
+    }
+    return is_one;
+}
+
+/* Is x a comparison of a column of the source with one of the table? Then it is added. */
+static bool add_comparison(use_list *l, const sm_expr *x)
+{
+    if (!is_comparison(x)) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        const sm_expr *const mine = plain(x->args[i]), *const its = plain(x->args[1 - i]);
+        const int32_t at = column_of(its);
+        if (is_of_source(l, mine) && at >= 0 && at < l->first && at < l->m->columns->n_fields) {
+            add_use(l, mine, its->type, true);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_uses(use_list *l, const sm_expr *x)
+{
+    if (is_of_source(l, x)) {
+        add_use(l, x, NULL, false);
+    } else if (!add_comparison(l, x)) {
+        for (int32_t i = 0; i < x->n_args; i++) {
+            add_uses(l, x->args[i]);
+        }
+    }
+}
+
+static void add_uses_of_when(use_list *l, int32_t when)
+{
+    const merging *const m = l->m;
+    const smi_when_kind kind = m->s->whens[when].kind;
+
+    if (kind == SMI_WHEN_NOT_MATCHED_BY_SOURCE) {
+        return;
+    }
+    l->first = kind == SMI_WHEN_MATCHED ? m->columns->n_fields + 1 : 0;
+    add_uses(l, m->conditions[when]);
+    for (int32_t i = 0; m->values[when] && i < m->columns->n_fields; i++) {
+        const sm_expr *const x = plain(m->values[when][i]);
+        if (is_of_source(l, x)) {
+            add_use(l, x, m->columns->fields[i].type, false);
+        } else {
+            add_uses(l, x);
+        }
+    }
+}
+
+/* Fits the source's columns to the table's (bind_fit.c). true: all is to be bound anew. */
+static bool fit_source(const merging *m, const sm_row_change *c, const sm_plan_node *source)
+{
+    use_list l = {.m = m, .first = m->columns->n_fields + 1};
+
+    SM_ASSERT(c->on && c->source == source);
+    add_uses(&l, c->on);
+    for (int32_t i = 0; i < m->s->n_whens; i++) {
+        add_uses_of_when(&l, i);
+    }
+    return smi_fit_rows(m->source.q, source, l.uses, l.n);
+}
+
 /* ---- a MERGE --------------------------------------------------------------------------------- */
+
+/* All but the table. */
+static sm_status bind_clauses(merging *m, sm_statement *out, sm_plan_node **source, sm_error *e)
+{
+    SM_TRY(bind_source(m, out, source, e));
+    SM_TRY(smi_bind_predicate(&m->both, m->s->on, "ON", &out->change.on, e));
+    for (int32_t i = 0; i < m->s->n_whens; i++) {
+        SM_TRY(bind_when(m, i, e));
+    }
+    return SM_OK;
+}
 
 /* For EXPLAIN: the table's rows with their pairs. */
 static sm_status plan_shown(const merging *m, const sm_row_change *c, sm_plan_node *table,
@@ -363,17 +500,17 @@ sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement 
     const smi_bind none = {.q = q, .sql = sql, .no_aggregate = "in MERGE", .no_window = "in MERGE"};
     merging m = {.a = q->a, .s = s, .target = none, .source = none, .both = none};
     sm_row_change *const c = &out->change;
-    sm_plan_node *table = NULL, *source = NULL;
+    sm_plan_node *source = NULL;
 
     m.conditions = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_whens + 1);
     m.values = SM_NEW_ARRAY(q->a, const sm_expr **, s->n_whens + 1);
     m.target.ctes = m.source.ctes = m.both.ctes = smi_statement_ctes(q->a, s);
-    SM_TRY(bind_sides(&m, out, &table, &source, e));
-    SM_TRY(smi_bind_predicate(&m.both, s->on, "ON", &c->on, e));
-    for (int32_t i = 0; i < s->n_whens; i++) {
-        SM_TRY(bind_when(&m, i, e));
+    SM_TRY(bind_table(&m, out, e));
+    SM_TRY(bind_clauses(&m, out, &source, e));
+    if (fit_source(&m, c, source)) {
+        SM_TRY(bind_clauses(&m, out, &source, e));
     }
     set_change(&m, c);
     SM_TRY(set_inserts(&m, c, e));
-    return plan_shown(&m, c, table, source, root, e);
+    return plan_shown(&m, c, m.table.node, source, root, e);
 }
