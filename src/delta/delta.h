@@ -779,13 +779,14 @@ int32_t sm_delta_readers_of(const sm_delta_protocol *p, const char *const **out,
  * base has one (N.crc). A failure is only logged. base NULL: a new table, which gets none. */
 void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
                               int64_t version);
-/** Writes what lets readers open that version, just committed, with few reads: a checkpoint every
- * delta.checkpointInterval versions, or where the table has no such property every 10, and less
- * often where checkpoints are large; else, every 10 versions, a log compaction file. A failure is
- * only logged: a later version tries again. true: there is a new checkpoint, so the log may have
- * become longer than it needs to be. */
-bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
-                                sm_budget *budget);
+/** Writes what lets readers open the version that a commit on `base` (NULL: a new table) has just
+ * become with few reads: a checkpoint every delta.checkpointInterval versions, or where the table
+ * has no such property every 10, and less often where checkpoints are large; at once behind a
+ * commit of many files; else, every 10 versions, a log compaction file. A failure is only logged: a
+ * later version tries again. true: there is a new checkpoint, so the log may have become longer
+ * than it needs to be. */
+bool sm_delta_checkpoint_if_due(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
+                                int64_t version, sm_budget *budget);
 /** Writes a checkpoint of the snapshot, of the kind that delta.checkpointPolicy says, and points
  * _last_checkpoint at it. */
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;

@@ -975,18 +975,20 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
 }
 
 /* Deletes what of the log has expired. */
-static void clean_log(sm_store *s, const sm_delta_metadata *m, sm_arena *a)
+static void clean_log(sm_store *s, const sm_delta_metadata *m, sm_budget *budget)
 {
+    sm_arena *a = sm_arena_new(budget);
     sm_delta_expired expired;
     sm_error e = {0};
 
     if (sm_delta_log_expired(s, m, sm_now_us(), a, &expired, &e) == SM_OK) {
         sm_delta_log_delete(s, &expired);
     }
+    sm_arena_free(a);
 }
 
-sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
-                                sm_budget *budget, int64_t *version, sm_error *e)
+static sm_status put_commit(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
+                            sm_budget *budget, int64_t *version, sm_error *e)
 {
     sm_arena *a = sm_arena_new(budget);
     sm_delta_prepared prepared;
@@ -1003,13 +1005,23 @@ sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_c
     if (st == SM_OK) {
         *version = sm_delta_attempt_version(t);
         SM_ASSERT(sm_delta_attempt_state(t) == SM_DELTA_DONE && *version > prepared.base);
-        sm_delta_checksum_follow(s, base, c, *version);
-        const sm_delta_metadata *m = c->metadata ? c->metadata : &base->metadata;
-        if (sm_delta_checkpoint_if_due(s, m, *version, budget)) {
-            clean_log(s, m, a);
-        }
     }
     sm_delta_attempt_free(t);
     sm_arena_free(a);
+    return st;
+}
+
+sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
+                                sm_budget *budget, int64_t *version, sm_error *e)
+{
+    /* Its text is gone before a checkpoint is made: both may need much memory. */
+    const sm_status st = put_commit(s, base, c, budget, version, e);
+
+    if (st == SM_OK) {
+        sm_delta_checksum_follow(s, base, c, *version);
+        if (sm_delta_checkpoint_if_due(s, base, c, *version, budget)) {
+            clean_log(s, c->metadata ? c->metadata : &base->metadata, budget);
+        }
+    }
     return sm_within(e, st, "commit to %.*s", SM_STR_ARG(sm_store_uri(s)));
 }

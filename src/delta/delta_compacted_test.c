@@ -241,7 +241,8 @@ static void test_checkpoint(void **state)
     }
     put_compacted(store, 4, 5, ADD("x"));
     assert_tells(store, 10, "a x | table a");
-    assert_true(sm_delta_checkpoint_if_due(store, &m, 10, NULL));
+    assert_true(
+        sm_delta_checkpoint_if_due(store, NULL, &(sm_delta_commit){.metadata = &m}, 10, NULL));
     assert_tells(store, 10, "b | table a");
     assert_ok(sm_store_delete(store, SM_STR(SMI_LOG "00000000000000000004.json"), &e), &e);
     assert_tells(store, 10, "b | table a"); /* by the checkpoint */
@@ -548,6 +549,7 @@ static void test_due(void **state)
         int large;       /* a checkpoint of 4 MB: its version; 0: none */
         int commit, len; /* a commit of so many bytes */
         const char *want;
+        int many, n_files; /* a commit of so many files */
     } cases[] = {
         {NULL, 25, 0, 0, 0, "10 20 "},
         {"x", 25, 0, 0, 0, "10 20 "},
@@ -559,6 +561,16 @@ static void test_due(void **state)
         {NULL, 39, 10, 15, MB / 4, "10 20 30 "},
         {NULL, 39, 10, 25, MB / 4, "10 11-20 30 "},
         {NULL, 125, 10, 0, 0, "10 11-20 21-30 31-40 41-50 51-60 61-70 71-80 81-90 91-100 110 120 "},
+        /* many files: at once, whatever the interval; again only where it is worth it */
+        {NULL, 9, 0, 0, 0, "0 ", 0, 10000},
+        {NULL, 9, 0, 0, 0, "", 0, 9999},
+        {NULL, 12, 0, 0, 0, "3 10 ", 3, 10000},
+        {NULL, 12, 0, 0, 0, "10 ", 3, 9999},
+        {NULL, 12, 0, 0, 0, "10 ", 10, 10000},
+        {"100", 12, 0, 0, 0, "3 4-10 ", 3, 1000000},
+        {"4", 9, 0, 0, 0, "3 4 8 ", 3, 10000},
+        {NULL, 19, 10, 15, MB / 8, "10 ", 15, 10000},
+        {NULL, 19, 10, 15, MB / 4, "10 15 ", 15, 10000},
     };
     char *large = sm_alloc_zero(17 * MB + 1);
 
@@ -568,15 +580,17 @@ static void test_due(void **state)
                                   cases[i].interval ? sm_str_of(cases[i].interval) : (sm_str){0}};
         const sm_delta_metadata m = {.config = &interval, .n_config = cases[i].interval ? 1 : 0};
         sm_buf got = {0};
-        put_commit(store, 0, HEAD);
-        for (int v = 1; v <= cases[i].versions; v++) {
+        for (int v = 0; v <= cases[i].versions; v++) {
+            const sm_delta_commit c = {.metadata = &m,
+                                       .n_adds = v == cases[i].many ? cases[i].n_files : v};
+            const char *begin = v == 0 ? HEAD : INFO;
             memset(large, ' ', 17 * MB);
-            memcpy(large, INFO, strlen(INFO));
-            large[v == cases[i].commit ? cases[i].len : (int)strlen(INFO)] = 0;
+            memcpy(large, begin, strlen(begin));
+            large[v > 0 && v == cases[i].commit ? cases[i].len : (int)strlen(begin)] = 0;
             put_commit(store, v, large);
-            const bool is_new = sm_delta_checkpoint_if_due(store, &m, v, NULL);
-            assert_true(is_new || v != cases[i].large);
-            if (v == cases[i].large) { /* it stands for a large one, and is passed over */
+            const bool is_new = sm_delta_checkpoint_if_due(store, NULL, &c, v, NULL);
+            assert_true(is_new || v != cases[i].large || v == 0);
+            if (v > 0 && v == cases[i].large) { /* it stands for a large one, and is passed over */
                 memset(large, 'x', 4 * MB);
                 large[4 * MB] = 0;
                 put_text(store, SMI_LOG "00000000000000000010.checkpoint.parquet",

@@ -40,6 +40,8 @@ typedef struct publishing {
     int64_t lost_ns; /* what the put of an entry took that came too late; 0: none did */
     smi_journal journal;
     smi_publication p; /* of this try */
+    sm_arena *texts;   /* of the commits of this try: of many files they are long */
+    bool is_settled;   /* its commits are in the tables' logs, or never will be */
 } publishing;
 
 /* ---- the objects that commits name ----------------------------------------------------------- */
@@ -151,7 +153,7 @@ static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
     record.id = smi_part_id(&w->p, i, w->arena);
     record.info_json = add_mark(w, record.info_json);
     w->p.parts[i].path = w->places[i].path;
-    const sm_status st = sm_delta_prepare(c->base, &record, w->arena, &w->p.parts[i].commit, e);
+    const sm_status st = sm_delta_prepare(c->base, &record, w->texts, &w->p.parts[i].commit, e);
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
 
@@ -280,13 +282,13 @@ static void tend_logs(publishing *w)
     for (int32_t i = 0; i < w->n; i++) {
         const sm_candidate *c = w->items[i];
         const int64_t version = w->versions[w->at[i]];
-        if (version > 0) {
-            const sm_delta_metadata *m =
-                c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
-            sm_delta_checksum_follow(c->store, c->base, &c->record, version);
-            if (sm_delta_checkpoint_if_due(c->store, m, version, w->budget)) {
-                clean_log(w, i, m);
-            }
+        if (version < 0) {
+            continue;
+        }
+        sm_delta_checksum_follow(c->store, c->base, &c->record, version);
+        if (sm_delta_checkpoint_if_due(c->store, c->base, &c->record, version, w->budget)) {
+            clean_log(w, i,
+                      c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base));
         }
     }
 }
@@ -304,7 +306,7 @@ static sm_status take_course(publishing *w, smi_course *c, sm_error *e)
     }
     settle_files(w, c);
     w->mixed_ns = smi_course_mixed_ns(c);
-    tend_logs(w);
+    w->is_settled = true;
     return c->is_passed && c->outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(c, e);
 }
 
@@ -324,7 +326,7 @@ static sm_status give_way(publishing *w, smi_course *c, const smi_publication *o
     return w->journal.newest == w->p.number - 1 ? SM_OK : SM_EXISTS;
 }
 
-static sm_status publish_once(publishing *w, sm_error *e)
+static sm_status try_to_publish(publishing *w, sm_error *e)
 {
     smi_publication open = {0};
     sm_str lake_id = {0};
@@ -344,6 +346,20 @@ static sm_status publish_once(publishing *w, sm_error *e)
     st = take_course(w, &c, e);
 done:
     smi_course_release(&c);
+    return st;
+}
+
+static sm_status publish_once(publishing *w, sm_error *e)
+{
+    w->texts = sm_arena_new(w->budget);
+    w->is_settled = false;
+    const sm_status st = try_to_publish(w, e);
+    sm_arena_free(w->texts); /* checkpoints need the memory */
+    w->texts = NULL;
+    w->p = (smi_publication){0};
+    if (w->is_settled) {
+        tend_logs(w);
+    }
     return st;
 }
 
