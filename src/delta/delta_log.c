@@ -200,28 +200,57 @@ static sm_status give_info(sm_store *s, const sm_entry *entry, sm_arena *scratch
     return each(ctx, &k.info, e);
 }
 
+static int64_t count_commits(const smi_log_listing *l)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < l->n; i++) {
+        n += l->what[i].kind == SMI_ENTRY_COMMIT;
+    }
+    return n;
+}
+
+/* Lists the log, or only its end, where that has as many commits: it begins so far before the
+ * checkpoint that _last_checkpoint names. */
+static sm_status list_newest(sm_store *s, int64_t n_commits, sm_arena *a, smi_log_listing *out,
+                             sm_error *e)
+{
+    sm_error bad = {0};
+    int64_t told = -1;
+
+    SM_ASSERT(n_commits > 0);
+    const sm_status st = smi_last_checkpoint(s, a, &told, &bad);
+    if (st != SM_OK && !smi_is_damage(st)) {
+        if (e) {
+            *e = bad;
+        }
+        return st;
+    }
+    if (told >= n_commits) {
+        SM_TRY(smi_log_list_after(s, told - n_commits, a, out, e));
+        if (count_commits(out) >= n_commits) {
+            return SM_OK;
+        }
+    }
+    return smi_log_list(s, a, out, e);
+}
+
 sm_status sm_delta_history_each(sm_store *s, int64_t limit, sm_budget *budget,
                                 sm_delta_each_info each, void *ctx, sm_error *e)
 {
     sm_arena *a = sm_arena_new(budget), *scratch = sm_arena_new(budget);
-    sm_entry *entries = NULL;
-    int64_t n_entries = 0, n = 0;
-    bool has_commit = false;
+    smi_log_listing l = {0};
+    int64_t n = 0;
 
-    sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e);
-    st = st == SM_NOT_FOUND ? SM_OK : st;
-    for (int64_t i = n_entries - 1;
-         st == SM_OK && i >= 0 && (limit < 0 || n < limit || !has_commit); i--) {
-        if (smi_log_entry_of(entries[i].key).kind != SMI_ENTRY_COMMIT) {
-            continue;
-        }
-        has_commit = true;
-        if (limit != 0) {
-            st = give_info(s, &entries[i], scratch, each, ctx, e);
+    sm_status st =
+        limit < 0 ? smi_log_list(s, a, &l, e) : list_newest(s, limit > 0 ? limit : 1, a, &l, e);
+    for (int64_t i = l.n - 1; st == SM_OK && i >= 0 && (limit < 0 || n < limit); i--) {
+        if (l.what[i].kind == SMI_ENTRY_COMMIT) {
+            st = give_info(s, &l.entries[i], scratch, each, ctx, e);
             n++;
         }
     }
-    if (st == SM_OK && !has_commit) {
+    if (st == SM_OK && count_commits(&l) == 0) {
         st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
         sm_error_todo(e, "A table is a folder with a folder _delta_log in it.");
     }

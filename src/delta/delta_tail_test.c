@@ -211,12 +211,100 @@ static void test_bounded(void **state)
     (void)state;
 }
 
+/* ---- the history ----------------------------------------------------------------------------- */
+
+/* The newest commits of the log, which has none of the versions from first_lost to last_lost. */
+static void assert_history(sm_store *store, int64_t limit, int64_t first_lost, int64_t last_lost)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_delta_commit_info *infos = NULL;
+    sm_error e = {0};
+    int64_t n = 0, version = LAST;
+
+    assert_ok(sm_delta_history(store, limit, a, &infos, &n, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        version = version <= last_lost && version >= first_lost ? first_lost - 1 : version;
+        assert_int_equal(infos[i].version, version--);
+    }
+    const int64_t n_all = LAST + 1 - (last_lost - first_lost + 1);
+    assert_int_equal(n, limit < 0 || limit > n_all ? n_all : limit);
+    sm_arena_free(a);
+}
+
+static void test_history(void **state)
+{
+    static const char *const pointers[] = {"{\"version\":300}",
+                                           "{\"version\":150}",
+                                           "{\"version\":3}",
+                                           "{\"version\":-5}",
+                                           "{\"version\":9223372036854775807}",
+                                           "{\"version\":310}",
+                                           "{",
+                                           NULL};
+    static const int64_t limits[] = {-1, 0, 1, 5, 6, 7, 10, 299, 300, 301, 306, 400, INT64_MAX};
+    sm_store *store = new_log();
+    sm_error e = {0};
+
+    for (int lost = 0; lost < 2; lost++) {
+        for (int i = 0; i < SM_COUNT(pointers); i++) {
+            if (pointers[i]) {
+                put_text(store, SMI_LAST_CHECKPOINT, sm_str_of(pointers[i]));
+            } else {
+                assert_ok(sm_store_delete(store, SM_STR(SMI_LAST_CHECKPOINT), &e), &e);
+            }
+            for (int k = 0; k < SM_COUNT(limits); k++) {
+                assert_history(store, limits[k], lost ? 290 : 1, lost ? 297 : 0);
+            }
+        }
+        for (int64_t v = 290; v <= 297 && !lost; v++) {
+            drop(store, v, ".json");
+        }
+    }
+    sm_store_release(store);
+    (void)state;
+}
+
+static sm_status count_info(void *ctx, const sm_delta_commit_info *info, sm_error *e)
+{
+    *(int64_t *)ctx += info->version == LAST;
+    return SM_OK;
+}
+
+/* The newest commits need no listing of the others. */
+static void test_history_is_bounded(void **state)
+{
+    sm_store *store = new_log();
+    size_t peaks[2];
+
+    for (int i = 0; i < 2; i++) {
+        sm_budget *b = sm_budget_new(NULL, "test", (size_t)1 << 30);
+        sm_error e = {0};
+        int64_t n = 0;
+        assert_ok(sm_delta_history_each(store, 5, b, count_info, &n, &e), &e);
+        assert_int_equal(n, 1);
+        peaks[i] = sm_budget_peak(b);
+        sm_budget_free(b);
+        for (int64_t k = 0; k < 20000 && i == 0; k++) {
+            char name[64];
+            snprintf(name, sizeof(name), ".%05d.bak", (int)k);
+            put_at(store, k % 200, name, "x");
+        }
+    }
+    assert_in_range(peaks[1], 0, peaks[0] + 65536);
+    sm_store_release(store);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opens),   cmocka_unit_test(test_other_pointers),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_lost_end),
+        cmocka_unit_test(test_opens),
+        cmocka_unit_test(test_other_pointers),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_lost_end),
         cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_history_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
