@@ -67,6 +67,37 @@ const int32_t *smi_keyed_columns(const smi_keyed *k)
     return out;
 }
 
+static bool has_floats(const sm_type *t)
+{
+    bool has = t->id == SM_TYPE_F32 || t->id == SM_TYPE_F64;
+
+    for (int32_t i = 0; i < t->n_fields && !has; i++) {
+        has = has_floats(t->fields[i].type);
+    }
+    return has;
+}
+
+/* Are two values other ones? 0.0 and -0.0 are, though SQL has them equal: else the one would never
+ * replace the other. Their signs differ, and their texts where they are within other values. */
+static sm_status is_other(const smi_keyed *k, const sm_expr *const *sides, const sm_expr **out,
+                          sm_error *e)
+{
+    const bool is_nested = sm_type_is_nested(sides[0]->type->id);
+    const sm_expr *marks[2] = {0}, *either[2] = {0};
+
+    SM_TRY(sm_expr_call("is_distinct", sides, 2, k->a, out, e));
+    if (!has_floats(sides[0]->type)) {
+        return SM_OK;
+    }
+    for (int i = 0; i < 2; i++) {
+        SM_TRY(is_nested ? sm_expr_cast(sides[i], &sm_type_string, false, k->a, &marks[i], e)
+                         : sm_expr_call("signbit", &sides[i], 1, k->a, &marks[i], e));
+    }
+    either[0] = *out;
+    SM_TRY(sm_expr_call("is_distinct", marks, 2, k->a, &either[1], e));
+    return sm_expr_or(either, 2, k->a, out, e);
+}
+
 sm_status smi_keyed_differs(const smi_keyed *k, const sm_type *schema, int32_t shift,
                             const int32_t *columns, int32_t n, const sm_expr **out, sm_error *e)
 {
@@ -77,7 +108,7 @@ sm_status smi_keyed_differs(const smi_keyed *k, const sm_type *schema, int32_t s
             sm_expr_column(schema, column_of(k, columns[i]), k->a),
             sm_expr_column(schema, shift + columns[i], k->a),
         };
-        SM_TRY(sm_expr_call("is_distinct", sides, 2, k->a, &parts[i], e));
+        SM_TRY(is_other(k, sides, &parts[i], e));
     }
     parts[n] = smi_keyed_bool(k, false);
     return sm_expr_or(parts, n + 1, k->a, out, e);

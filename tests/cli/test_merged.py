@@ -537,3 +537,38 @@ def test_a_killed_run_is_run_again(shop, kind):
         assert shop.rows("mart.past") == peer.rows("past"), f"after a kill at write {k}"
         assert shop.versions(DAYS[1]) == (None, None)
     assert n_killed >= 5
+
+
+def test_zero_has_a_sign(shop):
+    """A value that is -0.0 now replaces 0.0, also within a list; as a key it is the same."""
+    shop.change("state.sql", "price: 'DOUBLE'", "price: 'DOUBLE', parts: 'DOUBLE[]'")
+    shop.change("day.sql", "price, gone", "price, parts, gone")
+    shop.change("live.sql", "tags, price", "tags, price, parts")
+
+    def day(name, **values):
+        shop.give(name, [row("a", 1) | {"price": 0.0, "parts": [0.0]} | values])
+        shop.run(name)
+
+    def now(table, what):
+        return shop.smelt.sql(f"SELECT CAST(price AS VARCHAR) AS p, CAST(parts AS VARCHAR) AS l FROM mart.{table} "
+                              f"WHERE {what}", "--lake", str(shop.lake))
+
+    for name, values in {"2024-01-01": {}, "2024-01-02": {"price": -0.0}, "2024-01-03": {"price": -0.0, "parts": [-0.0]},
+                         "2024-01-04": {}}.items():
+        day(name, **values)
+        want = [{"p": str(values.get("price", 0.0)), "l": str(values.get("parts", [0.0]))}]
+        assert now("now", "true") == want
+        assert now("past", "is_current") == want
+        if name == "2024-01-03":
+            assert shop.versions(name) == (None, None), "the same rows again change nothing"
+    assert len(now("past", "NOT is_current")) == 3
+
+
+def test_zero_is_one_key(shop):
+    for table in ("day", "live"):
+        shop.change(f"{table}.sql", "shop, id", "shop, CAST(price AS DOUBLE) AS id")
+    for name, price, city in (("2024-01-01", 0.0, "Hue"), ("2024-01-02", -0.0, "Hue"), ("2024-01-03", 0.0, "Vinh")):
+        shop.give(name, [row("a", 1, city, price=price)])
+        shop.run(name)
+        now = shop.smelt.sql("SELECT CAST(id AS VARCHAR) AS id, city FROM mart.now", "--lake", str(shop.lake))
+        assert now == [{"id": str(price), "city": city}]

@@ -83,6 +83,17 @@ sm_status fn_sign(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
+sm_status fn_signbit(const sm_fn_call *call, sm_column *out, sm_error *e)
+{
+    for (int64_t i = 0; i < call->n_rows; i++) {
+        const double f = smi_valid(out, i) ? smi_f64_at(&call->args[0], i) : 0;
+        if (signbit(f) && !isnan(f)) {
+            sm_bit_set((uint8_t *)out->values, i);
+        }
+    }
+    return SM_OK;
+}
+
 /* ---- rounding -------------------------------------------------------------------------------- */
 
 typedef enum rounding { NEAREST, UP, DOWN } rounding;
