@@ -73,7 +73,19 @@ static void values_become_folders(void **state)
          "2022-04-01 15%3A05%3A00"},
         {"TIMESTAMP WITH TIME ZONE", "1969-12-31 23:59:59.999999", "1969-12-31T23:59:59.999999Z",
          "1969-12-31 23%3A59%3A59.999999"},
+        {"TIMESTAMP WITH TIME ZONE", "9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999Z",
+         "9999-12-31 23%3A59%3A59.999999"},
+        {"TIMESTAMP WITH TIME ZONE", "0001-01-01 00:00:00", "0001-01-01T00:00:00.000000Z",
+         "0001-01-01 00%3A00%3A00"},
+        {"TIMESTAMP WITH TIME ZONE", "10000-01-01 00:00:00", NULL, NULL},
         {"TIMESTAMP WITH TIME ZONE", "infinity", NULL, NULL},
+        {"TIMESTAMP", "9999-12-31 23:59:59.999999", "9999-12-31 23:59:59.999999",
+         "9999-12-31 23%3A59%3A59.999999"},
+        {"TIMESTAMP", "0001-01-01 00:00:00", "0001-01-01 00:00:00", "0001-01-01 00%3A00%3A00"},
+        {"TIMESTAMP", "0000-12-31 23:59:59.999999", NULL, NULL},
+        {"TIMESTAMP", "-infinity", NULL, NULL},
+        {"DATE", "9999-12-31", "9999-12-31", "9999-12-31"},
+        {"DATE", "-infinity", NULL, NULL},
     };
     for (int i = 0; i < SM_COUNT(cases); i++) {
         sm_arena *a = sm_arena_new(NULL);

@@ -605,23 +605,26 @@ static int64_t floor_to_ms(int64_t us)
     return us >= 0 ? us / 1000 * 1000 : -((-us + 999) / 1000 * 1000);
 }
 
-/* Can all readers read the value? Years have four digits in the log. */
 bool smi_is_printable(sm_value v)
 {
     const int64_t day_us = INT64_C(86400000000);
-    const int64_t last_us = INT64_C(253402300799999000); /* 9999-12-31 23:59:59.999 */
     int64_t days = v.as.i;
 
     if (is_timestamp(v.type)) {
-        if (v.as.i > last_us) {
-            return false;
-        }
         days = v.as.i / day_us - (v.as.i % day_us < 0);
     } else if (v.type->id != SM_TYPE_DATE) {
         return true;
     }
     const int64_t year = sm_civil_from_days(days).year;
     return year >= 1 && year <= 9999;
+}
+
+/* A bound has milliseconds, and the greatest one is rounded up. */
+static bool is_bound(sm_value v)
+{
+    const int64_t last_us = INT64_C(253402300799999000); /* 9999-12-31 23:59:59.999 */
+
+    return smi_is_printable(v) && (!is_timestamp(v.type) || v.as.i <= last_us);
 }
 
 /* May the file's bounds be written? Some readers skip a file if the column that they filter by has
@@ -639,7 +642,7 @@ static bool is_complete(const sm_delta_metadata *m, const sm_range *ranges, int6
         const bool is_all_null = r->has_nulls && r->n_nulls == n_rows;
         if (has_bounds(schema->fields[i].type) && !is_all_null &&
             (!r->has_min || !r->has_max || (is_float(r->min.type) && r->may_have_nan) ||
-             !smi_is_printable(r->min) || !smi_is_printable(r->max))) {
+             !is_bound(r->min) || !is_bound(r->max))) {
             return false;
         }
     }
@@ -807,7 +810,7 @@ static bool are_printable(const sm_column *c, int64_t row)
     }
     if (c->type->id != SM_TYPE_STRUCT) {
         const sm_value v = sm_column_value(c, row);
-        return smi_is_printable(v) && !(is_float(v.type) && isnan(v.as.f));
+        return is_bound(v) && !(is_float(v.type) && isnan(v.as.f));
     }
     for (int32_t i = 0; i < c->type->n_fields; i++) {
         if (!are_printable(&c->children[i], row)) {
