@@ -319,6 +319,17 @@ def test_a_number_is_rounded_once(run, smelt, lake, write, sql, column, type):
     assert said == [(as_written(n, type),) * 3 for _, n in numbers]
 
 
+def test_a_number_of_a_row_that_is_left_out(run, smelt, lake, write):
+    run("CREATE TABLE a.v (n DECIMAL(20,2), f FLOAT)")
+    file = write("n.json", '{"n": 12345678901234567.89, "f": 1.00000017881393432617187501, "ok": true}',
+                 '{"n": 1e30, "f": 1e300, "ok": false}')
+    run(f"INSERT INTO a.v SELECT n, f FROM {file} WHERE ok")
+    got = smelt.sql("SELECT CAST(n AS VARCHAR) AS n, CAST(f AS DOUBLE) AS f FROM a.v", "--lake", lake)
+    assert got == [{"n": "12345678901234567.89", "f": 1.0000002384185791}]
+    run(f"INSERT INTO a.v SELECT ok, ok FROM {file} WHERE f < 9")
+    assert len(smelt.sql("FROM a.v WHERE n = 1 AND f = 1", "--lake", lake)) == 1
+
+
 def test_a_number_that_no_rounding_makes_fit(run, lake, write):
     run("CREATE TABLE a.v (n DECIMAL(5,2))")
     said = error(run, "INSERT INTO a.v FROM " + write("n.json", '{"n": 1.5}', '{"n": 999.995}'))

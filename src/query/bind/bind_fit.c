@@ -12,6 +12,8 @@
  *            the table's column that it is compared with, unless that rounds
  *            VARCHAR, if these are several: each of them is cast from the text, but an integer,
  *            which a cast of text rounds otherwise than one of DOUBLE
+ *          VARCHAR for a number that is rounded, behind a filter: rows that it leaves out may have
+ *          numbers that are out of range
  *          With any other use it keeps the type that was found, as else the query would mean
  *          something else. */
 #include "base/map.h"
@@ -22,7 +24,7 @@ typedef struct fitting {
     sm_str *way;
     int32_t n_way;
     const sm_type *found, *there; /* there: what it is to be; the type NULL: as it was found */
-    bool is_value;                /* some use is as the value of a column */
+    bool is_value, is_compared;   /* the uses that it has */
 } fitting;
 
 typedef struct fit {
@@ -44,7 +46,7 @@ static sm_str key_of(sm_arena *a, const sm_str *way, int32_t n)
 }
 
 /* What a column is to be that goes to both types. */
-static const sm_type *type_of_both(const sm_type *x, const sm_type *y)
+static const sm_type *type_of_both(const sm_type *found, const sm_type *x, const sm_type *y)
 {
     const bool has_text = x->id == SM_TYPE_STRING || y->id == SM_TYPE_STRING;
     const bool is_nested = sm_type_is_nested(x->id) || sm_type_is_nested(y->id);
@@ -53,7 +55,9 @@ static const sm_type *type_of_both(const sm_type *x, const sm_type *y)
     if (sm_type_eq(x, y)) {
         return x;
     }
-    return x->id == SM_TYPE_NULL || y->id == SM_TYPE_NULL || is_nested || (has_integer && !has_text)
+    const bool is_exact = has_text || (sm_type_is_number(found->id) && !has_integer);
+
+    return x->id == SM_TYPE_NULL || y->id == SM_TYPE_NULL || is_nested || !is_exact
                ? &sm_type_null
                : &sm_type_string;
 }
@@ -73,8 +77,9 @@ static void take_use(fit *f, const smi_use *use)
         *at = SM_NEW(f->a, fitting);
         **at = (fitting){.way = way, .n_way = n, .found = use->x->type, .there = there};
     }
-    (*at)->there = type_of_both((*at)->there, there);
+    (*at)->there = type_of_both((*at)->found, (*at)->there, there);
     (*at)->is_value |= use->there && !use->is_compared;
+    (*at)->is_compared |= use->is_compared;
 }
 
 /* Where a struct is used, and a field of it beside, both stay as they were found. */
@@ -91,13 +96,32 @@ static void keep_overlaps(fit *f)
     }
 }
 
+static bool is_rounded(const sm_type *t)
+{
+    return t->id == SM_TYPE_DECIMAL || t->id == SM_TYPE_F32;
+}
+
 /* Rounding is for values. Numbers that are only compared stay what they are. */
 static bool is_to_fit(const fitting *f)
 {
-    const sm_type_id id = f->there->id;
-    const bool may_round = id == SM_TYPE_DECIMAL || id == SM_TYPE_F32 || sm_type_is_nested(id);
+    const bool may_round = is_rounded(f->there) || sm_type_is_nested(f->there->id);
 
-    return id != SM_TYPE_NULL && (f->is_value || !may_round) && !sm_type_eq(f->found, f->there);
+    return f->there->id != SM_TYPE_NULL && (f->is_value || !may_round) &&
+           !sm_type_eq(f->found, f->there);
+}
+
+static bool has_filter(const sm_plan_node *n)
+{
+    while (n->kind == SM_PLAN_PROJECT) {
+        n = n->inputs[0];
+    }
+    return n->kind == SM_PLAN_FILTER;
+}
+
+static bool is_left_as_text(const fitting *f, const sm_plan_node *rows)
+{
+    return is_rounded(f->there) && sm_type_is_number(f->found->id) && !f->is_compared &&
+           has_filter(rows);
 }
 
 bool smi_fit_rows(smi_binding *q, const sm_plan_node *rows, const smi_use *uses, int64_t n)
@@ -115,7 +139,10 @@ bool smi_fit_rows(smi_binding *q, const sm_plan_node *rows, const smi_use *uses,
     }
     keep_overlaps(&f);
     for (int64_t i = 0; i < sm_map_count(f.fittings); i++) {
-        const fitting *const one = sm_map_value(f.fittings, i);
+        fitting *const one = sm_map_value(f.fittings, i);
+        if (is_left_as_text(one, rows)) {
+            one->there = &sm_type_string;
+        }
         if (is_to_fit(one) && smi_plan_passes(rows, one->way[0])) {
             has_changed |=
                 r->fit(r->ctx, f.scan->as.scan.dataset, one->way, one->n_way, one->there);
