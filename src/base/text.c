@@ -116,6 +116,37 @@ int sm_utf8_put(uint32_t code_point, char out[4])
     return 4;
 }
 
+const char *sm_utf_other(const void *bytes, size_t n)
+{
+    static const struct {
+        const char *name, *mark; /* NULL: none, but two characters of ASCII */
+        size_t n_mark;
+        bool is_zero[4]; /* of the bytes of these */
+    } rows[] = {
+        {"UTF-32", "\xff\xfe\0\0", 4, {0}}, /* before UTF-16, whose mark begins it */
+        {"UTF-32", "\0\0\xfe\xff", 4, {0}},
+        {"UTF-16", "\xff\xfe", 2, {0}},
+        {"UTF-16", "\xfe\xff", 2, {0}},
+        {"UTF-32LE", NULL, 0, {false, true, true, true}},
+        {"UTF-32BE", NULL, 0, {true, true, true, false}},
+        {"UTF-16LE", NULL, 0, {false, true, false, true}},
+        {"UTF-16BE", NULL, 0, {true, false, true, false}},
+    };
+    const uint8_t *p = bytes;
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        bool fits = n >= (rows[i].mark ? rows[i].n_mark : 4);
+        for (size_t k = 0; fits && k < (rows[i].mark ? rows[i].n_mark : 4); k++) {
+            fits = rows[i].mark ? p[k] == (uint8_t)rows[i].mark[k]
+                                : p[k] < 0x80 && (p[k] == 0) == rows[i].is_zero[k];
+        }
+        if (fits) {
+            return rows[i].name;
+        }
+    }
+    return NULL;
+}
+
 uint32_t sm_utf8_next(sm_str s, size_t *at)
 {
     SM_ASSERT(*at < s.len);

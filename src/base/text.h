@@ -18,6 +18,13 @@
  */
 size_t sm_utf8_check(const void *bytes, size_t n);
 int64_t sm_utf8_count(sm_str s); /* the code points of valid text */
+/**
+ * The encoding of a text that is not UTF-8, as its first four bytes tell: by its byte-order mark,
+ * or by the zeros of two characters of ASCII. NULL: none that is known.
+ *
+ * Shape     the name that iconv knows it by: "UTF-16", "UTF-32" with a mark, else "UTF-16LE", …
+ */
+const char *sm_utf_other(const void *bytes, size_t n);
 /** Writes a code point as UTF-8; returns its length, 1 to 4. */
 int sm_utf8_put(uint32_t code_point, char out[4]);
 /** Reads the code point at s.data[*at] of valid text and moves *at behind it. */

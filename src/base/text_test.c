@@ -52,6 +52,37 @@ static void test_utf8_check(void **state)
     assert_int_equal(sm_utf8_check("a\0b", 3), 3);
 }
 
+static void test_utf_other(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *want;
+    } rows[] = {
+        {"", 0, NULL},
+        {"\xff", 1, NULL},
+        {"\xff\xfe", 2, "UTF-16"},
+        {"\xfe\xff\0", 3, "UTF-16"},
+        {"\xff\xfe{\0", 4, "UTF-16"},
+        {"\xff\xfe\0\0", 4, "UTF-32"},
+        {"\0\0\xfe\xff", 4, "UTF-32"},
+        {"{\0\"\0", 4, "UTF-16LE"},
+        {"\0{\0\"", 4, "UTF-16BE"},
+        {"{\0\0\0", 4, "UTF-32LE"},
+        {"\0\0\0{", 4, "UTF-32BE"},
+        {"{\0\"", 3, NULL},
+        {"\xef\xbb\xbf{", 4, NULL},
+        {"{\"a\"", 4, NULL},
+        {"\0\0\0\0", 4, NULL},
+        {"{\0\0\"", 4, NULL},
+        {"{\0\xe4\0", 4, NULL},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const char *got = sm_utf_other(rows[i].text, rows[i].n);
+        assert_string_equal(got ? got : "none", rows[i].want ? rows[i].want : "none");
+    }
+}
+
 static void test_utf8_all_code_points(void **state)
 {
     for (uint32_t c = 0; c <= 0x10FFFF; c++) {
@@ -553,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_utf8_check),
+        cmocka_unit_test(test_utf_other),
         cmocka_unit_test(test_utf8_all_code_points),
         cmocka_unit_test(test_parse_i64),
         cmocka_unit_test(test_parse_f64),

@@ -194,6 +194,12 @@ sm_status sm_yaml_parse(sm_yaml_doc *d, sm_str text, const char *what, sm_error 
 {
     struct fy_diag_cfg quiet;
 
+    const char *other = sm_utf_other(text.data, text.len);
+    if (other) {
+        const sm_status st = sm_fail(e, SM_SYNTAX, "%s is %s, not UTF-8", what, other);
+        sm_error_todo(e, "Write it as UTF-8, as by iconv -f %s -t UTF-8.", other);
+        return sm_yaml_at(d, (sm_yaml_place){0}, st, e);
+    }
     if (sm_utf8_check(text.data, text.len) < text.len) {
         return fail_text(d, "not YAML: not UTF-8", "", e);
     }

@@ -72,6 +72,7 @@ static const struct {
     {"a: [", SM_SYNTAX, 2, 1, "not YAML"},
     {"a: 1\na: 2\n", SM_SYNTAX, 2, 1, "not YAML"},
     {"a: \xff\n", SM_SYNTAX, 0, -1, "not UTF-8"},
+    {"\xfe\xff", SM_SYNTAX, 0, -1, "the file is UTF-16, not UTF-8"},
     {"a: b: c\n", SM_SYNTAX, 1, 5, "not YAML"},
 };
 

@@ -29,6 +29,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 #define MORE_FIRST_BYTES ((size_t)64 << 10)
 /* Ranges stop growing here: a line of 16 MiB then costs four more reads, not 16 MiB more memory. */
 #define MORE_MOST_BYTES ((size_t)4 << 20)
@@ -327,7 +329,7 @@ static bool is_blank(const uint8_t *p, size_t n)
     return true;
 }
 
-/* Binary formats (and UTF-16) that a file may have by mistake, by their first bytes. No line of
+/* Binary formats that a file may have by mistake, by their first bytes. No line of
  * UTF-8 text begins with any of them. */
 static const struct magic {
     const char *bytes, *name, *todo;
@@ -341,27 +343,39 @@ static const struct magic {
     {"PK\3\4", "zip", "Unpack it first.", 4},
     {"PAR1\x15", "Parquet", "Read it with read_parquet.", 5},
     {"Obj\1", "Avro", "Write it as JSON, one object a line.", 4},
-    {"\xff\xfe", "UTF-16", "Write it as UTF-8, as by iconv -f UTF-16 -t UTF-8.", 2},
-    {"\xfe\xff", "UTF-16", "Write it as UTF-8, as by iconv -f UTF-16 -t UTF-8.", 2},
 };
 #define MAGIC_BYTES 10
 
-/* Refuses a file that begins with magic bytes. The buffer has its first MAGIC_BYTES, or all of it
- * where it is shorter. */
+static sm_status refuse_file(const smi_lines *l, const char *what, sm_error *e)
+{
+    const sm_status st = sm_fail(e, SM_UNSUPPORTED, "the file is %s%s, not lines of UTF-8", what,
+                                 l->file->codec == SMI_CODEC_NONE ? "" : " within its compression");
+    sm_error_place_str(e, l->file->uri, 0, -1);
+    return st;
+}
+
+/* Refuses a file that begins with magic bytes, or is text of another encoding. The buffer has its
+ * first MAGIC_BYTES, or all of it where it is shorter. */
 static sm_status check_is_text(const smi_lines *l, sm_error *e)
 {
+    const bool is_within = l->file->codec != SMI_CODEC_NONE;
+    const char *other = sm_utf_other(l->data, l->len);
+
     SM_ASSERT(l->base_off == 0 && l->pos == 0 && (l->len >= MAGIC_BYTES || l->is_all));
     for (int i = 0; i < SM_COUNT(magics); i++) {
         const struct magic *m = &magics[i];
         SM_ASSERT(m->n > 0 && m->n <= MAGIC_BYTES);
         if (l->len >= m->n && memcmp(l->data, m->bytes, m->n) == 0) {
-            const bool is_within = l->file->codec != SMI_CODEC_NONE;
-            sm_fail(e, SM_UNSUPPORTED, "the file is %s%s, not lines of UTF-8", m->name,
-                    is_within ? " within its compression" : "");
-            sm_error_place_str(e, l->file->uri, 0, -1);
+            const sm_status st = refuse_file(l, m->name, e);
             sm_error_todo(e, "%s", is_within ? "Unpack it first." : m->todo);
-            return SM_UNSUPPORTED;
+            return st;
         }
+    }
+    if (other) {
+        const sm_status st = refuse_file(l, other, e);
+        sm_error_todo(e, "%s it as UTF-8, as by iconv -f %s -t UTF-8.",
+                      is_within ? "Unpack it first, and write" : "Write", other);
+        return st;
     }
     return SM_OK;
 }

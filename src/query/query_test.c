@@ -20,6 +20,7 @@ static const struct {
     {"SELECT 1 /* a /* b */", SM_SYNTAX, 1, 10, "comment is not closed", NULL},
     {"SELECT 1abc", SM_SYNTAX, 1, 8, "number runs into a name", NULL},
     {"SELECT 1 # 2", SM_SYNTAX, 1, 10, "character 0x23", NULL},
+    {"\xff\xfeS\0", SM_SYNTAX, 1, 1, "the text is UTF-16", "iconv -f UTF-16 "},
     {"SELECT '\xff'", SM_SYNTAX, 1, 9, "byte 0xff is not UTF-8", NULL},
     /* grammar: what was expected, and the nearest word */
     {"", SM_SYNTAX, 1, 1, "expected WITH, FROM or SELECT, found the end", NULL},

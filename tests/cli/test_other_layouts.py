@@ -4,6 +4,8 @@ import bz2
 import gzip
 import json
 import lzma
+import re
+import subprocess
 import zipfile
 
 import pytest
@@ -53,8 +55,9 @@ FOREIGN = {
     "zstd": (zstd(LINES), "the file is zstd, not lines of UTF-8"),
     "bzip2": (bz2.compress(LINES), "the file is bzip2, not lines of UTF-8"),
     "xz": (lzma.compress(LINES), "the file is xz, not lines of UTF-8"),
-    "UTF-16 little end": (b"\xff\xfe" + LINES.decode().encode("utf-16-le"), "the file is UTF-16"),
-    "UTF-16 big end": (b"\xfe\xff" + LINES.decode().encode("utf-16-be"), "the file is UTF-16"),
+    **{f"{name}{' with a mark' * bool(mark)}": (
+        (mark + LINES.decode()).encode(name), f"the file is {name[:6] if mark else name}, not")
+       for name in ("UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE") for mark in ("", "\ufeff")},
 }
 
 
@@ -73,6 +76,47 @@ def test_another_layout_is_refused_as_a_whole(smelt, tmp_path, name, bad_lines):
         assert done.stderr.startswith(f"smelt: {told}"), done.stderr
         assert "x.json" in done.stderr.splitlines()[1]
         assert len(done.stderr.splitlines()) == 3, done.stderr
+
+
+@pytest.mark.parametrize("name", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE", "UTF-32BE"])
+def test_what_the_advice_says_makes_another_encoding_readable(smelt, tmp_path, name):
+    """Of logs, of SQL and of a pipeline: the words behind "as by" are those of a program."""
+    pipeline = "name: x\nlake: lake\nvars: {lake: {type: uri, default: lake}}\ntasks: [{table: a.b, sql: x.sql}]\n"
+    texts = {"x.json": LINES.decode(), "x.sql": "SELECT 'ü' AS u\n", "x.yaml": pipeline}
+    commands = {"x.json": ["sql", "SELECT count(*) AS n FROM 'x.json'"], "x.sql": ["sql", "-f", "x.sql"],
+                "x.yaml": ["run", "x.yaml"]}
+    for file, text in texts.items():
+        (tmp_path / file).write_bytes(text.encode(name))
+        done = smelt(*commands[file], check=False)
+        assert done.returncode == 1 and f"is {name}, not" in done.stderr and file in done.stderr, done.stderr
+        told = re.search(r"as by (iconv -f \S+ -t UTF-8)\.", done.stderr)[1]
+        read = subprocess.run(told.split(), input=text.encode(name), stdout=subprocess.PIPE, check=True)
+        (tmp_path / file).write_bytes(read.stdout)
+        smelt(*commands[file])
+
+
+def test_another_encoding_within_a_compression(smelt, tmp_path):
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(LINES.decode().encode("utf-16")))
+    done = smelt("sql", "FROM 'x.json.gz'", check=False)
+    assert "the file is UTF-16 within its compression" in done.stderr
+    assert "Unpack it first, and write it as UTF-8, as by iconv -f UTF-16 -t UTF-8." in done.stderr
+
+
+def test_a_mark_before_sql_and_a_pipeline(smelt, tmp_path):
+    """EF BB BF: some editors write it at the start of each file."""
+    mark = "\ufeff"
+    (tmp_path / "x.sql").write_text(mark + "SELECT 'ü' AS u")
+    (tmp_path / "x.yaml").write_text(mark + "name: x\nlake: lake\nvars: {lake: {type: uri, default: lake}}\n"
+                                     "tasks: [{table: a.b, sql: x.sql}]\n")
+    assert smelt("sql", "-f", "x.sql").stdout == "u\nü\n"
+    with open(tmp_path / "x.sql") as query:
+        assert smelt("sql", stdin=query).stdout == "u\nü\n"
+    assert smelt("sql", mark + "SELECT 1 AS a").stdout == "a\n1\n"
+    assert "u" in smelt("explain", "-f", "x.sql").stdout
+    smelt("run", "x.yaml")
+    assert smelt.sql("FROM a.b") == [{"u": "ü"}]
+    done = smelt("sql", mark + "SELECT 1,\n  FROM 'x", check=False)
+    assert "SQL:2:8" in done.stderr
 
 
 def test_other_files_by_what_they_are(smelt, tmp_path):

@@ -90,9 +90,34 @@ static bool starts_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (uint8_t)c >= 0x80;
 }
 
-static bool goes_on_name(char c)
+/* Is this code point a blank between tokens, as in DuckDB? So are a byte-order mark, and what comes
+ * along where SQL is copied from a page. */
+static bool is_wide_blank(uint32_t c)
 {
-    return starts_name(c) || is_digit(c) || c == '$';
+    return c == 0xA0 || (c >= 0x2000 && c <= 0x200B) || c == 0x202F || c == 0x205F || c == 0x2060 ||
+           c == 0x3000 || c == 0xFEFF;
+}
+
+/* The bytes of the blank at `i`; 0: there is none. */
+static size_t blank_len(sm_str s, size_t i)
+{
+    const char c = s.data[i];
+    size_t end = i;
+
+    if (c == ' ' || (c >= '\t' && c <= '\r')) {
+        return 1;
+    }
+    /* The first bytes of the wide ones. */
+    if (c != '\xC2' && c != '\xE2' && c != '\xE3' && c != '\xEF') {
+        return 0;
+    }
+    return is_wide_blank(sm_utf8_next(s, &end)) ? end - i : 0;
+}
+
+static bool goes_on_name(sm_str s, size_t i)
+{
+    const char c = s.data[i];
+    return is_digit(c) || c == '$' || (starts_name(c) && blank_len(s, i) == 0);
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -109,8 +134,9 @@ static sm_status skip_blanks(const sm_sql *sql, size_t *at, sm_error *e)
     size_t i = *at;
     while (i < s.len) {
         const char c = s.data[i];
-        if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v') {
-            i++;
+        const size_t blank = blank_len(s, i);
+        if (blank > 0) {
+            i += blank;
         } else if (c == '-' && i + 1 < s.len && s.data[i + 1] == '-') {
             while (i < s.len && s.data[i] != '\n') {
                 i++;
@@ -192,7 +218,7 @@ static sm_status lex_one(const sm_sql *sql, size_t i, smi_tok *out, sm_error *e)
 
     if (starts_name(c)) {
         kind = SMI_TOK_NAME;
-        while (end < s.len && goes_on_name(s.data[end])) {
+        while (end < s.len && goes_on_name(s, end)) {
             end++;
         }
     } else if (c == '"' || c == '\'') {
@@ -204,7 +230,7 @@ static sm_status lex_one(const sm_sql *sql, size_t i, smi_tok *out, sm_error *e)
     } else if (is_digit(c) || (c == '.' && i + 1 < s.len && is_digit(s.data[i + 1]))) {
         kind = SMI_TOK_NUMBER;
         end = lex_number(s, i);
-        if (end < s.len && goes_on_name(s.data[end])) {
+        if (end < s.len && goes_on_name(s, end)) {
             return smi_sql_fail(sql, (uint32_t)i, e, SM_SYNTAX,
                                 "number runs into a name: expected a space before \"%c\"",
                                 s.data[end]);
@@ -234,6 +260,12 @@ sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n, sm_
     if (sql->text.len > SMI_MAX_TEXT_BYTES) {
         sm_fail(e, SM_LIMIT, "query of %zu bytes is over the limit of 1 MiB", sql->text.len);
         return SM_LIMIT;
+    }
+    const char *other = sm_utf_other(sql->text.data, sql->text.len);
+    if (other) {
+        const sm_status st = smi_sql_fail(sql, 0, e, SM_SYNTAX, "the text is %s, not UTF-8", other);
+        sm_error_todo(e, "Write it as UTF-8, as by iconv -f %s -t UTF-8.", other);
+        return st;
     }
     const size_t bad = sm_utf8_check(sql->text.data, sql->text.len);
     if (bad < sql->text.len) {
