@@ -3,9 +3,9 @@
  * table/table_files.c: finds the files that a path stands for, with their dates, and reads what
  * their contents are known by.
  *
- * A path   is a glob where it has one of * ? [; else the file of that name; else a folder. With a
- *          `match` it is taken for a folder at once. An address of the web is never a glob: nothing
- *          can be listed there, and '?' begins its query.
+ * A path   is a glob where it has one of * ? [ and something matches it; else the file of that
+ *          name; else a folder. With a `match` it is taken for a folder at once. An address of the
+ *          web is never a glob: nothing can be listed there, and '?' begins its query.
  * A glob   lists the last folder before its first wildcard, and the folders in it only where the
  *          pattern has a '/'.
  * Match    is a PCRE2 pattern over the name, as UTF-8 if it is that. It is not anchored, and '$'
@@ -229,19 +229,11 @@ static sm_status find_one(finder *f, sm_str path, sm_error *e)
     return add_files(f, &entry, 1, e);
 }
 
-static sm_status find_path(finder *f, sm_str path, sm_str match, sm_error *e)
+/* Finds the file of exactly that name, else those in the folder of that name. */
+static sm_status find_named(finder *f, sm_str path, sm_error *e)
 {
-    const size_t wildcard = first_wildcard(path);
     sm_error no_file = {0};
 
-    if (match.len > 0) {
-        return find_in_folder(f, path, match, e);
-    }
-    const bool is_web =
-        sm_str_starts(path, SM_STR("http://")) || sm_str_starts(path, SM_STR("https://"));
-    if (wildcard < path.len && !is_web) {
-        return find_glob(f, path, wildcard, e);
-    }
     sm_status st = find_one(f, path, &no_file);
     if (st != SM_NOT_FOUND) {
         if (st != SM_OK && e) {
@@ -251,11 +243,50 @@ static sm_status find_path(finder *f, sm_str path, sm_str match, sm_error *e)
     }
     sm_store_release(f->out->store);
     f->out->store = NULL;
-    st = find_in_folder(f, path, match, e);
+    st = find_in_folder(f, path, SM_STR(""), e);
     if (st == SM_NOT_FOUND) {
         st = sm_fail(e, SM_NOT_FOUND, "there is no file or folder \"%.*s\"", SM_STR_ARG(path));
     }
     return st;
+}
+
+/* Finds by a pattern. One that matches nothing may be a name with such characters, as in DuckDB:
+ * "logs [1]". */
+static sm_status find_glob_or_named(finder *f, sm_str path, size_t wildcard, sm_error *e)
+{
+    sm_files named = {0};
+    sm_error why = {0};
+    finder exact = *f;
+
+    const sm_status st = find_glob(f, path, wildcard, e);
+    if ((st != SM_OK && st != SM_NOT_FOUND) || f->out->n > 0) {
+        return st;
+    }
+    exact.out = &named;
+    const sm_status there = find_named(&exact, path, &why);
+    if (there == SM_NOT_FOUND || (there == SM_INVALID && named.n == 0)) { /* or it can be no name */
+        sm_files_release(&named);
+        return st;
+    }
+    if (there != SM_OK && e) {
+        *e = why;
+    }
+    sm_files_release(f->out);
+    *f->out = named;
+    return there;
+}
+
+static sm_status find_path(finder *f, sm_str path, sm_str match, sm_error *e)
+{
+    const size_t wildcard = first_wildcard(path);
+
+    if (match.len > 0) {
+        return find_in_folder(f, path, match, e);
+    }
+    const bool is_web =
+        sm_str_starts(path, SM_STR("http://")) || sm_str_starts(path, SM_STR("https://"));
+    return wildcard < path.len && !is_web ? find_glob_or_named(f, path, wildcard, e)
+                                          : find_named(f, path, e);
 }
 
 sm_status sm_files_find(sm_stores *stores, sm_str path, sm_str match, bool want_date, sm_arena *a,

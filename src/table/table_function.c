@@ -600,11 +600,11 @@ static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args
     if (n_args > 1) {
         SM_TRY(smi_arg_at(&args[1], &at, e));
     }
-    if (memchr(path.data, '*', path.len)) {
-        return no_format(args, path, e);
-    }
     sm_status st = smi_table_relation(n, path, &at, path, &is_there, out, e);
     if (st == SM_NOT_FOUND && !is_there) {
+        if (memchr(path.data, '*', path.len)) {
+            return no_format(args, path, e);
+        }
         sm_files found = {0};
         st = sm_files_find(n->stores, path, (sm_str){0}, false, n->arena, &found, e);
         sm_files_release(&found);
