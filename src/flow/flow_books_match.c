@@ -389,6 +389,7 @@ static sm_status check_name(const sm_found_file *f, sm_error *e)
     }
     const sm_status st = sm_fail(e, SM_INVALID, "a file's name is not UTF-8");
     sm_error_place(e, f->file.uri.data, 0, -1);
+    sm_error_todo(e, "Rename it, or leave it out: with match of the source.");
     return st;
 }
 

@@ -238,6 +238,8 @@ static sm_status codec_failed(smi_lines *l, sm_status st, sm_error *e)
 {
     if (st == SM_CORRUPT) {
         sm_error_place_str(e, l->file->uri, 0, (int64_t)(l->input_off + l->input_pos));
+        sm_error_todo(e, "Copy the file again from where it is whole, or move it elsewhere. A file "
+                         "that is still being written is whole later.");
     }
     return st;
 }

@@ -114,6 +114,7 @@ static sm_status date_of(sm_found_file *f, bool want_date, sm_error *e)
     const sm_status st =
         sm_fail(e, SM_INVALID, "the name \"%.*s\" %s", SM_STR_ARG(base), why[n > 1 ? 2 : n]);
     sm_error_place(e, f->file.uri.data, 0, -1);
+    sm_error_todo(e, SMI_DATE_ADVICE);
     return st;
 }
 

@@ -138,6 +138,7 @@ static void test_dates(void **state)
         if (rows[i].why) {
             assert_non_null(strstr(e.what, rows[i].why));
             assert_non_null(strstr(e.object, rows[i].name));
+            assert_non_null(strstr(e.todo, "like 20220401, or leave the file out with match"));
             assert_ok(sm_files_find(test_stores, path, SM_STR(""), false, k.arena, &found, &e), &e);
             assert_false(found.items[0].has_date);
         } else {

@@ -431,8 +431,10 @@ static sm_status set_constants(const read_call *c, const sm_found_file *from, sm
     }
     if (c->file_date) {
         if (!from->has_date) {
-            return smi_arg_fail(c->path, e, SM_INVALID, "the file \"%.*s\" has no date",
-                                SM_STR_ARG(from->name));
+            const sm_status st = smi_arg_fail(
+                c->path, e, SM_INVALID, "the file \"%.*s\" has no date", SM_STR_ARG(from->name));
+            sm_error_todo(e, SMI_DATE_ADVICE);
+            return st;
         }
         values[n++] = (sm_value){.type = &sm_type_date, .as.i = from->date};
     }

@@ -63,6 +63,10 @@ sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const
 sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
                                  sm_error *e) SM_MUST_USE;
 
+/* What to do about a file whose name must have a date and has not one. */
+#define SMI_DATE_ADVICE                                                                            \
+    "Put one date into its name, like 20220401, or leave the file out with match."
+
 /* How much is read to find columns, as in DuckDB: rows of a file, and files. */
 #define SMI_SAMPLE_ROWS  20480
 #define SMI_SAMPLE_FILES 32

@@ -1,5 +1,6 @@
 """`smelt run` as a user sees it: errors have a place and come before anything is published, loaded
 files are not loaded again, and the rows of each file are there exactly once."""
+import gzip
 import json
 import os
 import re
@@ -377,7 +378,17 @@ def test_no_file_of_the_month(shop):
 @pytest.mark.parametrize("name", ["orders.json", "20220432.json", "20220401_20220402.json"])
 def test_a_file_without_one_date(shop, name):
     shop.put(name, line(1))
-    assert name in shop.fail()
+    said = shop.fail()
+    assert name in said and "like 20220401, or leave the file out with match" in said
+
+
+def test_a_file_that_is_cut_says_what_to_do(shop):
+    whole = gzip.compress(line(1).encode() * 1000)
+    (shop.logs / "20220403.json.gz").write_bytes(whole[:-20])
+    said = shop.fail()
+    assert "20220403.json.gz" in said and "ends too early" in said and "Copy the file again" in said
+    (shop.logs / "20220403.json.gz").write_bytes(whole)
+    assert shop.run()["lines"]["read"] == 1006
 
 
 @pytest.mark.parametrize("old, new, place, says", [
