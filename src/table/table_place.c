@@ -27,6 +27,7 @@ sm_status sm_table_check_name(sm_str name, sm_error *e)
  * smelt has only these in a table and in a lake. */
 static bool is_kept(sm_str part, sm_str below, int n)
 {
+    SM_ASSERT(part.len > 0 && (n == 0) == (below.len == 0));
     return sm_str_is(part, "_delta_log") || sm_str_is(part, "_change_data") ||
            (sm_str_is(part, "_smelt") && (n < 2 || sm_str_is(below, "journal")));
 }
@@ -37,6 +38,7 @@ sm_status smi_table_check_place(sm_store *table, sm_error *e)
     sm_str at = sm_store_place(table, a), folder, part, below = {0};
     sm_status st = SM_OK;
 
+    SM_ASSERT(at.len > 0); /* what is split below ends at a root */
     for (int n = 0; st == SM_OK; n++) {
         sm_uri_split(at, &folder, &part);
         if (part.len == 0 || sm_str_eq(folder, at)) {
