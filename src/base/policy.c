@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/policy.c: the words of policies. Called by flow_yaml.c for keys and by table_function.c for
- * arguments. */
+ * base/policy.c: the words of policies. Called by flow_yaml.c for keys, by table_function.c for
+ * arguments and by contract_read.c. */
 #include "base/policy.h"
 
 #include <stdio.h>
@@ -10,6 +10,7 @@ static const char *const names[SM_POLICIES] = {
     [SM_POLICY_FAIL] = "fail", [SM_POLICY_IGNORE] = "ignore",
     [SM_POLICY_SKIP] = "skip", [SM_POLICY_QUARANTINE] = "quarantine",
     [SM_POLICY_KEEP] = "keep", [SM_POLICY_REMOVE] = "remove",
+    [SM_POLICY_WARN] = "warn", [SM_POLICY_NULL] = "null",
 };
 
 _Static_assert(SM_POLICIES <= 32, "a set of policies is an unsigned");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * base/policy.h: policies, the words that say what to do with input that does not fit ("fail",
- * "skip", "quarantine"). SQL arguments and YAML keys share them. Each argument or key accepts a set
- * of these words and refuses the others by name. */
+ * "skip", "quarantine"). SQL arguments, YAML keys and contracts share them. Each argument or key
+ * accepts a set of these words and refuses the others by name. */
 #ifndef SM_BASE_POLICY_H
 #define SM_BASE_POLICY_H
 
@@ -15,6 +15,8 @@ typedef enum sm_policy {
     SM_POLICY_QUARANTINE, /* the line goes to the quarantine table */
     SM_POLICY_KEEP,       /* rows that are in the table already stay */
     SM_POLICY_REMOVE,     /* rows that are in the table already are removed */
+    SM_POLICY_WARN,       /* the row is kept and counted, and the user is told */
+    SM_POLICY_NULL,       /* the row is kept and counted; the value becomes NULL */
     SM_POLICIES,
 } sm_policy;
 

@@ -7,6 +7,9 @@
 
 #define BAD_LINES                                                                                  \
     (SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_SKIP) | SM_TAKES(SM_POLICY_QUARANTINE))
+#define VIOLATION                                                                                  \
+    (SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_QUARANTINE) | SM_TAKES(SM_POLICY_WARN) |        \
+     SM_TAKES(SM_POLICY_NULL))
 #define UNKNOWN (SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_IGNORE))
 
 static const struct {
@@ -23,6 +26,9 @@ static const struct {
     {"bad_lines", "rescue", BAD_LINES, 0, "bad_lines cannot be 'rescue'",
      "Use 'fail', 'skip' or 'quarantine'."},
     {"unknown", "null", UNKNOWN, 0, "unknown cannot be 'null'", "Use 'fail' or 'ignore'."},
+    {"smelt.onViolation", "null", VIOLATION, SM_POLICY_NULL, "", ""},
+    {"smelt.onViolation", "warm", VIOLATION, 0, "smelt.onViolation cannot be 'warm'",
+     "Use 'fail', 'quarantine', 'warn' or 'null'."},
     {"copies", "error", SM_TAKES(SM_POLICY_KEEP), 0, "copies cannot be 'error'", "Use 'keep'."},
     {"unknown", "drop", UNKNOWN, 0, "unknown cannot be 'drop'", "Use 'fail' or 'ignore'."},
     {"unknown", "Fail", UNKNOWN, 0, "unknown cannot be 'Fail'", "Use 'fail' or 'ignore'."},
