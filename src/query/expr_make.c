@@ -301,6 +301,11 @@ const sm_expr *sm_expr_column(const sm_type *schema, int32_t index, sm_arena *a)
     return smi_column_ref(a, index, schema->fields[index].type, NULL);
 }
 
+const sm_expr *sm_expr_field(const sm_expr *x, int32_t index, sm_arena *a)
+{
+    return smi_fold(a, smi_field(a, x, index, NULL));
+}
+
 const sm_expr *sm_expr_constant(sm_value v, sm_arena *a)
 {
     return smi_const(a, sm_value_copy(a, v), NULL);

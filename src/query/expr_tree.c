@@ -42,6 +42,17 @@ sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_e
     return x;
 }
 
+sm_expr *smi_field(sm_arena *a, const sm_expr *x, int32_t index, const sm_expr *place)
+{
+    SM_ASSERT(x->type->id == SM_TYPE_STRUCT && index >= 0 && index < x->type->n_fields);
+    sm_expr *const field = smi_expr_new(a, SM_EXPR_FIELD, x->type->fields[index].type, place);
+    field->index = index;
+    field->args = SM_NEW_ARRAY(a, const sm_expr *, 1);
+    field->args[0] = x;
+    field->n_args = 1;
+    return field;
+}
+
 const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t)
 {
     SM_ASSERT(smi_plain_type(t) == t); /* nothing is cast to a literal's type */

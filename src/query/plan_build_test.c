@@ -115,6 +115,14 @@ static const sm_plan_node *filter_project(builder *b)
     return sm_plan_project(some, exprs, names, 2, b->a);
 }
 
+static const sm_plan_node *field_filter(builder *b)
+{
+    const sm_value half = {.type = &sm_type_f64, .as.f = 0.5};
+    return filter(
+        b, b->t,
+        call(b, ">", sm_expr_field(col(b, b->t, "p"), 1, b->a), sm_expr_constant(half, b->a)));
+}
+
 static const sm_plan_node *true_filter(builder *b)
 {
     return filter(b, b->log, call(b, "<", number(b, 1), number(b, 2)));
@@ -257,6 +265,7 @@ static const struct {
     {all_of_log, "SELECT * FROM log"},
     {filter_project, "SELECT Key, Secs + 1 AS more FROM log WHERE Secs > 5"},
     {true_filter, "SELECT * FROM log WHERE 1 < 2"},
+    {field_filter, "SELECT * FROM t WHERE p.y > 0.5::DOUBLE"},
     {bounds, "SELECT * FROM log WHERE Day = DATE '2022-04-01' AND Key IN ('x', 'y')"},
     {group, "SELECT Key, sum(Secs) FILTER (WHERE App = 'a'), count(DISTINCT App), count(*)\n"
             "FROM log GROUP BY Key"},

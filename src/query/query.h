@@ -214,6 +214,9 @@ sm_status sm_expr_case(const sm_expr *const *args, int32_t n_args, sm_arena *a, 
 sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
                      sm_error *e) SM_MUST_USE;
 
+/** Field number `index` of the struct x; NULL where the struct is. */
+const sm_expr *sm_expr_field(const sm_expr *x, int32_t index, sm_arena *a);
+
 /** The same expression with column i + by in the place of column i, which must not be negative. */
 const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a);
 

@@ -81,6 +81,8 @@ sm_expr *smi_expr_new(sm_arena *a, sm_expr_kind kind, const sm_type *t, const sm
 /** A constant that shares the value's memory. */
 sm_expr *smi_const(sm_arena *a, sm_value v, const sm_expr *place);
 sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_expr *place);
+/** Field number `index` of the struct x. */
+sm_expr *smi_field(sm_arena *a, const sm_expr *x, int32_t index, const sm_expr *place);
 /** x cast to t: itself where it is of that type already, folded where constant. */
 const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t);
 /** A call of a function by its exact name and types, folded. */

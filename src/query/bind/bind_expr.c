@@ -214,12 +214,7 @@ static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, s
         return SM_NAME;
     }
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
-    sm_expr *const field = smi_expr_new(b->q->a, SM_EXPR_FIELD, x->type->fields[i].type, &place);
-    field->index = i;
-    field->args = SM_NEW_ARRAY(b->q->a, const sm_expr *, 1);
-    field->args[0] = x;
-    field->n_args = 1;
-    *out = field;
+    *out = smi_field(b->q->a, x, i, &place);
     return SM_OK;
 }
 

@@ -102,12 +102,8 @@ static sm_status expand_struct(selecting *t, const smi_ast *star, bool *hit, boo
     for (int32_t i = 0; i < x->type->n_fields; i++) {
         const sm_field *const field = &x->type->fields[i];
         if (!is_excluded(star, field->name, hit)) {
-            sm_expr *const item = smi_expr_new(a, SM_EXPR_FIELD, field->type, x);
-            item->index = i;
+            sm_expr *const item = smi_field(a, x, i, x);
             item->is_star = true;
-            item->args = SM_NEW_ARRAY(a, const sm_expr *, 1);
-            item->args[0] = x;
-            item->n_args = 1;
             add_item(t, item, field->name, false);
         }
     }
