@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract.h: the contract room's door. A contract file (Open Data Contract Standard,
+ * v3.0 and v3.1) becomes a model: tables, columns and rules. Needs: base to table.
+ *
+ * Evaluates nothing by itself, opens no table, and writes nothing.
+ *
+ * NULL      keeps every rule but `required` and `missingValues`; rules.def says what NULL, NaN and
+ *           an empty text mean to each
+ * Names     of rules are unique in a table; a rule without a name is "column:rule"
+ * Errors    have the file, line and byte of what is wrong, and the nearest word that is right
+ * Threads   any, on an arena of its own; a model may be read by any thread
+ * Source    bitol-io/open-data-contract-standard, v3.1.0: docs/ and schema/ */
+#ifndef SM_CONTRACT_CONTRACT_H
+#define SM_CONTRACT_CONTRACT_H
+
+#include "base/policy.h"
+#include "base/yaml.h"
+#include "query/query.h"
+
+/* ---- the rules that there are (rules.def) ---------------------------------------------------- */
+
+typedef enum sm_rule_kind {
+#define SM_ROW_RULE(id, name, columns, argument, summary, nulls, logical, type, yaml, sql, keeps,  \
+                    breaks)                                                                        \
+    SM_RULE_##id,
+#define SM_SET_RULE(id, name, argument, summary, nulls, yaml) SM_RULE_##id,
+#include "contract/rules.def"
+#undef SM_ROW_RULE
+#undef SM_SET_RULE
+    SM_RULES,
+} sm_rule_kind;
+
+/* The kinds of columns that a rule can be of. */
+typedef enum sm_rule_columns {
+    SM_COLUMNS_ANY,
+    SM_COLUMNS_SCALAR,  /* no list, struct or map */
+    SM_COLUMNS_ORDERED, /* numbers, DATE, TIME, TIMESTAMPs */
+    SM_COLUMNS_NUMBER,
+    SM_COLUMNS_INTEGER,
+    SM_COLUMNS_TEXT,
+} sm_rule_columns;
+
+/* What a rule is given, and where sm_rule has it. */
+typedef enum sm_rule_argument {
+    SM_ARGUMENT_NONE,
+    SM_ARGUMENT_BOUND,        /* text: a value of the column */
+    SM_ARGUMENT_STEP,         /* text: a number above 0 */
+    SM_ARGUMENT_COUNT,        /* text: a whole number from 0 on */
+    SM_ARGUMENT_PATTERN,      /* text: a regular expression */
+    SM_ARGUMENT_INTEGER_WORD, /* text: "u8" */
+    SM_ARGUMENT_TEXT_WORD,    /* text: "uuid" */
+    SM_ARGUMENT_VALUES,       /* values */
+    SM_ARGUMENT_SQL,          /* text */
+    SM_ARGUMENT_COLUMNS,      /* columns */
+    SM_ARGUMENT_TARGET,       /* columns, and as many of other_columns in other_table */
+    SM_ARGUMENT_GROUP_SQL,    /* columns and text */
+} sm_rule_argument;
+
+/* A row of rules.def. */
+typedef struct sm_rule_info {
+    const char *name;        /* the standard's word */
+    bool is_row;             /* it looks at one row; else it needs others, or the whole table */
+    sm_rule_columns columns; /* of row rules */
+    sm_rule_argument argument;
+    const char *summary, *nulls;
+    const char *logical, *type, *yaml, *sql, *keeps, *breaks; /* the example; "" of set rules, which
+                                                               * have yaml alone */
+} sm_rule_info;
+
+/** What rules.def says of a kind of rule. */
+const sm_rule_info *sm_rule_info_of(sm_rule_kind kind);
+
+/* ---- a contract as it was read --------------------------------------------------------------- */
+
+/* How a count or share is compared. */
+typedef enum sm_rule_operator {
+    SM_MUST_BE,
+    SM_MUST_NOT_BE,
+    SM_MUST_BE_GREATER,
+    SM_MUST_BE_GREATER_OR_EQUAL,
+    SM_MUST_BE_LESS,
+    SM_MUST_BE_LESS_OR_EQUAL,
+    SM_MUST_BE_BETWEEN,     /* both ends belong to it */
+    SM_MUST_NOT_BE_BETWEEN, /* its complement */
+} sm_rule_operator;
+
+/* What the number of rows that break a rule must be (of rowCount and sql: what is counted). */
+typedef struct sm_rule_limit {
+    sm_rule_operator op;
+    double value, to; /* `to` of the two that have a second end */
+    bool is_percent;  /* of the rows; else a number of rows */
+} sm_rule_limit;
+
+/* One of the values of a rule, as the file has it. */
+typedef struct sm_rule_value {
+    sm_str text;
+    bool is_plain; /* without quotes */
+} sm_rule_value;
+
+typedef struct sm_rule {
+    sm_rule_kind kind;
+    sm_str name;      /* unique in the table, case aside */
+    int32_t column;   /* of the table's columns; −1: of the table as a whole */
+    sm_policy action; /* FAIL, QUARANTINE, WARN or NULL: what becomes of a row that breaks it, or of
+                       * the whole write */
+    sm_rule_limit limit; /* {0}: no row may break it */
+    bool has_fail_above; /* beyond this many a rule fails that else does less */
+    sm_rule_limit fail_above;
+    sm_str text; /* the argument, by sm_rule_info.argument */
+    const sm_rule_value *values;
+    int32_t n_values;
+    bool takes_null;        /* validValues, missingValues: NULL is among the values */
+    const int32_t *columns; /* of the table's columns */
+    int32_t n_columns;
+    sm_str other_table;
+    const sm_str *other_columns; /* as many as columns */
+    sm_str description;
+    sm_yaml_place at; /* of its key in the file */
+} sm_rule;
+
+/* The standard's logicalType. */
+typedef enum sm_logical_type {
+    SM_LOGICAL_NONE, /* the file does not say */
+    SM_LOGICAL_STRING,
+    SM_LOGICAL_DATE,
+    SM_LOGICAL_TIMESTAMP,
+    SM_LOGICAL_TIME,
+    SM_LOGICAL_NUMBER,
+    SM_LOGICAL_INTEGER,
+    SM_LOGICAL_OBJECT,
+    SM_LOGICAL_ARRAY,
+    SM_LOGICAL_BOOLEAN,
+} sm_logical_type;
+
+/* A property: a column of the table, or a field of one that is an object. */
+typedef struct sm_contract_column {
+    sm_str name;
+    sm_str path;     /* "address.zip": as rules are named by it */
+    sm_str physical; /* its name in the rows */
+    int32_t parent;  /* the object that it is a field of; −1: none. Parents come first */
+    sm_logical_type logical;
+    bool is_required;     /* by `required` or as a part of the primary key */
+    int32_t key_position; /* in the primary key, from 1; INT32_MAX: the file gives none; 0: it is
+                           * not in the key */
+    sm_str description;
+    sm_yaml_place at;
+} sm_contract_column;
+
+typedef struct sm_contract_table {
+    sm_str name;     /* "orders" */
+    sm_str physical; /* as the file has it, or name */
+    sm_str description;
+    sm_contract_column *columns;
+    int64_t n_columns;
+    sm_rule *rules; /* in the order of the file */
+    int64_t n_rules;
+    sm_yaml_place at;
+} sm_contract_table;
+
+/* What of the file is not checked, for whoever shows it to the user. */
+typedef struct sm_contract_note {
+    sm_str text; /* "rule \"x\" is for engine soda" */
+    sm_yaml_place at;
+} sm_contract_note;
+
+typedef struct sm_contract {
+    sm_yaml_doc yaml; /* the file; its name is for messages */
+    sm_str id, name, version, status;
+    sm_contract_table *tables;
+    int64_t n_tables;
+    sm_contract_note *notes;
+    int64_t n_notes;
+} sm_contract;
+
+/**
+ * Reads a contract.
+ *
+ * Shape     name: of the file, for messages. Keys of sections that say nothing of rows (servers,
+ *           team, price, …) are not looked into, and a
+ *           contract may have no table. What smelt has no rule for is noted
+ * Owner     *out lives in `a`, and borrows neither text nor name
+ * Errors    with their place: SM_SYNTAX: not YAML, a value of the wrong kind, a key that is
+ *           missing; SM_NAME: a key or word that the standard has not, a column that the table has
+ *           not; SM_EXISTS: two tables, columns or rules of one name; SM_INVALID: a value that
+ *           cannot be, an action that cannot be done; SM_UNSUPPORTED: a version before 3, a
+ *           reference by id, the older words of quality rules
+ */
+sm_status sm_contract_read(sm_str name, sm_str text, sm_arena *a, sm_contract **out,
+                           sm_error *e) SM_MUST_USE;
+/** The table of that name in the contract, case aside; where name is "", its only table. SM_NAME
+ * with the nearest name, for which `a` is scratch. */
+sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
+                           const sm_contract_table **out, sm_error *e) SM_MUST_USE;
+
+#endif

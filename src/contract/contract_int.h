@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_int.h: what the files of the contract room share: a contract while it is read,
+ * and the words of rules. */
+#ifndef SM_CONTRACT_INT_H
+#define SM_CONTRACT_INT_H
+
+#include "base/map.h"
+#include "contract/contract.h"
+
+/* ---- a contract while it is read (contract_read.c) ----------------------------------------- */
+
+typedef struct smi_reading {
+    sm_contract *c;
+    const sm_yaml_doc *d; /* of c */
+    sm_arena *arena;
+    bool is_old;              /* v3.0: exclusive bounds are flags beside the bound */
+    sm_contract_table *table; /* the one that is read */
+    const sm_yaml **nodes;    /* of its columns */
+    sm_map *tables;           /* names in lower case that are taken */
+    sm_map *columns;          /* paths in lower case -> the column's number, plus one */
+    int64_t cap_columns, cap_nodes, cap_rules, cap_notes;
+} smi_reading;
+
+/* smelt's own words at a property or a quality rule; {0}: the file says nothing. */
+typedef struct smi_custom {
+    bool has_action, has_fail_above;
+    sm_policy action;
+    sm_yaml_place action_at;
+    sm_rule_limit fail_above;
+} smi_custom;
+
+/** Reads smelt's words of a list of customProperties (may be NULL) into *out, over what is there.
+ * SM_NAME: none of smelt's words; SM_INVALID: its value. */
+sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom *out,
+                          sm_error *e) SM_MUST_USE;
+/** Adds a rule to the table that is read. SM_INVALID: its action cannot be done. */
+sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *custom,
+                       sm_error *e) SM_MUST_USE;
+/** Sets rule->text, as what the kind of rule is given. SM_INVALID: it cannot be that. */
+sm_status smi_rule_argument(const smi_reading *r, sm_rule *rule, const sm_yaml *value,
+                            sm_error *e) SM_MUST_USE;
+/** Adds a note. */
+void smi_note(smi_reading *r, sm_yaml_place at, sm_str text);
+/** Notes that something of a column is not checked. */
+void smi_note_unchecked(smi_reading *r, sm_yaml_place at, const char *what, int32_t column);
+/** The columns of a list of paths, or of one path, into the rule. SM_NAME with the nearest; `what`
+ * names the list in messages. */
+sm_status smi_find_columns(const smi_reading *r, const sm_yaml *paths, const char *what,
+                           sm_rule *rule, sm_error *e) SM_MUST_USE;
+/** A number of the file: no NaN, no infinity. SM_INVALID. */
+sm_status smi_read_number(const smi_reading *r, const sm_yaml *n, const char *what, double *out,
+                          sm_error *e) SM_MUST_USE;
+/** Reads the logicalTypeOptions of a column; `at`: of their key. `custom`: of the property. */
+sm_status smi_read_options(smi_reading *r, const sm_yaml *node, sm_yaml_place at, int32_t column,
+                           const smi_custom *custom, sm_error *e) SM_MUST_USE;
+/** Reads the relationships of a column, or with −1 of the table. */
+sm_status smi_read_relationships(smi_reading *r, const sm_yaml *list, sm_yaml_place at,
+                                 int32_t column, const smi_custom *custom, sm_error *e) SM_MUST_USE;
+/** Reads the quality rules of a column, or with −1 of the table. `custom`: of the property. */
+sm_status smi_read_quality(smi_reading *r, const sm_yaml *list, sm_yaml_place at, int32_t column,
+                           const smi_custom *custom, sm_error *e) SM_MUST_USE;
+
+/* ---- the words of formats (contract_format.c) ------------------------------------------------ */
+
+/* A format of texts. */
+typedef struct smi_text_format {
+    sm_str word;
+    sm_str pattern; /* for the whole text; "": it only describes, and is not checked */
+} smi_text_format;
+extern const smi_text_format smi_text_formats[];
+extern const int32_t smi_n_text_formats;
+
+/* A format of integers; its range as DECIMAL(38,0), or no bound at all. */
+typedef struct smi_integer_format {
+    sm_str word;
+    sm_i128 least, greatest;
+    bool has_least, has_greatest;
+} smi_integer_format;
+extern const smi_integer_format smi_integer_formats[];
+extern const int32_t smi_n_integer_formats;
+
+#define SMI_BITS(n) ((sm_i128)1 << (n)) /* 2 to the power of n < 127 */
+
+#endif
