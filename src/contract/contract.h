@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract.h: the contract room's door. A contract file (Open Data Contract Standard,
- * v3.0 and v3.1) becomes a model: tables, columns and rules. Needs: base to table.
+ * v3.0 and v3.1) becomes a model: tables, columns and rules; the rules that look at one row become
+ * expressions over the schema of rows. Needs: base to table.
  *
- * Evaluates nothing by itself, opens no table, and writes nothing.
+ *   file -> sm_contract_read -> model -> sm_contract_bind (a table of it, a schema) -> expressions
+ *
+ * Evaluates nothing by itself, opens no table, and writes nothing: rules are expressions of query,
+ * which whoever has the rows evaluates.
  *
  * NULL      keeps every rule but `required` and `missingValues`; rules.def says what NULL, NaN and
  *           an empty text mean to each
@@ -192,5 +196,31 @@ sm_status sm_contract_read(sm_str name, sm_str text, sm_arena *a, sm_contract **
  * with the nearest name, for which `a` is scratch. */
 sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
                            const sm_contract_table **out, sm_error *e) SM_MUST_USE;
+
+/* ---- rules over rows ------------------------------------------------------------------------- */
+
+/* A row rule over a schema. */
+typedef struct sm_bound_rule {
+    const sm_rule *rule;
+    const sm_expr *holds; /* BOOLEAN: a row breaks the rule where it is FALSE; NULL keeps it */
+    int32_t column;       /* of the schema; for an action NULL the one that becomes NULL. −1: the
+                           * rule is of no single column */
+} sm_bound_rule;
+
+/**
+ * Makes the row rules of a table expressions over rows.
+ *
+ * Shape     schema: of the rows; it may have columns that the contract does not name. Rules in the
+ *           order of the file; set rules are left out
+ * Owner     *out lives in `a`, which the contract must outlive, and the schema too; `resolver` is
+ *           asked for variables in users' expressions, NULL: there are none
+ * Errors    with the place in the contract: SM_NAME: the schema has no such column, with the
+ *           nearest; SM_TYPE: a column is not of the contract's logicalType, or of none that the
+ *           rule can be of; SM_INVALID, SM_RANGE: a bound that no value of the column's type can
+ *           be, a pattern that is none; those of sm_query_expr() for users' expressions
+ */
+sm_status sm_contract_bind(const sm_contract *c, const sm_contract_table *table,
+                           const sm_type *schema, const sm_resolver *resolver, sm_arena *a,
+                           sm_bound_rule **out, int64_t *n, sm_error *e) SM_MUST_USE;
 
 #endif
