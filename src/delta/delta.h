@@ -42,6 +42,9 @@ typedef struct sm_delta_metadata {
 /* Which rows of a data file are deleted. Where the bits lie: PROTOCOL.md, "Deletion Vectors". */
 typedef struct sm_delta_dv {
     sm_str storage_type, path_or_inline;
+    /* Of a live file whose vector is named by an absolute path ("p") below the table's folder: the
+     * text by which it is named relative to that ("u"); else "". */
+    sm_str relative;
     int64_t offset; /* −1: none */
     int64_t size_bytes, cardinality;
 } sm_delta_dv;

@@ -582,6 +582,12 @@ sm_status smi_file_of(const sm_snapshot *s, const smi_action *add, smi_partition
         .row_version = add->row_version,
         .cluster_provider = add->cluster_provider,
     };
+    if (add->dv && sm_str_is(add->dv->storage_type, "p")) {
+        sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
+        *dv = *add->dv;
+        dv->relative = smi_vector_relative(&s->home, dv, a);
+        out->dv = dv;
+    }
     SM_TRY(smi_path_key(&s->home, add->path, a, &out->key, &is_outside, e));
     return partition_of(p, add, &out->partition, e);
 }

@@ -628,6 +628,11 @@ sm_status smi_version_times(const sm_snapshot *newest, sm_arena *a, smi_version_
  * none. */
 sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside,
                          sm_error *e) SM_MUST_USE;
+/** The text of storage type "u" for a vector whose absolute path ("p") leads below the table's
+ * folder, in `a`; "" where none leads there. home NULL: it does not. */
+sm_str smi_vector_relative(const smi_home *home, const sm_delta_dv *dv, sm_arena *a);
+/* Where the first vector of a file begins, behind the version byte. */
+#define SMI_FIRST_VECTOR 1
 /** Bytes in base 85 (Z85), padded with zeros to a multiple of 4; in `a`. */
 sm_str smi_encode_base85(const uint8_t *bytes, size_t n, sm_arena *a);
 /** Finds where the deletion vector of a file is; its reader reads it. *out lives in `a` and borrows

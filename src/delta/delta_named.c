@@ -36,6 +36,7 @@ static void add_name(names *k, sm_str path, int64_t deleted_ms, const sm_delta_d
         *copy = *dv;
         copy->storage_type = sm_arena_str(k->arena, dv->storage_type);
         copy->path_or_inline = sm_arena_str(k->arena, dv->path_or_inline);
+        copy->relative = (sm_str){0};
         item.dv = copy;
     }
     k->items = sm_arena_grow(k->arena, k->items, k->n, &k->cap, sizeof(*k->items));

@@ -188,11 +188,137 @@ static void test_spelt_places(void **state)
     sm_store_release(s);
 }
 
+/* ---- vectors that are spelt in several ways -------------------------------------------------- */
+
+#define UUID_NAME "deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin"
+#define UUID_TEXT "^-aqEH.-t@S}K{vb[*k^"
+
+static const struct {
+    const char *type, *text;
+    int64_t offset;
+    const char *known; /* behind the path of the file and a NUL */
+} vectors[] = {
+    {"u", "ab" UUID_TEXT, 4, "uab" UUID_TEXT "@4"},
+    {"u", UUID_TEXT, -1, "u" UUID_TEXT "@1"}, /* it is the first one there */
+    {"i", "wi5b=", -1, "iwi5b=@-1"},
+    {"p", "file:///t/ab/" UUID_NAME, 4, "uab" UUID_TEXT "@4"},
+    {"p", "/t/" UUID_NAME, -1, "u" UUID_TEXT "@1"},
+    {"p", "file:/real/t/%61b/" UUID_NAME, 4, "uab" UUID_TEXT "@4"},
+    {"p", "s3a://b/t/ab/" UUID_NAME, 1, "uab" UUID_TEXT "@1"},
+    /* no file that a relative text could name, or of another table */
+    {"p", "file:/t/ab/deletion_vector_D2C639AA-8816-431a-aaf6-d3fe2512ff61.bin", 4,
+     "pab/deletion_vector_D2C639AA-8816-431a-aaf6-d3fe2512ff61.bin@4"},
+    {"p", "file:/t/a%2525/" UUID_NAME, 4, "pa%2525/" UUID_NAME "@4"},
+    {"p", "/t/ab/x.bin", 4, "pab/x.bin@4"},
+    {"p", "file:///other/ab/" UUID_NAME, 4, "p/other/ab/" UUID_NAME "@4"},
+    {"p", "file:/other/./%61b/" UUID_NAME, 4, "p/other/ab/" UUID_NAME "@4"},
+    {"p", "s3n://c/" UUID_NAME, 4, "ps3://c/" UUID_NAME "@4"},
+};
+
+static void test_spelt_vectors(void **state)
+{
+    const smi_home disk = {.names = {SM_STR("/t/"), SM_STR("/real/t/")}};
+    const smi_home bucket = {.names = {SM_STR("s3://b/t/")}};
+    sm_buf id = {0}, tag = {0}, want = {0};
+
+    for (int i = 0; i < SM_COUNT(vectors); i++) {
+        const smi_home *home = vectors[i].text[0] == 's' ? &bucket : &disk;
+        const sm_delta_dv dv = {.storage_type = sm_str_of(vectors[i].type),
+                                .path_or_inline = sm_str_of(vectors[i].text),
+                                .offset = vectors[i].offset};
+        sm_buf_reset(&want);
+        sm_buf_text(&want, (sm_str){"x\0", 2});
+        sm_buf_text(&want, sm_str_of(vectors[i].known));
+        const sm_str known = smi_file_identity(home, SM_STR("./x"), &dv, &id);
+        assert_true(sm_str_eq(known, sm_buf_str(&want)));
+        smi_tag_of_identity(known, &tag);
+        smi_identity_of_tag(home, sm_buf_str(&tag), &id);
+        assert_true(sm_str_eq(sm_buf_str(&id), sm_buf_str(&want)));
+        sm_buf_reset(&tag); /* as an older program has written it */
+        sm_buf_printf(&tag, "%%78\n%s%s@%" PRId64, vectors[i].type, vectors[i].text,
+                      vectors[i].offset);
+        smi_identity_of_tag(home, sm_buf_str(&tag), &id);
+        assert_true(sm_str_eq(sm_buf_str(&id), sm_buf_str(&want)));
+    }
+    sm_buf_release(&id);
+    sm_buf_release(&tag);
+    sm_buf_release(&want);
+}
+
+/* Puts a commit: "+" adds the file with its vector, "-" removes it; "u" by the relative text, "p"
+ * by the absolute path. */
+static void put_marked(sm_store *s, int64_t version, const char *what)
+{
+    sm_buf text = {0};
+
+    sm_buf_text(&text, version == 0 ? SM_STR(HEAD) : SM_STR(""));
+    sm_buf_printf(&text,
+                  "{\"%s\":{\"path\":\"a\",\"partitionValues\":{},\"size\":1,"
+                  "\"dataChange\":true,\"deletionVector\":{\"storageType\":\"%c\","
+                  "\"pathOrInlineDv\":\"",
+                  what[0] == '+' ? "add" : "remove", what[1]);
+    if (what[1] == 'p') {
+        sm_buf_text(&text, sm_store_uri(s));
+    }
+    sm_buf_text(&text, what[1] == 'p' ? SM_STR("/ab/" UUID_NAME) : SM_STR("ab" UUID_TEXT));
+    sm_buf_text(&text, SM_STR("\",\"offset\":4,\"sizeInBytes\":40,\"cardinality\":1}}}\n"));
+    sm_buf_text(&text, (sm_str){"", 1});
+    put_commit(s, version, (const char *)text.data);
+    sm_buf_release(&text);
+}
+
+/* A file with a vector is one file, which any spelling of the vector adds anew or removes: also
+ * where the checkpoint has it. */
+static void test_logs_of_spelt_vectors(void **state)
+{
+    static const char *const spelt[] = {"+u", "+p"};
+    static const struct {
+        const char *then, *want;
+    } cases[] = {{"+u", "a"}, {"+p", "a"}, {"-u", ""}, {"-p", ""}};
+
+    for (int i = 0; i < SM_COUNT(cases) * 4; i++) {
+        sm_store *s = new_store();
+        put_marked(s, 0, spelt[i % 2]);
+        if (i / 2 % 2 == 1) {
+            write_checkpoint(s, 0);
+        }
+        put_marked(s, 1, cases[i / 4].then);
+        assert_files(s, cases[i / 4].want);
+        sm_store_release(s);
+    }
+}
+
+/* Who compares the files of two versions by their hashes sees the same one. */
+static void test_hashes_of_spelt_vectors(void **state)
+{
+    sm_store *s = new_store();
+    sm_snapshot *versions[2] = {NULL};
+    sm_hash128 h[2];
+    sm_error e = {0};
+    int64_t n = 0;
+
+    put_marked(s, 0, "+u");
+    put_marked(s, 1, "+p");
+    for (int i = 0; i < 2; i++) {
+        assert_ok(sm_snapshot_open(s, i, NULL, &versions[i], &e), &e);
+        const sm_delta_file *f = sm_snapshot_files(versions[i], &n);
+        assert_int_equal(n, 1);
+        assert_int_equal(f->dv->storage_type.data[0], i == 0 ? 'u' : 'p'); /* as the log has it */
+        h[i] = sm_delta_file_hash(f);
+        sm_snapshot_release(versions[i]);
+    }
+    assert_true(h[0].low == h[1].low && h[0].high == h[1].high);
+    sm_store_release(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_spelt_places),
+        cmocka_unit_test(test_spelt_vectors),
+        cmocka_unit_test(test_logs_of_spelt_vectors),
+        cmocka_unit_test(test_hashes_of_spelt_vectors),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_commit),
     };

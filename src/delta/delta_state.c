@@ -5,7 +5,8 @@
  * of the log. The checkpoint's own files do not pass here: delta_files.c reads them when somebody
  * asks for them.
  *
- * A file is its path and its deletion vector: an add with another vector is another file. All adds
+ * A file is its path and its deletion vector, however the log spells them: an add with another
+ * vector is another file. All adds
  * are kept in order, those of removed files too, so that a scan gives rows in the order of loading.
  * A map finds the live add of a file. An add whose tag says so (SMI_TAG_PLACE) stands where a file
  * stood that its commit has removed: it has the same rows in the same order, in fewer files.
@@ -13,18 +14,35 @@
  * What is kept of an action is copied, so that the commit's text can go.
  *
  * Source  PROTOCOL.md, "Action Reconciliation" */
+#include "base/text.h"
 #include "delta/delta_int.h"
 
 #include <stdlib.h>
 
-static void add_vector(const sm_delta_dv *dv, sm_buf *out)
+/* By what it leads to: a file of vectors in the table's folder by its relative text, another one by
+ * its plain path; without an offset it is the first one there. */
+static void add_vector(const smi_home *home, const sm_delta_dv *dv, sm_buf *out)
 {
-    if (dv) {
-        sm_buf_text(out, (sm_str){"\0", 1});
+    const bool is_absolute = sm_str_is(dv->storage_type, "p");
+    const bool is_inline = sm_str_is(dv->storage_type, "i");
+    const int64_t offset = dv->offset < 0 && !is_inline ? SMI_FIRST_VECTOR : dv->offset;
+
+    sm_buf_text(out, (sm_str){"\0", 1});
+    if (!is_absolute) {
         sm_buf_text(out, dv->storage_type);
         sm_buf_text(out, dv->path_or_inline);
-        sm_buf_printf(out, "@%lld", (long long)dv->offset);
+    } else {
+        sm_arena *a = sm_arena_new(NULL);
+        sm_buf text = {0};
+        const sm_str relative =
+            dv->relative.len > 0 ? dv->relative : smi_vector_relative(home, dv, a);
+        sm_buf_text(out, relative.len > 0 ? SM_STR("u") : SM_STR("p"));
+        sm_buf_text(out,
+                    relative.len > 0 ? relative : smi_path_plain(home, dv->path_or_inline, &text));
+        sm_buf_release(&text);
+        sm_arena_free(a);
     }
+    sm_buf_printf(out, "@%lld", (long long)offset);
 }
 
 sm_str smi_file_identity(const smi_home *home, sm_str path, const sm_delta_dv *dv, sm_buf *out)
@@ -34,7 +52,9 @@ sm_str smi_file_identity(const smi_home *home, sm_str path, const sm_delta_dv *d
     if (plain.data != (const char *)out->data) {
         sm_buf_text(out, plain);
     }
-    add_vector(dv, out);
+    if (dv) {
+        add_vector(home, dv, out);
+    }
     return sm_buf_str(out);
 }
 
@@ -44,7 +64,9 @@ sm_str smi_identity_of(const sm_delta_file *f, sm_buf *out)
         return smi_file_identity(NULL, f->path, f->dv, out);
     }
     smi_path_of_key(f->key, out);
-    add_vector(f->dv, out);
+    if (f->dv) {
+        add_vector(NULL, f->dv, out);
+    }
     return sm_buf_str(out);
 }
 
@@ -115,6 +137,7 @@ const sm_delta_dv *smi_vector_copy(const sm_delta_dv *dv, sm_arena *a)
     *out = *dv;
     out->storage_type = copy_text(dv->storage_type, a);
     out->path_or_inline = copy_text(dv->path_or_inline, a);
+    out->relative = copy_text(dv->relative, a);
     return out;
 }
 
@@ -164,18 +187,33 @@ void smi_tag_of_identity(sm_str identity, sm_buf *out)
     }
 }
 
+/* "uTEXT@4"; false: it is the name of no vector. */
+static bool vector_of_tag(sm_str text, sm_delta_dv *out)
+{
+    size_t at = text.len;
+
+    while (at > 0 && text.data[at - 1] != '@') {
+        at--;
+    }
+    if (at < 3) {
+        return false;
+    }
+    *out = (sm_delta_dv){
+        .storage_type = {text.data, 1},
+        .path_or_inline = {text.data + 1, at - 2},
+    };
+    return sm_parse_i64((sm_str){text.data + at, text.len - at}, &out->offset);
+}
+
 void smi_identity_of_tag(const smi_home *home, sm_str tag, sm_buf *out)
 {
     const char *end = memchr(tag.data, '\n', tag.len);
     const size_t n_path = end ? (size_t)(end - tag.data) : tag.len;
 
     /* Another writer may spell it otherwise. */
-    smi_file_identity(home, (sm_str){tag.data, n_path}, NULL, out);
-    const size_t n_plain = out->len;
-    sm_buf_text(out, (sm_str){tag.data + n_path, tag.len - n_path});
-    for (size_t i = n_plain; i < out->len; i++) {
-        out->data[i] = out->data[i] == '\n' ? '\0' : out->data[i];
-    }
+    sm_delta_dv dv = {0};
+    const bool has_vector = end && vector_of_tag((sm_str){end + 1, tag.len - n_path - 1}, &dv);
+    smi_file_identity(home, (sm_str){tag.data, n_path}, has_vector ? &dv : NULL, out);
 }
 
 /* The tombstone of the file whose place an add takes by its tag, or −1. */

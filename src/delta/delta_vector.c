@@ -8,6 +8,7 @@
  * Place     u  PREFIX/deletion_vector_UUID.bin below the table's root; the log has the prefix (or
  *              none) and the UUID's 16 bytes in 20 characters of base 85
  *           p  an absolute path, in the store that delta_outside.c finds
+ *              (below the table's root it is the same vector as by its relative text)
  *           i  in the log itself, in base 85 and padded to 4 bytes
  * File      big endian:  0 u8 version 1   at the vector's offset: u32 size, the bytes, u32 CRC-32
  * Bytes     little endian:  0 u32 magic 1681511377   4 u64 number of sets   then for each: u32 the
@@ -18,17 +19,17 @@
 #include "delta/delta_int.h"
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/roaring.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define MAGIC        1681511377u
-#define HEAD_BYTES   12 /* magic and number of sets */
-#define UUID_CHARS   20 /* in base 85 */
-#define UUID_BYTES   16
-#define FRAME_BYTES  8 /* size before and CRC-32 behind the bytes */
-#define FIRST_OFFSET 1 /* behind the version byte */
+#define MAGIC       1681511377u
+#define HEAD_BYTES  12 /* magic and number of sets */
+#define UUID_CHARS  20 /* in base 85 */
+#define UUID_BYTES  16
+#define FRAME_BYTES 8 /* size before and CRC-32 behind the bytes */
 
 /* Of one data file. */
 typedef struct vector {
@@ -117,6 +118,53 @@ sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside
     return smi_path_key(NULL, path, a, key, is_outside, e);
 }
 
+/* The text that names "ab/deletion_vector_….bin"; "" where it is no such name. */
+static sm_str text_of_name(sm_str key, sm_arena *a)
+{
+    static const char form[] = "deletion_vector_xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.bin";
+    uint8_t id[UUID_BYTES] = {0};
+    size_t n_digits = 0;
+
+    if (key.len < sizeof(form) - 1) {
+        return SM_STR("");
+    }
+    const size_t n_folder = key.len - (sizeof(form) - 1);
+    for (size_t i = 0; i < sizeof(form) - 1; i++) {
+        const char c = key.data[n_folder + i];
+        const int digit = form[i] == 'x' ? sm_hex_digit(c) : 0;
+        if (digit < 0 || (form[i] != 'x' && form[i] != c)) {
+            return SM_STR("");
+        }
+        if (form[i] == 'x') {
+            id[n_digits / 2] = (uint8_t)(id[n_digits / 2] << 4 | digit);
+            n_digits++;
+        }
+    }
+    SM_ASSERT(n_digits == (size_t)UUID_BYTES * 2);
+    const sm_str folder = {key.data, n_folder > 0 ? n_folder - 1 : 0}; /* without its '/' */
+    return sm_arena_strf(a, "%.*s%.*s", SM_STR_ARG(folder),
+                         SM_STR_ARG(smi_encode_base85(id, UUID_BYTES, a)));
+}
+
+sm_str smi_vector_relative(const smi_home *home, const sm_delta_dv *dv, sm_arena *a)
+{
+    sm_str key = {0}, named = {0};
+    bool is_outside = false;
+    sm_error unused = {0};
+
+    SM_ASSERT(sm_str_is(dv->storage_type, "p"));
+    if (smi_path_key(home, dv->path_or_inline, a, &key, &is_outside, &unused) != SM_OK ||
+        is_outside) {
+        return SM_STR("");
+    }
+    const sm_str text = text_of_name(key, a);
+    /* Not where it would lead elsewhere: of a name with large letters, or with a '%'. */
+    const bool leads_there = text.len > 0 &&
+                             smi_vector_key(text, a, &named, &is_outside, &unused) == SM_OK &&
+                             !is_outside && sm_str_eq(named, key);
+    return leads_there ? text : SM_STR("");
+}
+
 static sm_status find_place(vector *v, sm_arena *a, sm_error *e)
 {
     const sm_delta_dv *dv = v->file->dv;
@@ -175,12 +223,12 @@ static sm_status read_inline(const sm_delta_dv *dv, sm_budget *budget, sm_block 
 static sm_status read_frame(sm_blob *blob, const sm_delta_dv *dv, sm_budget *budget, sm_block **out,
                             sm_error *e)
 {
-    const uint64_t off_bytes = (uint64_t)(dv->offset < 0 ? FIRST_OFFSET : dv->offset);
+    const uint64_t off_bytes = (uint64_t)(dv->offset < 0 ? SMI_FIRST_VECTOR : dv->offset);
     const uint64_t size = (uint64_t)dv->size_bytes, all = sm_blob_bytes(blob);
     sm_block *bytes = NULL;
     uint8_t version = 0;
 
-    if (off_bytes < FIRST_OFFSET || off_bytes > all || all - off_bytes < FRAME_BYTES ||
+    if (off_bytes < SMI_FIRST_VECTOR || off_bytes > all || all - off_bytes < FRAME_BYTES ||
         size > all - off_bytes - FRAME_BYTES) {
         return sm_fail(e, SM_CORRUPT,
                        "%" PRIu64 " bytes at %" PRIu64 " are not in a file of %" PRIu64, size,

@@ -87,6 +87,7 @@ static sm_status name_vector(const cloning *k, const sm_delta_dv *dv, const sm_d
 
     file.key = sm_delta_dv_key(dv, k->scratch, &file.path);
     *copy = *dv;
+    copy->relative = (sm_str){0}; /* to the folder of the source */
     *out = copy;
     if (file.key.len == 0 && file.path.len == 0) {
         return SM_OK; /* it is in the log */
