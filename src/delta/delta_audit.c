@@ -357,6 +357,20 @@ static sm_hash128 spelling_of(sm_str path)
     return sm_hash128_of(path.data, path.len, 0);
 }
 
+/* The first add of a file, dead or not; −1: it has none. Looks at all: asked once. */
+static int64_t first_add_of(const sm_snapshot *s, sm_str id)
+{
+    sm_buf text = {0};
+    int64_t first = -1;
+
+    for (int64_t i = 0; i < s->n_adds && first < 0; i++) {
+        const sm_str own = smi_file_identity(&s->home, s->adds[i].path, s->adds[i].dv, &text);
+        first = sm_str_eq(own, id) ? i : -1;
+    }
+    sm_buf_release(&text);
+    return first;
+}
+
 /* smi_action_sink.passed: what a commit added anew or removed, by its own name or another one. */
 static void compare_spelling(void *ctx, const smi_action *action)
 {
@@ -368,8 +382,8 @@ static void compare_spelling(void *ctx, const smi_action *action)
         return;
     }
     const sm_str id = smi_file_identity(&s->home, action->path, action->dv, &k->text);
-    const int64_t add = smi_place_of(s->by_path, id), gone = smi_place_of(s->tombstone_by_path, id);
-    SM_ASSERT((add >= 0) != (gone >= 0));
+    const int64_t add = first_add_of(s, id), gone = smi_place_of(s->tombstone_by_path, id);
+    SM_ASSERT(add >= 0 || gone >= 0);
     k->first = (respelling){
         .version = add >= 0 ? version_of_add(u, add) : s->tombstones[gone].version,
         .now = add >= 0 ? s->adds[add].path : s->tombstones[gone].path,
