@@ -86,8 +86,8 @@ static sm_status is_other(const smi_keyed *k, const sm_expr *const *sides, const
     const sm_expr *marks[2] = {0}, *either[2] = {0};
 
     SM_TRY(sm_expr_call("is_distinct", sides, 2, k->a, out, e));
-    if (!has_floats(sides[0]->type)) {
-        return SM_OK;
+    if (!has_floats(sides[0]->type) || !sm_type_eq(sides[0]->type, sides[1]->type)) {
+        return SM_OK; /* equal values of two types may have two texts */
     }
     for (int i = 0; i < 2; i++) {
         SM_TRY(is_nested ? sm_expr_cast(sides[i], &sm_type_string, false, k->a, &marks[i], e)
