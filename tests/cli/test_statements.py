@@ -356,6 +356,17 @@ def test_a_merged_value_is_as_it_is_written(run, smelt, lake, write, sql):
         assert [tuple(row.values()) for row in got] == [(*values[0], 1), (*values[1][:2], "0.13", 1)]
 
 
+@pytest.mark.parametrize("clause", ["INSERT *", "INSERT (k, l, s) VALUES (f.k, f.l, f.s)"])
+def test_a_merged_list_is_as_it_is_written(run, smelt, lake, write, clause):
+    run("CREATE TABLE a.v (k BIGINT, l VARCHAR[], s STRUCT(f FLOAT[], t VARCHAR))")
+    file = write("v.json", '{"k": 1, "l": ["2024-01-01T10:00"], "s": {"f": [0.1], "t": "2024-01-01"}, "o": [true]}')
+    run(f"MERGE INTO a.v t USING {file} f ON t.k = f.k WHEN NOT MATCHED THEN {clause}")
+    assert smelt.sql("FROM a.v", "--lake", lake) == [
+        {"k": 1, "l": ["2024-01-01T10:00"], "s": {"f": [0.1], "t": "2024-01-01"}}]
+    said = error(run, f"MERGE INTO a.v t USING {file} f ON false WHEN NOT MATCHED THEN INSERT (s) VALUES (f.o)")
+    assert "BOOLEAN[] cannot be cast to STRUCT" in said and 'column "s"' in said
+
+
 @pytest.mark.parametrize("value, want", [
     ("CAST(f.ts AS VARCHAR)", "2024-01-01 10:00:00"), ("f.ts || ''", "2024-01-01 10:00:00"),
     ("f.ts", "2024-01-01T10:00:00")])

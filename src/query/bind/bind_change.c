@@ -90,7 +90,15 @@ static sm_status find_column(const smi_bind *b, const sm_type *columns, const sm
 sm_status smi_bind_value(smi_bind *b, const sm_expr *x, const sm_field *column,
                          const sm_expr *place, const sm_expr **out, sm_error *e)
 {
-    const sm_status st = smi_make_cast(b->q->a, x, column->type, false, place, out, e);
+    sm_error ignored = {0};
+    const bool is_loose = b->takes_misfits && sm_type_is_nested(x->type->id);
+    const sm_status st =
+        smi_make_cast(b->q->a, x, column->type, false, place, out, is_loose ? &ignored : e);
+    if (st != SM_OK && is_loose) {
+        b->has_misfits = true;
+        *out = x;
+        return SM_OK;
+    }
     if (st != SM_OK) {
         return sm_within(e, st, "column \"%.*s\"", SM_STR_ARG(column->name));
     }

@@ -53,6 +53,9 @@ typedef struct smi_bind {
     int32_t alias_depth;
     const char *no_aggregate; /* NULL; or where this is, if none may be here: "in WHERE" */
     const char *no_window;
+    /* A nested value that cannot be cast to its column's type stays as it is, and is noted: the
+     * types that files were found to have may give way, and all be bound anew (bind_merge.c). */
+    bool takes_misfits, has_misfits;
     sm_agg_item *aggs;
     int64_t n_aggs, cap_aggs;
     sm_window_item *windows;

@@ -506,8 +506,10 @@ sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement 
     m.values = SM_NEW_ARRAY(q->a, const sm_expr **, s->n_whens + 1);
     m.target.ctes = m.source.ctes = m.both.ctes = smi_statement_ctes(q->a, s);
     SM_TRY(bind_table(&m, out, e));
+    m.both.takes_misfits = m.source.takes_misfits = true;
     SM_TRY(bind_clauses(&m, out, &source, e));
-    if (fit_source(&m, c, source)) {
+    m.both.takes_misfits = m.source.takes_misfits = false;
+    if (fit_source(&m, c, source) || m.both.has_misfits || m.source.has_misfits) {
         SM_TRY(bind_clauses(&m, out, &source, e));
     }
     set_change(&m, c);
