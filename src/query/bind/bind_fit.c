@@ -144,6 +144,7 @@ bool smi_fit_rows(smi_binding *q, const sm_plan_node *rows, const smi_use *uses,
             one->there = &sm_type_string;
         }
         if (is_to_fit(one) && smi_plan_passes(rows, one->way[0])) {
+            SM_ENSURE(f.scan); /* the way of each leads there */
             has_changed |=
                 r->fit(r->ctx, f.scan->as.scan.dataset, one->way, one->n_way, one->there);
         }
