@@ -625,6 +625,15 @@ def test_a_bad_row_behind_a_limit_is_not_needed(smelt, tmp_path, threads, line, 
         assert done.returncode == 1, done.stdout
 
 
+def test_rows_of_empty_objects_are_counted(smelt, tmp_path):
+    (tmp_path / "x.json").write_text("{}\n{}\n")
+    assert smelt.sql("SELECT count(*) AS n FROM 'x.json'") == [{"n": 2}]
+    assert smelt.sql("FROM read_json('x.json', columns => {a: 'BIGINT'})") == [{"a": None}] * 2
+    for query in ("FROM 'x.json'", "SELECT DISTINCT * FROM 'x.json'", "SELECT 1 FROM (FROM 'x.json')"):
+        told = error_of(smelt, "sql", query)
+        assert "count(*) counts the rows" in told and "columns => {name: 'TYPE', …}" in told
+
+
 def test_messages_name_what_is_so(smelt, tmp_path):
     (tmp_path / "empty.json").write_text("{}\n")
     (tmp_path / "case.json").write_text('{"userId":1,"userid":2}\n')

@@ -118,7 +118,12 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
     bool any_table = star->n_parts == 0;
     const smi_whole *last = NULL;
     if (t->b.scope.n == 0 && t->s->from) {
-        return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "*: FROM has no columns");
+        const sm_status st =
+            smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "*: FROM has no columns");
+        sm_error_todo(e,
+                      "An object that is always {} makes none. count(*) counts the rows; columns "
+                      "that later files have are declared: columns => {name: 'TYPE', …}.");
+        return st;
     }
     if (t->b.scope.n == 0) {
         return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "* needs FROM");
