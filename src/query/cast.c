@@ -370,7 +370,10 @@ static sm_status fail_cast(const sm_expr *x, const sm_column *in, int64_t i, sm_
     const sm_status st =
         smi_expr_fail(x, e, is_text ? SM_TYPE : SM_RANGE, "\"%.*s\" cannot be cast to %.*s",
                       SM_STR_ARG(v), SM_STR_ARG(sm_buf_str(&type)));
-    sm_error_todo(e, "TRY_CAST gives NULL instead.");
+    sm_error_todo(e,
+                  "TRY_CAST gives NULL instead. To find the rows: WHERE x IS NOT NULL AND "
+                  "TRY_CAST(x AS %.*s) IS NULL.",
+                  SM_STR_ARG(sm_buf_str(&type)));
     sm_buf_release(&value);
     sm_buf_release(&type);
     return st;

@@ -1,5 +1,6 @@
 """What a statement may say, and what a wrong one is told: WITH before it, DEFAULT as a value, tables of no row, the
 place of a value that does not fit."""
+import re
 import struct
 
 import pytest
@@ -116,6 +117,15 @@ def test_a_value_that_does_not_fit(run, smelt, lake, sql, words):
     said = error(run, sql)
     assert all(word in said for word in words), said
     assert rows(smelt, lake) == [(1, "x", 1)]
+
+
+def test_the_advice_finds_the_rows_that_do_not_fit(smelt, tmp_path):
+    (tmp_path / "v.json").write_text('{"n":7,"k":1}\n{"n":null,"k":2}\n{"n":300,"k":3}\n{"n":-9,"k":4}\n{"n":400,"k":5}\n')
+    smelt("sql", "--write", "CREATE TABLE 't' (n TINYINT, k BIGINT)")
+    said = smelt("sql", "--write", "INSERT INTO 't' FROM 'v.json'", check=False).stderr
+    assert '"300" cannot be cast to TINYINT' in said and "in column n" in said
+    where = re.search("WHERE .*NULL", said)[0].replace("x ", "n ").replace("(x", "(n")
+    assert smelt.sql(f"SELECT k FROM 'v.json' {where}") == [{"k": 3}, {"k": 5}]
 
 
 @pytest.mark.parametrize("sql, advice", [
