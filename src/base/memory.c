@@ -533,6 +533,15 @@ sm_status sm_block_new(sm_budget *b, size_t bytes, sm_block **out, sm_error *e)
     return SM_OK;
 }
 
+sm_block *sm_block_slice(sm_block *whole, size_t off, size_t len)
+{
+    SM_ASSERT(off <= whole->size_bytes && len <= whole->size_bytes - off);
+    sm_block *slice = sm_alloc(sizeof(*slice));
+    *slice = (sm_block){
+        .data = whole->data + off, .size_bytes = len, .whole = sm_block_retain(whole), .refs = 1};
+    return slice;
+}
+
 sm_block *sm_block_retain(sm_block *block)
 {
     const int32_t before = atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
@@ -548,6 +557,11 @@ void sm_block_release(sm_block *block)
     const int32_t before = atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel);
     SM_ENSURE(before > 0);
     if (before > 1) {
+        return;
+    }
+    if (block->whole) {
+        sm_block_release(block->whole);
+        sm_free(block);
         return;
     }
     SM_ASSERT(block->data == (uint8_t *)block + BLOCK_ALIGN); /* the caller moved its own pointer */

@@ -126,6 +126,7 @@ typedef struct sm_block {
     uint8_t *data;
     size_t size_bytes;
     struct sm_budget *budget;
+    struct sm_block *whole; /* that this one is a slice of; retained */
     _Atomic int32_t refs;
 } sm_block;
 
@@ -139,6 +140,9 @@ typedef struct sm_block {
  * Errors    SM_BUDGET if the budget refuses, SM_NOMEM if the system does
  */
 sm_status sm_block_new(sm_budget *b, size_t bytes, sm_block **out, sm_error *e) SM_MUST_USE;
+/** Bytes `off` to off + len − 1 of a block, as a block of their own without a copy: it is not
+ * aligned, nobody writes it, and it keeps the whole block. The caller's, to sm_block_release(). */
+sm_block *sm_block_slice(sm_block *whole, size_t off, size_t len);
 sm_block *sm_block_retain(sm_block *block); /* one more reference; returns the block */
 void sm_block_release(sm_block *block);     /* one reference less; the last frees it; takes NULL */
 

@@ -200,6 +200,36 @@ static void test_blocks(void **state)
     assert_int_equal(sm_live_allocs(), before);
 }
 
+/* A slice has the bytes of its block, and the block goes with the last of them. */
+static void test_slices(void **state)
+{
+    const int64_t before = sm_live_allocs();
+    sm_budget *b = sm_budget_new(NULL, "slices", 0);
+    sm_block *block = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_block_new(b, 100, &block, &e), &e);
+    for (int i = 0; i < 100; i++) {
+        block->data[i] = (uint8_t)i;
+    }
+    const size_t used = sm_budget_used(b);
+    sm_block *slice = sm_block_slice(block, 30, 20), *part = sm_block_slice(slice, 5, 15);
+    sm_block *none = sm_block_slice(block, 100, 0);
+    assert_int_equal(sm_budget_used(b), used);
+    sm_block_release(none);
+    sm_block_release(block);
+    sm_block_release(slice);
+    assert_int_equal(part->size_bytes, 15);
+    assert_int_equal(part->data[0], 35);
+    assert_int_equal(sm_block_retain(part)->data[14], 49);
+    sm_block_release(part);
+    assert_int_equal(sm_budget_used(b), used);
+    sm_block_release(part);
+    assert_int_equal(sm_budget_used(b), 0);
+    sm_budget_free(b);
+    assert_int_equal(sm_live_allocs(), before);
+}
+
 /* A released block is the next one of its size under the same root, whatever the budget below. */
 static void test_reuse(void **state)
 {
@@ -296,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_budget_extremes),
         cmocka_unit_test(test_budget_threads),
         cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_slices),
         cmocka_unit_test(test_reuse),
 #if HAS_SYSTEM_HEAP
         cmocka_unit_test(test_holes),

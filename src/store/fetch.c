@@ -221,11 +221,9 @@ static void hasten_read(smi_job *j)
     }
 }
 
-static void end_read_job(smi_job *j)
+/* A read, and those that are linked to it, have arrived. */
+static void arrive(sm_fetch *f, read_job *r)
 {
-    read_job *r = (read_job *)j;
-    sm_fetch *f = r->fetch;
-
     sm_mutex_lock(&f->lock);
     for (read_job *member = r, *next; member; member = next) {
         next = member->next;
@@ -234,9 +232,15 @@ static void end_read_job(smi_job *j)
     smi_waiters woken = smi_waiters_take(&f->waiters);
     sm_cond_broadcast(&f->arrival);
     sm_mutex_unlock(&f->lock);
-
     smi_waiters_wake(&woken);
+}
 
+static void end_read_job(smi_job *j)
+{
+    read_job *r = (read_job *)j;
+    sm_fetch *f = r->fetch;
+
+    arrive(f, r);
     sm_mutex_lock(&f->lock);
     SM_ASSERT(f->n_flying > 0);
     if (--f->n_flying == 0) {
@@ -252,7 +256,9 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     sm_block *block = NULL;
     /* The blob's store runs on the I/O threads that this fetch has joined. */
     SM_ASSERT(range->blob->store->stores->shared == f->stores->shared);
-    SM_TRY(sm_block_new(f->budget, range->len, &block, e));
+    sm_block *slice = smi_blob_slice(range->blob, range->off_bytes, range->len);
+    block = slice;
+    SM_TRY(slice ? SM_OK : sm_block_new(f->budget, range->len, &block, e));
     read_job *r = sm_alloc_zero(sizeof(*r));
     r->job = (smi_job){.run = run_read, .done = end_read_job, .hasten = hasten_read, .owner = f};
     r->fetch = f;
@@ -260,16 +266,18 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     r->block = block;
     sm_blob_retain(range->blob);
 
-    const bool waits = sm_store_request_bytes(range->blob->store) > 0;
+    const bool waits = !slice && sm_store_request_bytes(range->blob->store) > 0;
     sm_mutex_lock(&f->lock);
     SM_ASSERT(!f->is_closing);
     f->n_outstanding++;
-    f->n_flying += waits ? 0 : 1;
+    f->n_flying += waits || slice ? 0 : 1;
     if (waits) {
         append_read(&f->unsent, r);
     }
     sm_mutex_unlock(&f->lock);
-    if (!waits) {
+    if (slice) {
+        arrive(f, r);
+    } else if (!waits) {
         smi_io_add(f->io, &r->job);
     }
     return SM_OK;

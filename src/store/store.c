@@ -809,6 +809,11 @@ sm_store *sm_blob_store(const sm_blob *b)
     return b->store;
 }
 
+sm_str sm_blob_tail(const sm_blob *b)
+{
+    return b->tail ? (sm_str){(const char *)b->tail->data, b->tail_len} : SM_STR("");
+}
+
 static sm_status check_range(const sm_blob *b, uint64_t off_bytes, size_t len, sm_error *e)
 {
     if (off_bytes > b->size_bytes || len > b->size_bytes - off_bytes) {
@@ -842,6 +847,14 @@ static bool read_tail(const sm_blob *b, uint64_t off_bytes, size_t len, void *ou
     return true;
 }
 
+sm_block *smi_blob_slice(const sm_blob *b, uint64_t off_bytes, size_t len)
+{
+    const uint64_t tail_off = b->size_bytes - b->tail_len;
+    const bool is_in_tail = b->tail_len > 0 && off_bytes >= tail_off && off_bytes < b->size_bytes &&
+                            len <= b->size_bytes - off_bytes;
+    return is_in_tail ? sm_block_slice(b->tail, (size_t)(off_bytes - tail_off), len) : NULL;
+}
+
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
 {
     const sm_status st = check_range(b, off_bytes, len, e);
@@ -867,16 +880,6 @@ size_t smi_reads_bytes(const smi_read *reads, int n)
     return (size_t)(end - reads[0].off_bytes);
 }
 
-/* The same for ranges of which the first begins first. */
-static bool read_group_of_tail(const sm_blob *b, const smi_read *reads, int n)
-{
-    bool is_read = true;
-    for (int i = 0; i < n && is_read; i++) {
-        is_read = read_tail(b, reads[i].off_bytes, reads[i].len, reads[i].out);
-    }
-    return is_read;
-}
-
 sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker, void **state,
                              sm_error *e)
 {
@@ -889,9 +892,6 @@ sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker 
     }
     SM_TRY(fits);
     SM_ASSERT(ops->blob_read_step); /* fetch.c makes groups only for stores that take them */
-    if (!*state && read_group_of_tail(b, reads, n)) {
-        return SM_OK;
-    }
     const sm_status st = ops->blob_read_step(b, reads, n, waker, state, e);
     SM_ASSERT((st == SM_WAIT) == (*state != NULL)); /* who is to free it depends on that */
     return st == SM_WAIT ? st : end_read(b, off_bytes, len, st, e);

@@ -222,6 +222,9 @@ sm_str sm_blob_uri(const sm_blob *b);          /* "ROOT/key", ended by NUL; as l
 uint64_t sm_blob_bytes(const sm_blob *b);      /* its size */
 int64_t sm_blob_modified_us(const sm_blob *b); /* wall clock */
 sm_store *sm_blob_store(const sm_blob *b);     /* borrowed as long as b */
+/** The last bytes of the object, if they came when it was opened (sm_fetch_opening); else "".
+ * Borrowed as long as b. */
+sm_str sm_blob_tail(const sm_blob *b);
 /** The CRC-32 of the whole object, if its bytes could change unnoticed on their way here and the
  * store knows their CRC-32; else false. Who reads the whole object compares it. */
 bool sm_blob_checksum(const sm_blob *b, uint32_t *crc32);
@@ -286,7 +289,7 @@ sm_status sm_fetch_open(sm_fetch *f, const sm_fetch_opening *o, sm_error *e) SM_
 /* A range, or an object that was opened. */
 typedef struct sm_fetched {
     uint64_t tag;    /* also of what failed */
-    sm_block *block; /* its first len bytes are the range; NULL for an object */
+    sm_block *block; /* its first len bytes are the range, or it is a slice; NULL for an object */
     size_t len;
     sm_blob *blob; /* NULL for a range */
 } sm_fetched;

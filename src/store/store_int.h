@@ -210,6 +210,8 @@ sm_status smi_blob_open_step(sm_store *s, const smi_opening *want, sm_waker wake
                              sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                         sm_error *e) SM_MUST_USE;
+/** A range that came when the object was opened, as a block of its own; NULL where it did not. */
+sm_block *smi_blob_slice(const sm_blob *b, uint64_t off_bytes, size_t len);
 /* ops->blob_read_step. If the store has none, n must be 1, and it blocks. */
 sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker, void **state,
                              sm_error *e) SM_MUST_USE;

@@ -579,15 +579,28 @@ static sm_status check_checksum(const meta_in *m, sm_str footer)
                : sm_fail(m->e, SM_CORRUPT, "footer is damaged: its checksum does not match");
 }
 
+/* Reads the end of a file, into the arena. */
+static sm_status read_end(sm_blob *blob, sm_arena *a, sm_str *out, sm_error *e)
+{
+    const uint64_t size = sm_blob_bytes(blob);
+    const size_t n = size < SMI_PQ_TAIL_BYTES ? (size_t)size : SMI_PQ_TAIL_BYTES;
+    uint8_t *bytes = sm_arena_alloc(a, n);
+
+    *out = (sm_str){(const char *)bytes, n};
+    return sm_blob_read(blob, size - n, n, bytes, e);
+}
+
 static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_error *e)
 {
     const uint64_t size = sm_blob_bytes(blob);
     if (size < 12) {
         return sm_fail(e, SM_CORRUPT, "file of %" PRIu64 " bytes is too short for Parquet", size);
     }
-    const size_t n_tail = size < SMI_PQ_TAIL_BYTES ? (size_t)size : SMI_PQ_TAIL_BYTES;
-    uint8_t *tail = sm_arena_alloc(a, n_tail);
-    SM_TRY(sm_blob_read(blob, size - n_tail, n_tail, tail, e));
+    sm_str end = sm_blob_tail(blob);
+    const bool has_come = end.len >= 12;
+    SM_TRY(has_come ? SM_OK : read_end(blob, a, &end, e));
+    const uint8_t *tail = (const uint8_t *)end.data;
+    const size_t n_tail = end.len;
     const uint8_t *magic = tail + n_tail - 4;
     if (memcmp(magic, "PARE", 4) == 0) {
         return sm_fail(e, SM_UNSUPPORTED, "file is encrypted");
@@ -605,7 +618,8 @@ static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_e
         return sm_fail(e, SM_LIMIT, "footer of %" PRIu32 " bytes", len);
     }
     if (len + 8 <= n_tail) {
-        *out = (sm_str){(const char *)magic - 4 - len, len};
+        const sm_str footer = {(const char *)magic - 4 - len, len};
+        *out = has_come ? sm_arena_str(a, footer) : footer;
         return SM_OK;
     }
     uint8_t *all = sm_arena_alloc(a, len);
