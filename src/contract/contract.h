@@ -106,6 +106,7 @@ typedef struct sm_rule {
     sm_rule_kind kind;
     sm_str name;      /* unique in the table, case aside */
     int32_t column;   /* of the table's columns; −1: of the table as a whole */
+    bool is_quality;  /* it stands under `quality` */
     sm_policy action; /* FAIL, QUARANTINE, WARN or NULL: what becomes of a row that breaks it, or of
                        * the whole write */
     sm_rule_limit limit; /* {0}: no row may break it */
@@ -196,6 +197,18 @@ sm_status sm_contract_read(sm_str name, sm_str text, sm_arena *a, sm_contract **
  * with the nearest name, for which `a` is scratch. */
 sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
                            const sm_contract_table **out, sm_error *e) SM_MUST_USE;
+
+/* ---- a contract as text ---------------------------------------------------------------------- */
+
+/**
+ * Appends the model as a contract in YAML, of the standard's v3.1.0. Reading it gives the model
+ * again, with its rules in the same order.
+ *
+ * Shape     A model that was made by hand must be one that a file can say: the rules of a column
+ *           stand together, and those that are not under `quality` have one action
+ * Owner     `a` is scratch; `out` has no bound and no budget
+ */
+void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out);
 
 /* ---- rules over rows ------------------------------------------------------------------------- */
 

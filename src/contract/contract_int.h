@@ -40,6 +40,10 @@ sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *cu
 /** Sets rule->text, as what the kind of rule is given. SM_INVALID: it cannot be that. */
 sm_status smi_rule_argument(const smi_reading *r, sm_rule *rule, const sm_yaml *value,
                             sm_error *e) SM_MUST_USE;
+/** The name of a rule that has none of its own: "column:rule", of several columns "a,b:rule". */
+sm_str smi_rule_default_name(const sm_contract_table *t, const sm_rule *rule, sm_arena *a);
+/** The standard's words for logicalType; "" for none. */
+extern const sm_str smi_logical_words[SM_LOGICAL_BOOLEAN + 1];
 /** Adds a note. */
 void smi_note(smi_reading *r, sm_yaml_place at, sm_str text);
 /** Notes that something of a column is not checked. */

@@ -352,7 +352,7 @@ static sm_status read_head(const smi_reading *r, const sm_yaml_fields *f, sm_rul
 static sm_status read_rule(smi_reading *r, const sm_yaml *map, int32_t column,
                            const smi_custom *of_property, sm_error *e)
 {
-    sm_rule rule = {.column = column, .at = map->at};
+    sm_rule rule = {.column = column, .is_quality = true, .at = map->at};
     smi_custom custom = *of_property;
     quality_type type = TYPE_LIBRARY;
     sm_str engine = {0};

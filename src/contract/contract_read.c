@@ -164,17 +164,16 @@ sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom 
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
-/* "column:rule", or of several columns "a,b:rule". */
-static sm_str default_name(const smi_reading *r, const sm_rule *rule)
+sm_str smi_rule_default_name(const sm_contract_table *t, const sm_rule *rule, sm_arena *a)
 {
     const char *own = sm_rule_info_of(rule->kind)->name;
-    sm_str names = rule->column >= 0 ? r->table->columns[rule->column].path : (sm_str){"", 0};
+    sm_str names = rule->column >= 0 ? t->columns[rule->column].path : (sm_str){"", 0};
 
     for (int32_t i = 0; rule->column < 0 && i < rule->n_columns; i++) {
-        names = sm_arena_strf(r->arena, "%.*s%s%.*s", SM_STR_ARG(names), i ? "," : "",
-                              SM_STR_ARG(r->table->columns[rule->columns[i]].path));
+        names = sm_arena_strf(a, "%.*s%s%.*s", SM_STR_ARG(names), i ? "," : "",
+                              SM_STR_ARG(t->columns[rule->columns[i]].path));
     }
-    return names.len ? sm_arena_strf(r->arena, "%.*s:%s", SM_STR_ARG(names), own) : sm_str_of(own);
+    return names.len ? sm_arena_strf(a, "%.*s:%s", SM_STR_ARG(names), own) : sm_str_of(own);
 }
 
 /* Why a rule cannot have its action; NULL: it can. */
@@ -211,7 +210,7 @@ sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *cu
     own->action = custom->has_action ? custom->action : rule->action;
     own->has_fail_above = custom->has_fail_above;
     own->fail_above = custom->fail_above;
-    own->name = rule->name.len ? rule->name : default_name(r, rule);
+    own->name = rule->name.len ? rule->name : smi_rule_default_name(t, rule, r->arena);
     const char *why = refuse_action(r, own);
     return why ? sm_yaml_at(r->d, custom->has_action ? custom->action_at : own->at,
                             sm_fail(e, SM_INVALID, "rule \"%.*s\" cannot have the action %s: %s",
@@ -335,30 +334,31 @@ static sm_status read_property_fields(const smi_reading *r, const sm_yaml *map, 
     return sm_yaml_fields_read(r->d, map, "a property", keys, f, e);
 }
 
+const sm_str smi_logical_words[SM_LOGICAL_BOOLEAN + 1] = {
+    [SM_LOGICAL_NONE] = {"", 0},           [SM_LOGICAL_STRING] = {"string", 6},
+    [SM_LOGICAL_DATE] = {"date", 4},       [SM_LOGICAL_TIMESTAMP] = {"timestamp", 9},
+    [SM_LOGICAL_TIME] = {"time", 4},       [SM_LOGICAL_NUMBER] = {"number", 6},
+    [SM_LOGICAL_INTEGER] = {"integer", 7}, [SM_LOGICAL_OBJECT] = {"object", 6},
+    [SM_LOGICAL_ARRAY] = {"array", 5},     [SM_LOGICAL_BOOLEAN] = {"boolean", 7},
+};
+
 static sm_status read_logical(const smi_reading *r, const sm_yaml_fields *f, sm_logical_type *out,
                               sm_error *e)
 {
-    static const sm_str words[] = {
-        [SM_LOGICAL_NONE] = {"", 0},           [SM_LOGICAL_STRING] = {"string", 6},
-        [SM_LOGICAL_DATE] = {"date", 4},       [SM_LOGICAL_TIMESTAMP] = {"timestamp", 9},
-        [SM_LOGICAL_TIME] = {"time", 4},       [SM_LOGICAL_NUMBER] = {"number", 6},
-        [SM_LOGICAL_INTEGER] = {"integer", 7}, [SM_LOGICAL_OBJECT] = {"object", 6},
-        [SM_LOGICAL_ARRAY] = {"array", 5},     [SM_LOGICAL_BOOLEAN] = {"boolean", 7},
-    };
     sm_str word = {0};
 
     if (!f->has[PROP_LOGICAL]) {
         return SM_OK;
     }
     SM_TRY(sm_yaml_fields_text(r->d, f, PROP_LOGICAL, "a property", true, &word, e));
-    for (int i = 1; i < SM_COUNT(words); i++) {
-        if (sm_str_eq(words[i], word)) {
+    for (int i = 1; i < SM_COUNT(smi_logical_words); i++) {
+        if (sm_str_eq(smi_logical_words[i], word)) {
             *out = (sm_logical_type)i;
             return SM_OK;
         }
     }
-    return sm_yaml_fail_word(r->d, f->values[PROP_LOGICAL]->at, "no logicalType", word, words + 1,
-                             SM_COUNT(words) - 1, e);
+    return sm_yaml_fail_word(r->d, f->values[PROP_LOGICAL]->at, "no logicalType", word,
+                             smi_logical_words + 1, SM_COUNT(smi_logical_words) - 1, e);
 }
 
 static sm_status read_key(const smi_reading *r, const sm_yaml_fields *f, sm_contract_column *c,

@@ -2,7 +2,7 @@
  *
  * tests/fuzz/contract_fuzz.c: any bytes as a contract file. It is refused with words and a place;
  * or its row rules are bound over columns of the types that it says, which is refused with words or
- * gives a condition for each. */
+ * gives a condition for each. What is read is written, and read again as the same. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,6 +69,23 @@ static void bind_table(const sm_contract *c, const sm_contract_table *t, sm_aren
     }
 }
 
+/* The text of a contract, and what it is once it was read and written again. */
+static void write_again(const sm_contract *c, sm_arena *a)
+{
+    sm_contract *again = NULL;
+    sm_buf texts[2] = {{0}};
+    sm_error e = {0};
+
+    sm_contract_write(c, a, &texts[0]);
+    const sm_status st =
+        sm_contract_read(SM_STR("again.yaml"), sm_buf_str(&texts[0]), a, &again, &e);
+    expect(st == SM_OK, e.what);
+    sm_contract_write(again, a, &texts[1]);
+    expect(sm_str_eq(sm_buf_str(&texts[0]), sm_buf_str(&texts[1])), "it is written otherwise");
+    sm_buf_release(&texts[0]);
+    sm_buf_release(&texts[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n > 65536) {
@@ -84,6 +101,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     expect(st == SM_OK || (e.what[0] && e.object[0]), "an error without words or place");
     for (int64_t i = 0; st == SM_OK && i < c->n_tables; i++) {
         bind_table(c, &c->tables[i], a);
+    }
+    if (st == SM_OK) {
+        write_again(c, a);
     }
     sm_arena_free(a);
     expect(sm_budget_used(budget) == 0, "memory was not given back");
