@@ -7,7 +7,7 @@
  *   file -> sm_contract_read -> model -> sm_contract_bind (a table of it, a schema) -> expressions
  *
  * Evaluates nothing by itself, opens no table, and writes nothing: rules are expressions of query,
- * which whoever has the rows evaluates.
+ * which whoever has the rows evaluates, and what is counted of rows is counted by plans.
  *
  * NULL      keeps every rule but `required` and `missingValues`; rules.def says what NULL, NaN and
  *           an empty text mean to each
@@ -20,7 +20,7 @@
 
 #include "base/policy.h"
 #include "base/yaml.h"
-#include "query/query.h"
+#include "exec/exec.h"
 
 /* ---- the rules that there are (rules.def) ---------------------------------------------------- */
 
@@ -141,9 +141,10 @@ typedef enum sm_logical_type {
 /* A property: a column of the table, or a field of one that is an object. */
 typedef struct sm_contract_column {
     sm_str name;
-    sm_str path;     /* "address.zip": as rules are named by it */
-    sm_str physical; /* its name in the rows */
-    int32_t parent;  /* the object that it is a field of; −1: none. Parents come first */
+    sm_str path;          /* "address.zip": as rules are named by it */
+    sm_str physical;      /* its name in the rows */
+    sm_str physical_type; /* as the file has it, in whatever dialect: "DECIMAL(10,2)"; "" */
+    int32_t parent;       /* the object that it is a field of; −1: none. Parents come first */
     sm_logical_type logical;
     bool is_required;     /* by `required` or as a part of the primary key */
     int32_t key_position; /* in the primary key, from 1; INT32_MAX: the file gives none; 0: it is
@@ -209,6 +210,24 @@ sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
  * Owner     `a` is scratch; `out` has no bound and no budget
  */
 void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out);
+
+/* ---- contracts that are made ----------------------------------------------------------------- */
+
+/**
+ * Proposes a contract of one table for rows that are there.
+ *
+ * Shape     `rows`: a plan of them. name: of the table; source: what they are called in the
+ *           description. Proposed is what holds for all of them and is likely to hold for others
+ *           (contract_infer.c); what was counted stands in the descriptions
+ * Owner     *out lives in `a`; *report is the caller's (may be NULL): that of the pass over all
+ *           rows
+ * Errors    those of sm_exec_run()
+ * Cost      a pass over 10,000 rows, one over all, and one for each column that may be unique or
+ *           have few values
+ */
+sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source,
+                            const sm_exec_env *env, sm_arena *a, sm_contract **out,
+                            sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
 /* ---- rules over rows ------------------------------------------------------------------------- */
 

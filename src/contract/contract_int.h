@@ -75,6 +75,11 @@ typedef struct smi_text_format {
 extern const smi_text_format smi_text_formats[];
 extern const int32_t smi_n_text_formats;
 
+/** The condition that a text is of that format, or NULL. The first format is `date`, whose day must
+ * be one that there is. Errors: those of sm_expr_call(). */
+sm_status smi_text_format_holds(const smi_text_format *f, const sm_expr *c, sm_arena *a,
+                                const sm_expr **out, sm_error *e) SM_MUST_USE;
+
 /* A format of integers; its range as DECIMAL(38,0), or no bound at all. */
 typedef struct smi_integer_format {
     sm_str word;

@@ -292,6 +292,7 @@ enum {
     PROP_QUALITY,
     PROP_RELATIONSHIPS,
     PROP_CUSTOM,
+    PROP_PHYSICAL_TYPE,
 };
 
 static sm_status read_property_fields(const smi_reading *r, const sm_yaml *map, sm_yaml_fields *f,
@@ -312,9 +313,9 @@ static sm_status read_property_fields(const smi_reading *r, const sm_yaml *map, 
         "quality",
         "relationships",
         "customProperties",
+        "physicalType",
         /* what says nothing of the rows: */
         "id",
-        "physicalType",
         "businessName",
         "authoritativeDefinitions",
         "tags",
@@ -412,6 +413,8 @@ static sm_status read_column(smi_reading *r, const sm_yaml *map, const sm_yaml_f
     c.physical = c.name;
     SM_TRY(sm_yaml_fields_text(r->d, f, PROP_PHYSICAL, "a property", false, &c.physical, e));
     SM_TRY(sm_yaml_fields_text(r->d, f, PROP_DESCRIPTION, "a property", false, &c.description, e));
+    SM_TRY(
+        sm_yaml_fields_text(r->d, f, PROP_PHYSICAL_TYPE, "a property", false, &c.physical_type, e));
     SM_TRY(read_logical(r, f, &c.logical, e));
     SM_TRY(read_flag(r, f, PROP_REQUIRED, &c.is_required, e));
     SM_TRY(read_key(r, f, &c, e));

@@ -338,27 +338,33 @@ static sm_status make_pattern(const binding *b, const sm_rule *r, const sm_expr 
                 out, e);
 }
 
+sm_status smi_text_format_holds(const smi_text_format *f, const sm_expr *c, sm_arena *a,
+                                const sm_expr **out, sm_error *e)
+{
+    const sm_expr *day = NULL, *parts[2];
+    const sm_expr *const args[] = {c, sm_expr_constant(sm_value_str(f->pattern), a)};
+
+    SM_TRY(sm_expr_call("regexp_full_match", args, 2, a, out, e));
+    if (f != &smi_text_formats[0]) {
+        return SM_OK;
+    }
+    SM_TRY(sm_expr_cast(c, &sm_type_date, true, a, &day, e));
+    SM_TRY(sm_expr_call("is_null", &c, 1, a, &parts[0], e));
+    SM_TRY(sm_expr_call("is_not_null", &day, 1, a, &parts[1], e));
+    SM_TRY(sm_expr_or(parts, 2, a, &day, e));
+    return sm_expr_and((const sm_expr *const[]){*out, day}, 2, a, out, e);
+}
+
 static sm_status make_text_format(const binding *b, const sm_rule *r, const sm_expr **out,
                                   sm_error *e)
 {
-    const sm_expr *c = column_of(b, r), *looks = NULL, *day = NULL, *parts[2];
     const smi_text_format *f = smi_text_formats;
 
     while (!sm_str_eq(f->word, r->text)) {
         f++;
         SM_ASSERT(f < smi_text_formats + smi_n_text_formats);
     }
-    SM_TRY(call(b, "regexp_full_match", c, sm_expr_constant(sm_value_str(f->pattern), b->a), &looks,
-                e));
-    *out = looks;
-    if (f != &smi_text_formats[0]) {
-        return SM_OK;
-    }
-    SM_TRY(sm_expr_cast(c, &sm_type_date, true, b->a, &day, e));
-    SM_TRY(call(b, "is_null", c, NULL, &parts[0], e));
-    SM_TRY(call(b, "is_not_null", day, NULL, &parts[1], e));
-    SM_TRY(sm_expr_or(parts, 2, b->a, &day, e));
-    return both(b, looks, day, out, e);
+    return smi_text_format_holds(f, column_of(b, r), b->a, out, e);
 }
 
 /* args[0] is the column, the others its values; *n counts all. */

@@ -410,6 +410,7 @@ static void write_column(writing *x, int32_t column)
         sm_yaml_set_text(&x->w, "physicalName", c->physical);
     }
     set_text(x, "logicalType", smi_logical_words[c->logical]);
+    set_text(x, "physicalType", c->physical_type);
     set_text(x, "description", c->description);
     find_groups(x->t, column, first);
     for (int g = GROUP_REQUIRED; g <= GROUP_OPTIONS; g++) {

@@ -43,7 +43,8 @@ static bool same_rule(const sm_rule *x, const sm_rule *y)
 static bool same_column(const sm_contract_column *x, const sm_contract_column *y)
 {
     return sm_str_eq(x->path, y->path) && sm_str_eq(x->physical, y->physical) &&
-           x->parent == y->parent && x->logical == y->logical && x->is_required == y->is_required &&
+           sm_str_eq(x->physical_type, y->physical_type) && x->parent == y->parent &&
+           x->logical == y->logical && x->is_required == y->is_required &&
            x->key_position == y->key_position && sm_str_eq(x->description, y->description);
 }
 
@@ -109,7 +110,7 @@ static const char *const properties[] = {
     " logicalTypeOptions: {maximum: 9, minimum: 1}, unique: true, required: true}]",
     "quality: [{metric: rowCount, mustBe: 3}], properties: [{name: c}]",
     "properties: [{name: o, properties: [{name: x, required: true}, {name: y}], required: true},"
-    " {name: p, physicalName: P q, description: 'two: lines'}]",
+    " {name: p, physicalName: P q, physicalType: 'DECIMAL(10, 2)', description: 'two: lines'}]",
     /* keys */
     "properties: [{name: a, primaryKey: true, primaryKeyPosition: 2},"
     " {name: b, required: true, unique: true, primaryKey: true, primaryKeyPosition: 1},"

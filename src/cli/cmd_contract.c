@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_contract.c: `smelt contract infer`: proposes a contract for rows that are there. The
+ * contract goes to stdout, all else to stderr. */
+#include <stdio.h>
+
+#include "base/text.h"
+#include "cli/cli_query_int.h"
+#include "contract/contract.h"
+
+typedef struct options {
+    const char *table;
+} options;
+
+static const smi_opt option_table[] = {
+    {"--table", SMI_OPT_TEXT, "NAME", "the table's name in the contract (default: by the path)",
+     offsetof(options, table)},
+    {0},
+};
+
+/* ---- a contract on stdout -------------------------------------------------------------------- */
+
+/* Prints what was made; with --json as the text of an object. */
+static void print_text(smi_cli *cli, sm_str text)
+{
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    if (!cli->globals.json) {
+        fwrite(text.data, 1, text.len, stdout);
+        return;
+    }
+    SM_ASSERT(!cli->has_answered);
+    sm_json_begin_object(&w);
+    sm_json_set_text(&w, "text", text);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
+}
+
+/* What was made is read before it is given away: what a file cannot say (two columns whose names
+ * differ in case alone, a name that is empty) is an error here, not for who uses the file. */
+static sm_status print_contract(smi_cli *cli, const sm_contract *c, sm_error *e)
+{
+    sm_buf out = {0};
+    sm_contract *again = NULL;
+
+    SM_ASSERT(c->n_tables == 1);
+    sm_contract_write(c, cli->arena, &out);
+    const sm_status st =
+        sm_contract_read(SM_STR("the contract"), sm_buf_str(&out), cli->arena, &again, e);
+    if (st == SM_OK) {
+        print_text(cli, sm_buf_str(&out));
+    }
+    sm_buf_release(&out);
+    return sm_within(e, st, "what was made cannot be a contract");
+}
+
+/* ---- infer ----------------------------------------------------------------------------------- */
+
+/* "logs/2022/orders.json.gz" is orders, and "logs/ *.json" logs: the last part of the path that is
+ * no pattern, without its suffixes. */
+static sm_str name_of_path(sm_str path)
+{
+    while (path.len > 0) {
+        size_t start = path.len, end = path.len;
+        while (start > 0 && path.data[start - 1] != '/') {
+            start--;
+        }
+        const sm_str part = {path.data + start, end - start};
+        if (part.len > 0 && !memchr(part.data, '*', part.len) &&
+            !memchr(part.data, '?', part.len)) {
+            const char *dot = memchr(part.data, '.', part.len);
+            return dot && dot > part.data ? (sm_str){part.data, (size_t)(dot - part.data)} : part;
+        }
+        path.len = start > 0 ? start - 1 : 0;
+    }
+    return SM_STR("rows");
+}
+
+/* The rows of a Delta table, a file or a pattern. */
+static sm_status open_rows(const smi_cli *cli, sm_names *names, sm_str uri,
+                           const sm_plan_node **out, sm_error *e)
+{
+    const sm_resolver resolver = sm_names_resolver(names);
+    const sm_table_arg arg = {.value = sm_value_str(uri)};
+    sm_relation r = {0};
+
+    SM_TRY(resolver.function(resolver.ctx, SM_STR(""), &arg, 1, cli->arena, &r, e));
+    SM_ASSERT(uri.data);
+    SM_ENSURE(r.dataset || r.node); /* a path is never a view */
+    *out = r.dataset ? sm_plan_scan(&r, true, cli->arena) : r.node;
+    return SM_OK;
+}
+
+static sm_status infer(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    const sm_str uri = sm_str_of(args[0]);
+    const sm_str name = o->table ? sm_str_of(o->table) : name_of_path(uri);
+    sm_names *names = sm_names_new(cli->env.stores, SM_STR(""), cli->env.budget);
+    const sm_plan_node *rows = NULL;
+    sm_contract *c = NULL;
+    sm_exec_report report = {0};
+
+    sm_status st = open_rows(cli, names, uri, &rows, e);
+    if (st == SM_OK) {
+        smi_progress_start(cli, "profile", &cli->progress);
+        st = sm_contract_infer(rows, name, uri, &cli->env, cli->arena, &c, &report, e);
+        smi_progress_stop(cli);
+    }
+    if (st == SM_OK) {
+        smi_tell_lines(&report);
+        st = print_contract(cli, c, e);
+    }
+    sm_exec_report_release(&report);
+    sm_names_free(names);
+    return st;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name, *args;
+    int n_args;
+    sm_status (*run)(smi_cli *cli, const options *o, char **args, sm_error *e);
+    const char *options; /* that it has, a space before and behind each */
+} verbs[] = {
+    {"infer", "URI", 1, infer, " --table "},
+};
+
+static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
+{
+    SM_ASSERT(v->run && v->n_args > 0);
+    if (n_args != v->n_args) {
+        return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
+    }
+    if (o->table && !strstr(v->options, " --table ")) {
+        return sm_fail(e, SM_USAGE, "smelt contract %s has no option --table", v->name);
+    }
+    return SM_OK;
+}
+
+static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    for (int i = 0; i < SM_COUNT(verbs); i++) {
+        if (strcmp(verbs[i].name, args[0]) == 0) {
+            SM_TRY(check_call(&verbs[i], opts, n_args - 1, e));
+            return verbs[i].run(cli, opts, args + 1, e);
+        }
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
+    sm_error_todo(e, "Use infer.");
+    return st;
+}
+
+const smi_command smi_command_contract = {
+    .name = "contract",
+    .usage = "infer URI [--table NAME]",
+    .summary = "Proposes a contract for the rows of a table or of files.",
+    .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
+               "\n"
+               "  smelt contract infer ./lake/silver/orders > orders.yaml\n"
+               "  smelt contract infer 'logs/*.json' --table orders\n",
+    .options = option_table,
+    .opts_bytes = sizeof(options),
+    .min_args = 1,
+    .max_args = 4,
+    .run = run_contract,
+};
