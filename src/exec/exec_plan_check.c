@@ -164,6 +164,23 @@ static bool check_same_columns(check *c, const sm_plan_node *node, const sm_type
     return true;
 }
 
+static bool check_checks(check *c, const sm_plan_node *node, const sm_type *input)
+{
+    if (node->as.check.side < 0) {
+        return fails(c, "a check has no side output");
+    }
+    for (int32_t i = 0; i < node->as.check.n_checks; i++) {
+        const sm_check *it = &node->as.check.checks[i];
+        if (it->action == SM_POLICY_NULL && (it->column < 0 || it->column >= input->n_fields)) {
+            return fails(c, "a check changes a column that is not one of its input's");
+        }
+        if (!check_condition(c, node->as.check.breaks[i], input)) {
+            return false;
+        }
+    }
+    return check_same_columns(c, node, input);
+}
+
 static bool check_node(check *c, const sm_plan_node *node)
 {
     const sm_type *input = node->n_inputs > 0 ? node->inputs[0]->schema : NULL;
@@ -196,6 +213,8 @@ static bool check_node(check *c, const sm_plan_node *node)
     case SM_PLAN_UNION:
         return check_same_columns(c, node, input) &&
                check_same_columns(c, node, node->inputs[node->n_inputs - 1]->schema);
+    case SM_PLAN_CHECK:
+        return check_checks(c, node, input);
     }
     return fails(c, "a plan has a node of no kind");
 }

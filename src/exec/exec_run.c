@@ -172,6 +172,8 @@ static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, 
         return run_limit(t, node, first, e);
     case SM_PLAN_UNION:
         return run_union(t, node, first, e);
+    case SM_PLAN_CHECK:
+        break;
     }
     return sm_fail(e, SM_INTERNAL, "plan node of kind %d", (int)node->kind);
 }

@@ -233,6 +233,23 @@ static void check_window(const sm_plan_node *n, const sm_type *input)
     }
 }
 
+static void check_checks(const sm_plan_node *n, const sm_type *input)
+{
+    const sm_type *const leaves = n->as.check.leaves;
+    SM_ASSERT(n->as.check.n_checks > 0 && n->as.check.side >= 0);
+    SM_ASSERT(n->schema->n_fields == input->n_fields && leaves->n_fields == input->n_fields + 1);
+    for (int32_t i = 0; i < input->n_fields; i++) {
+        SM_ASSERT(sm_type_eq(n->schema->fields[i].type, input->fields[i].type));
+        SM_ASSERT(sm_type_eq(leaves->fields[i].type, input->fields[i].type));
+    }
+    for (int32_t i = 0; i < n->as.check.n_checks; i++) {
+        const sm_check *const c = &n->as.check.checks[i];
+        check_condition(c->holds, input);
+        check_condition(n->as.check.breaks[i], input);
+        SM_ASSERT(c->action != SM_POLICY_NULL || n->schema->fields[c->column].is_nullable);
+    }
+}
+
 static void check_node(const sm_plan_node *n)
 {
     const sm_type *const input = n->n_inputs > 0 ? n->inputs[0]->schema : NULL;
@@ -272,6 +289,9 @@ static void check_node(const sm_plan_node *n)
     case SM_PLAN_UNION:
         SM_ASSERT(n->inputs[0]->schema->n_fields == n->schema->n_fields);
         SM_ASSERT(n->inputs[1]->schema->n_fields == n->schema->n_fields);
+        return;
+    case SM_PLAN_CHECK:
+        check_checks(n, input);
         return;
     }
     SM_ASSERT(!"a node of no kind");

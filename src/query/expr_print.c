@@ -390,6 +390,19 @@ static void print_window(const sm_plan_node *n, sm_buf *out)
     }
 }
 
+static void print_check(const sm_plan_node *n, sm_buf *out)
+{
+    for (int32_t i = 0; i < n->as.check.n_checks; i++) {
+        const sm_check *const c = &n->as.check.checks[i];
+        sm_buf_printf(out, "%s %.*s: ", i > 0 ? "," : "CHECK", SM_STR_ARG(c->name));
+        sm_expr_print(c->holds, n->inputs[0]->schema, out);
+        sm_buf_printf(out, " else %s", sm_policy_name(c->action));
+        if (c->action == SM_POLICY_NULL) {
+            sm_buf_printf(out, " %.*s", SM_STR_ARG(n->schema->fields[c->column].name));
+        }
+    }
+}
+
 static void print_node(const sm_plan_node *n, sm_buf *out)
 {
     switch (n->kind) {
@@ -434,6 +447,9 @@ static void print_node(const sm_plan_node *n, sm_buf *out)
         return;
     case SM_PLAN_UNION:
         sm_buf_text(out, SM_STR("UNION ALL"));
+        return;
+    case SM_PLAN_CHECK:
+        print_check(n, out);
         return;
     }
 }

@@ -19,9 +19,19 @@ int32_t smi_node_inputs(sm_plan_kind kind)
     case SM_PLAN_WINDOW:
     case SM_PLAN_SORT:
     case SM_PLAN_LIMIT:
+    case SM_PLAN_CHECK:
         return 1;
     }
     return 0;
+}
+
+bool sm_plan_has_check(const sm_plan_node *n)
+{
+    bool has = n->kind == SM_PLAN_CHECK;
+    for (int32_t i = 0; i < n->n_inputs && !has; i++) {
+        has = sm_plan_has_check(n->inputs[i]);
+    }
+    return has;
 }
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
@@ -480,6 +490,8 @@ static bool node_eq(const sm_plan_node *x, const sm_plan_node *y)
         return x->as.limit.limit == y->as.limit.limit && x->as.limit.offset == y->as.limit.offset;
     case SM_PLAN_UNION:
         return true;
+    case SM_PLAN_CHECK: /* each counts for itself, so that one cannot stand for another */
+        return false;
     }
     return false;
 }

@@ -246,6 +246,64 @@ const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t
     return smi_node_limit(a, link_of(in), limit, offset);
 }
 
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a)
+{
+    const int32_t n = in->schema->n_fields;
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n + 1);
+    memcpy(fields, in->schema->fields, (size_t)n * sizeof(*fields));
+    fields[n] = (sm_field){.name = SM_STR("check"), .type = &sm_type_i32};
+    return sm_type_struct(a, fields, n + 1);
+}
+
+/* The input's columns; those that become NULL in some rows are nullable. */
+static const sm_type *checked_columns(sm_arena *a, const sm_type *in, const sm_check *checks,
+                                      int32_t n)
+{
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, in->n_fields + 1);
+    memcpy(fields, in->fields, (size_t)in->n_fields * sizeof(*fields));
+    for (int32_t i = 0; i < n; i++) {
+        if (checks[i].action == SM_POLICY_NULL) {
+            SM_ASSERT(checks[i].column >= 0 && checks[i].column < in->n_fields);
+            fields[checks[i].column].is_nullable = true;
+        }
+    }
+    return sm_type_struct(a, fields, in->n_fields);
+}
+
+static bool is_check_action(sm_policy p)
+{
+    return p == SM_POLICY_FAIL || p == SM_POLICY_WARN || p == SM_POLICY_NULL ||
+           p == SM_POLICY_QUARANTINE;
+}
+
+sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
+                        sm_arena *a, const sm_plan_node **out, sm_error *e)
+{
+    SM_ASSERT(n > 0 && side >= 0);
+    sm_check *const own = SM_NEW_ARRAY(a, sm_check, n);
+    const sm_expr **const breaks = SM_NEW_ARRAY(a, const sm_expr *, n);
+    for (int32_t i = 0; i < n; i++) {
+        SM_ASSERT(is_plain_over(checks[i].holds, in->schema) && is_check_action(checks[i].action));
+        own[i] = checks[i];
+        own[i].name = sm_arena_str(a, checks[i].name);
+        SM_TRY(smi_make_predicate(a, checks[i].holds, "a check", NULL, &own[i].holds, e));
+        SM_TRY(sm_expr_call("not", &own[i].holds, 1, a, &breaks[i], e));
+    }
+    sm_plan_node *const node =
+        smi_node(a, SM_PLAN_CHECK, checked_columns(a, in->schema, own, n), link_of(in), NULL);
+    node->as.check.checks = own;
+    node->as.check.breaks = breaks;
+    node->as.check.n_checks = n;
+    node->as.check.side = side;
+    node->as.check.leaves = sm_plan_check_leaves(in, a);
+    *out = node;
+    return SM_OK;
+}
+
+/* ---- two inputs ------------------------------------------------------------------------------ */
+
 sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, sm_arena *a,
                         const sm_plan_node **out, sm_error *e)
 {

@@ -406,6 +406,151 @@ static void test_relation(void **unused)
     sm_arena_free(b.a);
 }
 
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+/* Secs > 5 else QUARANTINE, and Key = 'k' else NULL in App. */
+static const sm_plan_node *checked(builder *b, const sm_plan_node *in)
+{
+    const int32_t app = sm_type_find(in->schema, SM_STR("App"));
+    const sm_check checks[] = {
+        {.name = SM_STR("long"),
+         .holds = call(b, ">", col(b, in, "Secs"), number(b, 5)),
+         .action = SM_POLICY_QUARANTINE},
+        {.name = SM_STR("k"),
+         .holds = call(b, "=", col(b, in, "Key"), text(b, "k")),
+         .action = SM_POLICY_NULL,
+         .column = app},
+    };
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_check(in, checks, 2, 0, b->a, &out, &e), &e);
+    return out;
+}
+
+/* The log with Key and App exchanged, which scans give by themselves but for the names. */
+static const sm_plan_node *renamed(builder *b)
+{
+    const sm_expr *exprs[4];
+    const sm_str names[] = {SM_STR("App"), SM_STR("Key"), SM_STR("Secs"), SM_STR("Day")};
+    for (int32_t i = 0; i < 4; i++) {
+        exprs[i] = sm_expr_column(b->log->schema, i, b->a);
+    }
+    return sm_plan_project(b->log, exprs, names, 4, b->a);
+}
+
+static const sm_plan_node *check_filtered(builder *b)
+{
+    const sm_plan_node *const in = checked(b, b->log);
+    return filter(b, in, call(b, "=", col(b, in, "Key"), text(b, "x")));
+}
+
+static const sm_plan_node *check_never(builder *b)
+{
+    return filter(b, checked(b, b->log), call(b, "<", number(b, 2), number(b, 1)));
+}
+
+static const sm_plan_node *check_picked(builder *b)
+{
+    return pick(b, checked(b, b->log), "Day", "Day");
+}
+
+static const sm_plan_node *check_limited(builder *b)
+{
+    const sm_sort_key key = {.expr = col(b, b->log, "Secs")};
+    const sm_plan_node *sorted = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_sort(b->log, &key, 1, b->a, &sorted, &e), &e);
+    return sm_plan_limit(checked(b, sorted), 3, 0, b->a);
+}
+
+static const sm_plan_node *check_renamed(builder *b)
+{
+    return checked(b, renamed(b));
+}
+
+/* Joins of aggregates over equal inputs become one where the inputs are no CHECK. */
+static const sm_plan_node *check_joined(builder *b)
+{
+    const sm_plan_node *sides[2], *out = NULL;
+    sm_error e = {0};
+    for (int i = 0; i < 2; i++) {
+        const sm_plan_node *const in = checked(b, b->log);
+        const sm_expr *const keys[] = {call(b, "coalesce", col(b, in, "Key"), text(b, ""))};
+        const sm_agg_item item = {.call = call(b, "count", NULL, NULL)};
+        assert_ok(sm_plan_aggregate(in, keys, 1, &item, 1, b->a, &sides[i], &e), &e);
+    }
+    const sm_type *const columns = sm_plan_join_schema(sides[0], sides[1], SM_JOIN_INNER, b->a);
+    const sm_expr *const on =
+        call(b, "=", sm_expr_column(columns, 0, b->a), sm_expr_column(columns, 2, b->a));
+    assert_ok(sm_plan_join(sides[0], sides[1], SM_JOIN_INNER, on, b->a, &out, &e), &e);
+    return out;
+}
+
+#define CHECK_TEXT "CHECK long: (Secs > 5) else quarantine, k: (Key = 'k') else null App"
+static const struct {
+    const sm_plan_node *(*build)(builder *b);
+    const char *plan; /* its lines' beginnings, apart */
+} check_plans[] = {
+    {check_filtered, "FILTER (Key = 'x')|  " CHECK_TEXT "|    SCAN log"},
+    {check_never, "FILTER false|  " CHECK_TEXT "|    SCAN log"},
+    {check_picked, "PROJECT Day, Day|  " CHECK_TEXT "|    SCAN log [Key, App, Secs, Day]"},
+    {check_limited, "LIMIT 3|  " CHECK_TEXT "|    SORT Secs|      SCAN log"},
+    {check_renamed, CHECK_TEXT "|  PROJECT Key AS App, App AS Key, Secs, Day|    SCAN log"},
+    {check_joined, "JOIN|  AGGREGATE|    " CHECK_TEXT "|      SCAN log|  AGGREGATE|    " CHECK_TEXT
+                   "|      SCAN log"},
+};
+
+/* Every row comes to a CHECK, with all of its columns, whatever stands above. */
+static void test_checks(void **unused)
+{
+    for (int i = 0; i < SM_COUNT(check_plans); i++) {
+        builder b = builder_new();
+        const sm_plan_node *const root = check_plans[i].build(&b);
+        char *const before = node_text(root);
+        char *const built = finished_text(&b, root);
+        char *const after = node_text(root);
+        const char *line = built;
+        for (const char *want = check_plans[i].plan; *want; want += *want == '|') {
+            const size_t n = strcspn(want, "|");
+            if (strncmp(line, want, n) != 0) {
+                fail_msg("%s\nbut built\n%s", check_plans[i].plan, built);
+            }
+            line = strchr(line, '\n') + 1;
+            want += n;
+        }
+        assert_string_equal(line, ""); /* no further nodes */
+        assert_string_equal(after, before);
+        free(before);
+        free(built);
+        free(after);
+        sm_arena_free(b.a);
+    }
+}
+
+static void test_check_columns(void **unused)
+{
+    builder b = builder_new();
+    const sm_plan_node *const in = renamed(&b), *const node = checked(&b, in);
+    const sm_type *const leaves = sm_plan_check_leaves(in, b.a);
+    assert_true(sm_plan_has_check(sm_plan_limit(node, 1, 0, b.a)));
+    assert_false(sm_plan_has_check(in));
+    for (int32_t i = 0; i < 4; i++) {
+        assert_true(sm_type_eq(node->schema->fields[i].type, in->schema->fields[i].type));
+        assert_true(sm_str_eq(leaves->fields[i].name, in->schema->fields[i].name));
+    }
+    assert_true(node->schema->fields[0].is_nullable); /* App, by the check with NULL */
+    assert_int_equal(node->schema->fields[2].is_nullable, in->schema->fields[2].is_nullable);
+    assert_int_equal(leaves->n_fields, 5);
+    assert_int_equal(leaves->fields[4].type->id, SM_TYPE_I32);
+
+    const sm_check no_boolean = {.name = SM_STR("day"), .holds = col(&b, in, "Day")};
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_status(sm_plan_check(in, &no_boolean, 1, 0, b.a, &out, &e), SM_TYPE, &e);
+    assert_non_null(strstr(e.what, "a check needs a BOOLEAN"));
+    sm_arena_free(b.a);
+}
+
 /* ---- expressions as SQL ---------------------------------------------------------------------- */
 
 static void test_sql_again(void **unused)
@@ -598,6 +743,8 @@ int main(void)
         cmocka_unit_test(test_nodes_stay),
         cmocka_unit_test(test_node_twice),
         cmocka_unit_test(test_relation),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_check_columns),
         cmocka_unit_test(test_expressions_refused),
         cmocka_unit_test(test_nodes_refused),
         cmocka_unit_test(test_limits),

@@ -85,6 +85,7 @@ static void copy_arrays(sm_arena *a, sm_plan_node *n)
     case SM_PLAN_FILTER:
     case SM_PLAN_LIMIT:
     case SM_PLAN_UNION:
+    case SM_PLAN_CHECK: /* no pass changes what it reads: all columns of its input */
         break;
     }
 }

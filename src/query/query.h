@@ -18,6 +18,7 @@
 #ifndef SM_QUERY_QUERY_H
 #define SM_QUERY_QUERY_H
 
+#include "base/policy.h"
 #include "column/builder.h"
 #include "format/format.h"
 
@@ -343,6 +344,7 @@ typedef enum sm_plan_kind {
     SM_PLAN_SORT,
     SM_PLAN_LIMIT,
     SM_PLAN_UNION, /* ALL: the inputs' rows, one input after the other */
+    SM_PLAN_CHECK, /* the input's rows, looked at by rules: sm_plan_check() */
 } sm_plan_kind;
 
 typedef enum sm_join_kind {
@@ -370,6 +372,17 @@ typedef struct sm_window_item {
     const sm_sort_key *order;
     int32_t n_order;
 } sm_window_item;
+
+/* A rule of a CHECK. A row breaks it where it is FALSE; where it is NULL the row keeps it. Rules
+ * see the rows as they came in, whatever the rules before them do to a row. */
+typedef struct sm_check {
+    sm_str name;          /* for EXPLAIN and reports */
+    const sm_expr *holds; /* BOOLEAN over the input's columns */
+    /* What becomes of a row that breaks it, which is counted in any case. FAIL, WARN: it stays;
+     * NULL: it stays, and `column` becomes NULL in it; QUARANTINE: it leaves. */
+    sm_policy action;
+    int32_t column;
+} sm_check;
 
 struct sm_plan_node {
     sm_plan_kind kind;
@@ -424,6 +437,13 @@ struct sm_plan_node {
             int64_t limit; /* −1: all */
             int64_t offset;
         } limit;
+        struct { /* gives the rows that no check with the action QUARANTINE takes away */
+            const sm_check *checks;
+            const sm_expr **breaks; /* one a check: true where a row breaks it */
+            int32_t n_checks;
+            int32_t side;          /* which side output has the rows that leave */
+            const sm_type *leaves; /* their columns */
+        } check;
     } as;
 };
 
@@ -687,6 +707,26 @@ const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t
  */
 sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, sm_arena *a,
                         const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/**
+ * The rows, each looked at by n ≥ 1 checks: a row that breaks several with the action QUARANTINE
+ * leaves by the first of them. The rows that leave go to the run's side output `side` (exec.h), in
+ * the order of the input; the run reports how many rows broke each check.
+ *
+ * Every row of `in` is looked at, whatever stands above: no filter moves below a CHECK, no LIMIT
+ * above one ends the reading below it, and a condition above that is never true leaves it in place.
+ * All columns of `in` are read: where few are wanted, project before it.
+ *
+ * Shape     the input's columns; those that a check with the action NULL may change are nullable.
+ *           `side` is another one for each CHECK of a plan, from 0 on
+ * Errors    SM_TYPE where a check is no BOOLEAN; SM_LIMIT
+ */
+sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
+                        sm_arena *a, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** The rows that leave a CHECK over `in`: its columns, as they came in, then INTEGER "check": the
+ * number of the check that took the row away, from 0 on. */
+const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a);
+/** Is there a CHECK among the node and all below it? */
+bool sm_plan_has_check(const sm_plan_node *n);
 /**
  * A plan to run: a copy of the nodes, optimised. The nodes stay as they are, so that other plans
  * can be built on them.

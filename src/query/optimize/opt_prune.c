@@ -375,32 +375,7 @@ static pruned prune_union(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){n, map};
 }
 
-static pruned prune_node(sm_arena *a, sm_plan_node *n, const bool *want)
-{
-    switch (n->kind) {
-    case SM_PLAN_SCAN:
-        return prune_scan(a, n, want);
-    case SM_PLAN_VALUES:
-        return prune_values(a, n, want);
-    case SM_PLAN_PROJECT:
-        return prune_project(a, n, want);
-    case SM_PLAN_AGGREGATE:
-        return prune_aggregate(a, n, want);
-    case SM_PLAN_JOIN:
-        return prune_join(a, n, want);
-    case SM_PLAN_WINDOW:
-        return prune_window(a, n, want);
-    case SM_PLAN_UNION:
-        return prune_union(a, n, want);
-    case SM_PLAN_FILTER:
-    case SM_PLAN_SORT:
-    case SM_PLAN_LIMIT:
-        break;
-    }
-    return prune_passing(a, n, want);
-}
-
-/* ---- the root -------------------------------------------------------------------------------- */
+/* ---- what is wanted whole -------------------------------------------------------------------- */
 
 static bool same_names(const sm_type *x, const sm_type *y)
 {
@@ -412,7 +387,7 @@ static bool same_names(const sm_type *x, const sm_type *y)
     return x->n_fields == y->n_fields;
 }
 
-/* The root gives all its columns under its own names, whatever became of the nodes below. */
+/* A node that gives all its columns under its own names, whatever becomes of the nodes below. */
 sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root)
 {
     const sm_type *const schema = root->schema;
@@ -441,4 +416,42 @@ sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root)
         merge_projects(a, named);
     }
     return named;
+}
+
+/* Rows leave a CHECK whole, under the names that its checks were made over. */
+static pruned prune_check(sm_arena *a, sm_plan_node *n)
+{
+    int32_t *const same = SM_NEW_ARRAY(a, int32_t, n->schema->n_fields + 1);
+    for (int32_t i = 0; i < n->schema->n_fields; i++) {
+        same[i] = i;
+    }
+    n->inputs[0] = smi_opt_prune(a, n->inputs[0]);
+    return (pruned){n, same};
+}
+
+static pruned prune_node(sm_arena *a, sm_plan_node *n, const bool *want)
+{
+    switch (n->kind) {
+    case SM_PLAN_SCAN:
+        return prune_scan(a, n, want);
+    case SM_PLAN_VALUES:
+        return prune_values(a, n, want);
+    case SM_PLAN_PROJECT:
+        return prune_project(a, n, want);
+    case SM_PLAN_AGGREGATE:
+        return prune_aggregate(a, n, want);
+    case SM_PLAN_JOIN:
+        return prune_join(a, n, want);
+    case SM_PLAN_WINDOW:
+        return prune_window(a, n, want);
+    case SM_PLAN_UNION:
+        return prune_union(a, n, want);
+    case SM_PLAN_CHECK:
+        return prune_check(a, n);
+    case SM_PLAN_FILTER:
+    case SM_PLAN_SORT:
+    case SM_PLAN_LIMIT:
+        break;
+    }
+    return prune_passing(a, n, want);
 }

@@ -184,6 +184,11 @@ static void use_own(sm_arena *a, const sm_plan_node *n, const use *out, use *in)
             use_keys(a, w->order, w->n_order, in);
         }
         break;
+    case SM_PLAN_CHECK: /* rows leave it whole */
+        for (int32_t i = 0; i < n->schema->n_fields; i++) {
+            add_use(a, &in[i], &whole_use);
+        }
+        break;
     default:
         break;
     }

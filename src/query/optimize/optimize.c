@@ -41,7 +41,7 @@ static sm_plan_node *filtered(sm_arena *a, sm_plan_node *n, preds here)
 {
     const sm_expr *const where = smi_and(a, here.items, here.n);
     SM_ASSERT(!where || where->type->id == SM_TYPE_BOOL);
-    if (where && smi_is_false_or_null(where)) {
+    if (where && smi_is_false_or_null(where) && !sm_plan_has_check(n)) {
         return no_rows(a, n->schema);
     }
     return smi_node_filter(a, n, where);
