@@ -54,6 +54,17 @@ typedef struct sm_sink {
 enum { SM_REFUSED_OUT_FILE, SM_REFUSED_OUT_FIRST };
 extern const sm_type sm_refused_out_schema;
 
+/* Where the rows of a run go. Each may be NULL: then its rows are counted and dropped. */
+typedef struct sm_outputs {
+    const sm_sink *main;    /* gets the root's rows */
+    const sm_sink *refused; /* gets the refused lines of scans whose relation says keep_refused,
+                             * only from the first scan of a dataset */
+    /* sides[i] gets the rows that leave the CHECK whose side output is i (sm_plan_check), with the
+     * columns of sm_plan_check_leaves. One that says SM_END gets no more; the run goes on. */
+    const sm_sink *const *sides;
+    int32_t n_sides;
+} sm_outputs;
+
 /* ---- engines --------------------------------------------------------------------------------- */
 
 /* Memory, threads and stores, which several runs share. A process may have several engines. */
@@ -145,6 +156,21 @@ typedef struct sm_file_report {
     bool is_pruned; /* not opened: its constants exclude every row */
 } sm_file_report;
 
+#define SM_CHECK_EXAMPLES 10
+
+/* What one check of a CHECK counted. It is the same at any number of threads. */
+typedef struct sm_check_report {
+    int32_t side, check; /* the side output of its CHECK, and its number there */
+    sm_str name;
+    int64_t n_rows;   /* looked at: all that came into the CHECK */
+    int64_t n_broken; /* of them, rows for which the check is FALSE */
+    /* The first rows that broke it, as they came in, and their places among the rows that came into
+     * the CHECK, from 0 on. NULL: none did. The batch is the report's; it borrows its schema from
+     * the plan, and counts in the budget of the run. */
+    sm_batch *examples;
+    int64_t example_rows[SM_CHECK_EXAMPLES];
+} sm_check_report;
+
 /* Filled by an execution, released by the caller. */
 typedef struct sm_exec_report {
     sm_arena *arena;        /* what the rest lives in; made by the execution */
@@ -157,6 +183,10 @@ typedef struct sm_exec_report {
     int64_t n_unknown;
     sm_file_report *files; /* of the text scans, in their order */
     int64_t n_files;
+    sm_check_report *checks; /* of all CHECK nodes, by their side outputs; all is zero in them where
+                              * the run failed before its input ended. Counts are of all rows that
+                              * came in unless a sink said SM_END, as is_partial tells then */
+    int32_t n_checks;
     int64_t wall_ns;
 } sm_exec_report;
 /** Frees what the report holds. Takes {0}. */
@@ -165,14 +195,15 @@ void sm_exec_report_release(sm_exec_report *r);
 /**
  * Executes a plan to its end.
  *
- * Shape     `main` gets the root's rows; `refused` gets the refused lines of scans whose relation
- *           says keep_refused, only from the first scan of a dataset. Each may be NULL: then its
- *           rows are counted and dropped
+ * Shape     sinks are finished in this order: refused, sides, main
  * Owner     borrows all; *report is the caller's, also after a failure (may be NULL)
  * Errors    where several workers fail, the failure that comes first in the order of the input;
  *           SM_INTERRUPTED; SM_BUDGET; what a sink fails with
  * Threads   any number of calls at once, each from a thread that is no worker of the pool; blocks
  */
+sm_status sm_exec_run_to(const sm_plan *plan, const sm_exec_env *env, const sm_outputs *to,
+                         sm_exec_report *report, sm_error *e) SM_MUST_USE;
+/** The same without side outputs: what leaves a CHECK is counted and dropped. */
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 

@@ -5,8 +5,8 @@
  * An *execution* carries out one plan. exec_run.c cuts the plan into *pipes*, which run one after
  * another. A pipe has
  *   source   a scan (exec_scan.c), or numbered tasks over rows that exist already (exec_pipe.c)
- *   ops      filter, project, rename (exec_stream.c) and probe (exec_join.c), each pushing into the
- *            next
+ *   ops      filter, project, rename (exec_stream.c), check (exec_check.c) and probe (exec_join.c),
+ *            each pushing into the next
  *   end      the ordered end before a sink (exec_order.c), a collector that keeps all rows
  *            (exec_collect.c: for windows and the right side of a join), the aggregate
  *            (exec_agg.c), a sort (exec_sort.c), or a partition of a join on disk
@@ -14,7 +14,8 @@
  * is a morsel of a scan, or some batches of finished rows. Its batches pass the ops in order, one
  * worker at a time, then the task is closed. The ordinals of a pipe have no gaps, and go on over
  * the inputs of a union. A task has its *turn* when all tasks before it are closed; an end keeps
- * what comes before its turn. Only an end's drain waits for a sink. */
+ * what comes before its turn. Only a drain, of the end or of an op with an output of its own, waits
+ * for a sink. */
 #ifndef SM_EXEC_INT_H
 #define SM_EXEC_INT_H
 
@@ -49,13 +50,16 @@ struct smi_execution {
     sm_arena *arena; /* the coordinating thread only */
     sm_value *params;
     int n_drivers;
-    sm_node_profile *profiles; /* n_drivers × n_nodes */
-    const sm_sink *refused;    /* NULL: dropped */
-    const sm_sink *parted;     /* gets the rows of the root's sort in parts; NULL: it does not */
-    int n_parts;               /* that are under way at a time */
-    sm_exec_report *report;    /* never NULL */
-    sm_map *unknown;           /* path -> its place in report->unknown, plus one */
+    sm_node_profile *profiles;   /* n_drivers × n_nodes */
+    const sm_sink *refused;      /* NULL: dropped */
+    const sm_sink *const *sides; /* of CHECK nodes, by their number; NULL: dropped */
+    int32_t n_sides;
+    const sm_sink *parted;  /* gets the rows of the root's sort in parts; NULL: it does not */
+    int n_parts;            /* that are under way at a time */
+    sm_exec_report *report; /* never NULL */
+    sm_map *unknown;        /* path -> its place in report->unknown, plus one */
     int64_t unknown_cap, files_cap;
+    int32_t *check_at;       /* by node id: where a CHECK's first check is in report->checks */
     const sm_dataset **seen; /* datasets whose lines are counted already */
     int64_t n_seen, seen_cap;
 };
@@ -133,6 +137,12 @@ struct smi_op {
     sm_status (*push)(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e); /* takes rows */
     const sm_plan_node *node;
     smi_op *next; /* towards the end; NULL: the end itself */
+    /* For an op that keeps something of each task, or has an output of its own; else all NULL. As
+     * those of smi_end, but that no drain says SM_END: the op's output may have enough, the pipe
+     * goes on. */
+    sm_status (*close)(smi_op *op, smi_driver *d, sm_error *e);
+    sm_status (*drain)(smi_op *op, smi_driver *d, sm_error *e);
+    bool (*is_empty)(smi_op *op);
 };
 
 struct smi_end {
@@ -155,6 +165,19 @@ sm_status smi_project_new(smi_execution *exec, const sm_plan_node *node, smi_op 
                           smi_op **out) SM_MUST_USE;
 /* The same rows under another schema (equal types): for the inputs of a union. */
 smi_op *smi_rename_new(smi_execution *exec, const sm_plan_node *node, smi_op *next);
+
+/* Did single rows fail, so that another part of the batch may be good? */
+bool smi_is_of_rows(sm_status st);
+/* Pushes a batch that failed into `op` again, in two halves, one after the other. So the rows
+ * before the one that fails are given on, which may be all that a LIMIT wants; and the error is
+ * that of the first row that fails. Takes rows. */
+sm_status smi_push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e) SM_MUST_USE;
+
+/* A CHECK (exec_check.c). smi_check_end(), when its input has come to its end, tells the report
+ * what was counted; has_ended: not all rows were wanted. smi_check_free() in any case. */
+smi_op *smi_check_new(smi_execution *exec, const sm_plan_node *node, smi_op *next);
+sm_status smi_check_end(smi_op *op, bool has_ended, sm_error *e) SM_MUST_USE;
+void smi_check_free(smi_op *op);
 
 /* Hands an operator's batch on: counts it for `node`, checks it in debug builds, drops it where it
  * has no rows. Takes rows. */
@@ -200,8 +223,9 @@ uint64_t smi_pipe_turn(smi_pipe *p);
 /* Need this task, and all after it, not be started or carried on? A task before it failed, or the
  * end wants no more rows. */
 bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal);
-bool smi_end_is_empty(smi_end *end); /* smi_end.is_empty */
-void smi_pipe_wake(smi_pipe *p);     /* every driver that waits */
+/* Is everything whose turn has come handed on, by the end and by ops with outputs of their own? */
+bool smi_pipe_is_empty(smi_pipe *p);
+void smi_pipe_wake(smi_pipe *p); /* every driver that waits */
 /* Within a task: waits until d is woken, by smi_pipe_wake or by its waker; what it waits for is to
  * be looked at again then. Without a lock. SM_INTERRUPTED: the run is ending. */
 sm_status smi_driver_wait(smi_driver *d, sm_error *e) SM_MUST_USE;
@@ -239,8 +263,10 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e) SM_MUST_US
 bool smi_outlet_is_empty(smi_outlet *o);
 
 /* The ordered end: puts batches in the order of their tasks, and passes rows offset … offset +
- * limit − 1 (limit −1: all that follow). */
-smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset);
+ * limit − 1 (limit −1: all that follow). reads_all: rows are wanted behind these too, and dropped.
+ * */
+smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset,
+                       bool reads_all);
 void smi_order_free(smi_end *end);
 
 /* How many parts of the rows of the plan are to go to the sink side by side (exec_parts.c); 1: they
@@ -346,6 +372,9 @@ const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n
 /* ---- reports --------------------------------------------------------------------------------- */
 
 void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
+/* Lists the plan's checks, which have counted nothing yet. Errors: SM_USAGE for a side output that
+ * two of them have. */
+sm_status smi_report_checks(smi_execution *exec, sm_error *e) SM_MUST_USE;
 void smi_report_sum(smi_execution *exec);
 /* The peak of an operator's budget, into its node's profile. */
 void smi_report_peak(smi_execution *exec, const sm_plan_node *node, const sm_budget *budget);

@@ -11,6 +11,8 @@
  *          it, pushes them into the sink. Where the sink says SM_WAIT it has that driver's waker,
  *          and only this driver tries again. When more than OUTLET_FULL batches wait, or any while
  *          memory is short, drivers start no more tasks.
+ * Check    Where a CHECK is below, it is to see all rows: behind the last row that LIMIT passes the
+ *          end goes on, and drops them.
  * Ahead    A task may have any number of rows: those of a merge, or of a join with many matches. So
  *          it waits, within its push, while too much is queued before the sink; or, where its turn
  *          has not come and memory is pressed, for its turn. */
@@ -173,6 +175,7 @@ typedef struct order_end {
     order_slot *ring;
     uint64_t turn;         /* tasks below it are in the outlet */
     int64_t limit, offset; /* rows that may still pass (−1: all), rows still to be left out */
+    bool reads_all;        /* and drops what follows */
 } order_end;
 
 /* Puts into the outlet what OFFSET and LIMIT leave of a batch whose turn has come. Takes rows. */
@@ -199,7 +202,7 @@ static sm_status cut_and_put(order_end *o, sm_batch *rows, sm_error *e)
     smi_outlet_put(&o->outlet, rows);
     if (o->limit >= 0) {
         o->limit -= n;
-        if (o->limit == 0) {
+        if (o->limit == 0 && !o->reads_all) {
             end_outlet(&o->outlet);
         }
     }
@@ -318,7 +321,8 @@ static bool order_is_empty(smi_end *end)
     return !is_over && smi_outlet_is_empty(o);
 }
 
-smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset)
+smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset,
+                       bool reads_all)
 {
     order_end *o = sm_alloc_zero(sizeof(*o));
     o->end = (smi_end){.push = order_push,
@@ -329,10 +333,11 @@ smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, 
     o->budget = exec->env->budget;
     o->limit = limit;
     o->offset = offset;
+    o->reads_all = reads_all;
     o->ring = sm_alloc_zero(RING * sizeof(*o->ring));
     sm_mutex_init(&o->lock);
     smi_outlet_init(&o->outlet, sink);
-    if (limit == 0) {
+    if (limit == 0 && !reads_all) {
         end_outlet(&o->outlet);
     }
     return &o->end;

@@ -162,6 +162,9 @@ sm_status smi_task_close(smi_driver *d, sm_error *e)
     const sm_status st = p->end->close(p->end, d, e);
     smi_clock(d, before);
     SM_TRY(st);
+    for (smi_op *op = p->first; op; op = op->next) {
+        SM_TRY(op->close ? op->close(op, d, e) : SM_OK);
+    }
     sm_mutex_lock(&p->lock);
     const uint64_t ordinal = d->task->ordinal;
     SM_ENSURE(ordinal >= p->turn && ordinal < p->turn + RING);
@@ -195,9 +198,18 @@ void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
-bool smi_end_is_empty(smi_end *end)
+static bool is_end_empty(smi_end *end)
 {
     return !end->is_empty || end->is_empty(end);
+}
+
+bool smi_pipe_is_empty(smi_pipe *p)
+{
+    bool is_empty = is_end_empty(p->end);
+    for (smi_op *op = p->first; op && is_empty; op = op->next) {
+        is_empty = !op->is_empty || op->is_empty(op);
+    }
+    return is_empty;
 }
 
 /* Is every task closed, and everything handed on? */
@@ -211,7 +223,7 @@ static bool is_pipe_done(smi_pipe *p)
     SM_ASSERT(p->turn <= p->base + (uint64_t)n);
     const bool all_closed = p->turn == p->base + (uint64_t)n;
     sm_mutex_unlock(&p->lock);
-    return all_closed && smi_end_is_empty(p->end);
+    return all_closed && smi_pipe_is_empty(p);
 }
 
 static bool has_come_to_failure(smi_pipe *p, sm_status *st, sm_error *e)
@@ -237,9 +249,22 @@ static sm_status stop_pipe(smi_pipe *p)
     return SM_END;
 }
 
+/* Of the end and of ops with outputs of their own, also where one of them must wait: another may be
+ * what its sink waits for. */
+static sm_status drain_all(smi_pipe *p, smi_driver *d, sm_error *e)
+{
+    sm_status st = p->end->drain ? p->end->drain(p->end, d, e) : SM_OK;
+    for (smi_op *op = p->first; op && (st == SM_OK || st == SM_WAIT); op = op->next) {
+        const sm_status own = op->drain ? op->drain(op, d, e) : SM_OK;
+        SM_ASSERT(own != SM_END);
+        st = own == SM_OK ? st : own;
+    }
+    return st;
+}
+
 static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
 {
-    const sm_status drained = p->end->drain ? p->end->drain(p->end, d, e) : SM_OK;
+    const sm_status drained = drain_all(p, d, e);
     if (drained == SM_END) {
         return stop_pipe(p);
     }
@@ -249,7 +274,7 @@ static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
     sm_status st = SM_OK;
     /* In this order: once the turn has come, the end has all rows before the failure. */
     if (has_come_to_failure(p, &st, e)) {
-        if (smi_end_is_empty(p->end)) {
+        if (is_end_empty(p->end)) {
             return st;
         }
         *e = (sm_error){0};

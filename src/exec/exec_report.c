@@ -26,8 +26,62 @@ void smi_report_begin(sm_exec_report *r, int32_t n_nodes)
     r->nodes = SM_NEW_ARRAY(r->arena, sm_node_profile, n_nodes + 1);
 }
 
+/* Adds the CHECK nodes of a tree to those that are found, in the order of their side outputs. */
+static void find_checks(const sm_plan_node *n, const sm_plan_node **found, int32_t *n_found)
+{
+    if (n->kind == SM_PLAN_CHECK) {
+        int32_t at = (*n_found)++;
+        for (; at > 0 && found[at - 1]->as.check.side > n->as.check.side; at--) {
+            found[at] = found[at - 1];
+        }
+        found[at] = n;
+    }
+    for (int32_t i = 0; i < n->n_inputs; i++) {
+        find_checks(n->inputs[i], found, n_found);
+    }
+}
+
+static void list_checks(smi_execution *exec, const sm_plan_node *n)
+{
+    sm_exec_report *r = exec->report;
+    exec->check_at[n->id] = r->n_checks;
+    for (int32_t i = 0; i < n->as.check.n_checks; i++) {
+        r->checks[r->n_checks++] =
+            (sm_check_report){.side = n->as.check.side,
+                              .check = i,
+                              .name = sm_arena_str(r->arena, n->as.check.checks[i].name)};
+    }
+}
+
+sm_status smi_report_checks(smi_execution *exec, sm_error *e)
+{
+    const sm_plan *plan = exec->plan;
+    const sm_plan_node **found = SM_NEW_ARRAY(exec->arena, const sm_plan_node *, plan->n_nodes + 1);
+    int32_t n_found = 0, n_checks = 0;
+    find_checks(plan->root, found, &n_found);
+    for (int32_t i = 0; i < plan->n_params; i++) {
+        find_checks(plan->params[i].root, found, &n_found);
+    }
+    for (int32_t i = 0; i < n_found; i++) {
+        const int32_t side = found[i]->as.check.side;
+        n_checks += found[i]->as.check.n_checks;
+        if (i > 0 && found[i - 1]->as.check.side == side) {
+            return sm_fail(e, SM_USAGE, "two CHECK nodes of a plan have side output %d", side);
+        }
+    }
+    exec->check_at = SM_NEW_ARRAY(exec->arena, int32_t, plan->n_nodes + 1);
+    exec->report->checks = SM_NEW_ARRAY(exec->report->arena, sm_check_report, n_checks + 1);
+    for (int32_t i = 0; i < n_found; i++) {
+        list_checks(exec, found[i]);
+    }
+    return SM_OK;
+}
+
 void sm_exec_report_release(sm_exec_report *r)
 {
+    for (int32_t i = 0; i < r->n_checks; i++) {
+        sm_batch_release(r->checks[i].examples);
+    }
     sm_arena_free(r->arena);
     *r = (sm_exec_report){0};
 }

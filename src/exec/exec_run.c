@@ -4,11 +4,11 @@
  *
  * Calls    sm_exec_run() and sm_exec_collect() by table, serve, flow and cli.
  * Method   smi_execute_into() goes down the plan, with the ops that the rows must pass and the end
- *          that they go to. Filter and project add an op; so does a join, whose right side runs at
- *          once. A union runs one input after another into the same end, and ordinals go on. A pipe
- *          starts at a scan, a list of values, or an operator that sees all rows first. A LIMIT
- *          that is not the plan's root is executed into a list of its own, which never has more
- *          rows than it passes.
+ *          that they go to. Filter, project and check add an op; so does a join, whose right side
+ *          runs at once. A union runs one input after another into the same end, and ordinals go
+ *          on. A pipe starts at a scan, a list of values, or an operator that sees all rows first.
+ *          A LIMIT that is not the plan's root is executed into a list of its own, which never has
+ *          more rows than it passes.
  * First    come scalar subqueries, in the plan's order, since expressions need their values. */
 #include "exec/exec_int.h"
 
@@ -137,6 +137,17 @@ static sm_status run_join(tree_run *t, const sm_plan_node *node, smi_op *first, 
     return st;
 }
 
+static sm_status run_check(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_op *check = smi_check_new(t->exec, node, first);
+    sm_status st = run_tree(t, node->inputs[0], check, e);
+    if (st == SM_OK) {
+        st = smi_check_end(check, t->has_ended, e);
+    }
+    smi_check_free(check);
+    return st;
+}
+
 static sm_status run_union(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_op *rename = smi_rename_new(t->exec, node, first);
@@ -173,7 +184,7 @@ static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, 
     case SM_PLAN_UNION:
         return run_union(t, node, first, e);
     case SM_PLAN_CHECK:
-        break;
+        return run_check(t, node, first, e);
     }
     return sm_fail(e, SM_INTERNAL, "plan node of kind %d", (int)node->kind);
 }
@@ -205,7 +216,7 @@ static sm_status run_collect(smi_execution *exec, const sm_plan_node *node, int6
 {
     list_sink list = {0};
     const sm_sink sink = {.ctx = &list, .push = list_push};
-    smi_end *end = smi_order_new(exec, &sink, limit, offset);
+    smi_end *end = smi_order_new(exec, &sink, limit, offset, sm_plan_has_check(node));
     const sm_status st = smi_execute_into(exec, node, NULL, end, e);
     smi_order_free(end);
     if (st != SM_OK) {
@@ -286,7 +297,7 @@ static sm_status run_root(smi_execution *exec, const sm_sink *main, sm_error *e)
         offset = root->as.limit.offset;
         root = root->inputs[0];
     }
-    smi_end *end = smi_order_new(exec, &sink, limit, offset);
+    smi_end *end = smi_order_new(exec, &sink, limit, offset, sm_plan_has_check(root));
     const sm_status st = smi_execute_into(exec, root, NULL, end, e);
     smi_order_free(end);
     return st;
@@ -321,18 +332,36 @@ static void check_plan(const sm_plan *plan)
 #endif
 }
 
+/* Refused lines first, then what checks took away, then the rows. */
+static sm_status finish_sinks(smi_execution *exec, const sm_outputs *to, sm_error *e)
+{
+    SM_TRY(finish_sink(exec, to->refused, e));
+    for (int32_t i = 0; i < to->n_sides; i++) {
+        SM_TRY(finish_sink(exec, to->sides[i], e));
+    }
+    return finish_sink(exec, to->main, e);
+}
+
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e)
 {
+    return sm_exec_run_to(plan, env, &(sm_outputs){.main = main, .refused = refused}, report, e);
+}
+
+sm_status sm_exec_run_to(const sm_plan *plan, const sm_exec_env *env, const sm_outputs *to,
+                         sm_exec_report *report, sm_error *e)
+{
     static const sm_sink nowhere = {.push = drop_rows};
     const int64_t start_ns = sm_monotonic_ns();
+    const sm_sink *main = to->main ? to->main : &nowhere;
     sm_exec_report own = {0};
-    main = main ? main : &nowhere;
     smi_execution exec = {.plan = plan,
                           .env = env,
                           .arena = sm_arena_new(env->budget),
                           .n_drivers = sm_pool_threads(env->pool),
-                          .refused = refused,
+                          .refused = to->refused,
+                          .sides = to->sides,
+                          .n_sides = to->n_sides,
                           .report = report ? report : &own};
     check_plan(plan);
     exec.n_drivers = exec.n_drivers > SMI_AHEAD_MAX / 8 ? SMI_AHEAD_MAX / 8 : exec.n_drivers;
@@ -342,16 +371,16 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
     exec.profiles =
         SM_NEW_ARRAY(exec.arena, sm_node_profile, (int64_t)exec.n_drivers * plan->n_nodes);
 
-    sm_status st = run_params(&exec, e);
+    sm_status st = smi_report_checks(&exec, e);
+    if (st == SM_OK) {
+        st = run_params(&exec, e);
+    }
     exec.n_parts = smi_parts_at_a_time(&exec, main);
     if (st == SM_OK) {
         st = exec.n_parts > 1 ? run_parted(&exec, main, e) : run_root(&exec, main, e);
     }
     if (st == SM_OK) {
-        st = finish_sink(&exec, refused, e);
-    }
-    if (st == SM_OK) {
-        st = finish_sink(&exec, main, e);
+        st = finish_sinks(&exec, to, e);
     }
     smi_report_sum(&exec);
     exec.report->wall_ns = sm_monotonic_ns() - start_ns;

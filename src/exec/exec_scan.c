@@ -386,7 +386,7 @@ static bool is_moving(smi_scan *s, const smi_driver *d)
     const bool is_ready =
         n_on_leave > 0 ? morsel_at(s, s->accounted)->state == MORSEL_READY : s->n_ready > 0;
     return s->n_inflight > 0 || is_ready || s->n_running > n_on_leave ||
-           !smi_end_is_empty(d->pipe->end);
+           !smi_pipe_is_empty(d->pipe);
 }
 
 /* Admits morsels and requests their ranges, as many as are wanted. */

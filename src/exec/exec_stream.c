@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * exec/exec_stream.c: the operators that need one batch at a time: filter and project, and the
- * renaming of a union's inputs. Made by exec_run.c; the join's probe is in exec_join.c. They live
+ * renaming of a union's inputs. Made by exec_run.c; the join's probe is in exec_join.c, CHECK in
+ * exec_check.c. They live
  * in the execution's arena and keep nothing between batches. */
 #include "exec/exec_int.h"
 
@@ -22,25 +23,20 @@ static smi_op *new_op(smi_execution *exec, const sm_plan_node *node, smi_op *nex
 
 /* ---- a row that fails ------------------------------------------------------------------------ */
 
-/* Did single rows fail, so that another part of the batch may be good? */
-static bool is_of_rows(sm_status st)
+bool smi_is_of_rows(sm_status st)
 {
     return st != SM_OK && st != SM_BUDGET && st != SM_INTERRUPTED && !sm_status_is_answer(st);
 }
 
-/* Pushes a batch that failed in two halves, one after the other. So the rows before the one that
- * fails are given on, which may be all that a LIMIT wants; and the error is that of the first row
- * that fails. Takes rows. */
-static sm_status push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
+sm_status smi_push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {
-    const stream_op *s = (const stream_op *)op;
     const int64_t half = rows->n_rows / 2;
     sm_status st = SM_OK;
     for (int i = 0; i < 2 && st == SM_OK; i++) {
         sm_batch *part = NULL;
         const int64_t n = i == 0 ? half : rows->n_rows - half;
         *e = (sm_error){0};
-        st = sm_batch_slice(rows, i * half, n, s->exec->env->budget, &part, e);
+        st = sm_batch_slice(rows, i * half, n, d->pipe->exec->env->budget, &part, e);
         st = st == SM_OK ? op->push(op, d, part, e) : st;
     }
     sm_batch_release(rows);
@@ -71,8 +67,8 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     if (chosen != small) {
         sm_free(chosen);
     }
-    if (is_of_rows(st) && rows->n_rows > 1) {
-        return push_halves(op, d, rows, e);
+    if (smi_is_of_rows(st) && rows->n_rows > 1) {
+        return smi_push_halves(op, d, rows, e);
     }
     sm_batch_release(rows);
     return kept ? smi_give(d, op->node, op->next, kept, e) : st;
@@ -111,8 +107,8 @@ done:
     if (st != SM_OK) {
         sm_batch_release(out);
     }
-    if (is_of_rows(st) && rows->n_rows > 1) {
-        return push_halves(op, d, rows, e);
+    if (smi_is_of_rows(st) && rows->n_rows > 1) {
+        return smi_push_halves(op, d, rows, e);
     }
     sm_batch_release(rows);
     return st == SM_OK ? smi_give(d, node, op->next, out, e) : st;
