@@ -3,6 +3,8 @@
  * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests; and expressions as SQL
  * which, parsed and bound again, means the same. Of a plan each node is a line; its inputs are
  * below it, indented by two spaces. */
+#include <math.h>
+
 #include "base/quote.h"
 #include "query/function/function_int.h"
 #include "query/parse/parse_int.h"
@@ -70,6 +72,12 @@ static void print_value(sm_value v, sm_buf *out)
         sm_buf_text(out, SM_STR("DATE "));
     } else if (id == SM_TYPE_TIMESTAMP_NTZ) {
         sm_buf_text(out, SM_STR("TIMESTAMP "));
+    }
+    if ((id == SM_TYPE_F32 || id == SM_TYPE_F64) && !isfinite(v.as.f)) { /* no literal is */
+        sm_buf_text(out, SM_STR("CAST('"));
+        sm_value_print(v, out);
+        sm_buf_text(out, id == SM_TYPE_F64 ? SM_STR("' AS DOUBLE)") : SM_STR("' AS FLOAT)"));
+        return;
     }
     if (is_plain) {
         sm_value_print(v, out);

@@ -578,6 +578,10 @@ static void test_sql_again(void **unused)
          "CAST(map_extract_value(MAP {\"Key\": 2, 'x': NULL}, 'x') AS BIGINT) = \"Secs\""},
         {"MAP {'x': 2::BIGINT, 'y': NULL}[App] = Secs",
          "map_extract_value(MAP {'x': CAST(2 AS BIGINT), 'y': NULL}, \"App\") = \"Secs\""},
+        {"CAST(Secs AS DOUBLE) < 'inf'::DOUBLE",
+         "CAST(\"Secs\" AS DOUBLE) < CAST('inf' AS DOUBLE)"},
+        {"CAST(Secs AS FLOAT) IN ('-inf'::FLOAT, 'nan'::FLOAT)",
+         "CAST(\"Secs\" AS FLOAT) IN (CAST('-inf' AS FLOAT), CAST('nan' AS FLOAT))"},
         {"true", "true"},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {
