@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer`: proposes a contract for rows that are there. The
- * contract goes to stdout, all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export`: proposes a contract for rows that are there;
+ * says a contract in another form. What is made goes to stdout, all else to stderr. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/text.h"
@@ -9,32 +10,61 @@
 #include "contract/contract.h"
 
 typedef struct options {
-    const char *table;
+    const char *table, *form;
 } options;
 
 static const smi_opt option_table[] = {
-    {"--table", SMI_OPT_TEXT, "NAME", "the table's name in the contract (default: by the path)",
+    {"--table", SMI_OPT_TEXT, "NAME",
+     "the table of the contract (default: its only one; infer: by the path)",
      offsetof(options, table)},
+    {"--to", SMI_OPT_TEXT, "FORM", "export: jsonschema, ddl or delta", offsetof(options, form)},
     {0},
 };
 
 /* ---- a contract on stdout -------------------------------------------------------------------- */
 
-/* Prints what was made; with --json as the text of an object. */
-static void print_text(smi_cli *cli, sm_str text)
+/* What was made, with what it cannot say. */
+typedef struct made {
+    sm_str text;
+    sm_str file; /* that the notes have their places in */
+    const sm_contract_note *notes;
+    int64_t n_notes;
+} made;
+
+static void put_note(sm_buf *out, const made *m, const sm_contract_note *note)
 {
-    sm_buf out = {0};
+    if (note->at.line > 0) {
+        sm_buf_printf(out, "%.*s:%" PRId64 ":%" PRId64 ": ", SM_STR_ARG(m->file), note->at.line,
+                      note->at.byte);
+    }
+    sm_buf_text(out, note->text);
+}
+
+/* The notes go to stderr; with --json they are in the answer as well. */
+static void print_made(smi_cli *cli, const made *m)
+{
+    sm_buf out = {0}, text = {0};
     sm_json_writer w = {.out = &out};
 
-    if (!cli->globals.json) {
-        fwrite(text.data, 1, text.len, stdout);
-        return;
-    }
     SM_ASSERT(!cli->has_answered);
     sm_json_begin_object(&w);
-    sm_json_set_text(&w, "text", text);
+    sm_json_set_text(&w, "text", m->text);
+    sm_json_set_array(&w, "left_out");
+    for (int64_t i = 0; i < m->n_notes; i++) {
+        sm_buf_reset(&text);
+        put_note(&text, m, &m->notes[i]);
+        sm_json_put_text(&w, sm_buf_str(&text));
+        fprintf(stderr, "smelt: %.*s\n", SM_STR_ARG(sm_buf_str(&text)));
+    }
+    sm_json_end_array(&w);
     sm_json_end_object(&w);
-    smi_answer_print(cli, &w);
+    sm_buf_release(&text);
+    if (cli->globals.json) {
+        smi_answer_print(cli, &w);
+    } else {
+        fwrite(m->text.data, 1, m->text.len, stdout);
+        sm_buf_release(&out);
+    }
 }
 
 /* What was made is read before it is given away: what a file cannot say (two columns whose names
@@ -49,7 +79,7 @@ static sm_status print_contract(smi_cli *cli, const sm_contract *c, sm_error *e)
     const sm_status st =
         sm_contract_read(SM_STR("the contract"), sm_buf_str(&out), cli->arena, &again, e);
     if (st == SM_OK) {
-        print_text(cli, sm_buf_str(&out));
+        print_made(cli, &(made){.text = sm_buf_str(&out)});
     }
     sm_buf_release(&out);
     return sm_within(e, st, "what was made cannot be a contract");
@@ -116,6 +146,65 @@ static sm_status infer(smi_cli *cli, const options *o, char **args, sm_error *e)
     return st;
 }
 
+/* ---- export ---------------------------------------------------------------------------------- */
+
+static sm_status read_form(const options *o, sm_contract_form *out, sm_error *e)
+{
+    static const char *const words[] = {
+        [SM_FORM_JSON_SCHEMA] = "jsonschema",
+        [SM_FORM_DDL] = "ddl",
+        [SM_FORM_DELTA] = "delta",
+    };
+
+    for (int i = 0; o->form && i < SM_COUNT(words); i++) {
+        if (strcmp(o->form, words[i]) == 0) {
+            *out = (sm_contract_form)i;
+            return SM_OK;
+        }
+    }
+    const sm_status st = o->form ? sm_fail(e, SM_USAGE, "--to cannot be \"%s\"", o->form)
+                                 : sm_fail(e, SM_USAGE, "smelt contract export needs --to");
+    sm_error_todo(e, "Use jsonschema, ddl or delta.");
+    return st;
+}
+
+static sm_status read_contract(smi_cli *cli, const char *path, sm_contract **out, sm_error *e)
+{
+    const sm_str name = sm_str_of(path);
+    sm_str text = {0};
+
+    SM_TRY(smi_read_text(cli, path, &text, e));
+    SM_TRY(sm_contract_read(name, text, cli->arena, out, e));
+    const made notes = {.file = name, .notes = (*out)->notes, .n_notes = (*out)->n_notes};
+    for (int64_t i = 0; i < notes.n_notes; i++) {
+        sm_buf line = {0};
+        put_note(&line, &notes, &notes.notes[i]);
+        fprintf(stderr, "smelt: %.*s\n", SM_STR_ARG(sm_buf_str(&line)));
+        sm_buf_release(&line);
+    }
+    return SM_OK;
+}
+
+static sm_status export(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    sm_contract_form form = SM_FORM_DDL;
+    sm_contract *c = NULL;
+    const sm_contract_table *table = NULL;
+    sm_contract_note *notes = NULL;
+    int64_t n_notes = 0;
+    sm_buf out = {0};
+
+    SM_TRY(read_form(o, &form, e));
+    SM_TRY(read_contract(cli, args[0], &c, e));
+    SM_TRY(sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &table, e));
+    const sm_status st = sm_contract_export(c, table, form, cli->arena, &out, &notes, &n_notes, e);
+    if (st == SM_OK) {
+        print_made(cli, &(made){sm_buf_str(&out), sm_str_of(args[0]), notes, n_notes});
+    }
+    sm_buf_release(&out);
+    return st;
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static const struct verb {
@@ -125,6 +214,7 @@ static const struct verb {
     const char *options; /* that it has, a space before and behind each */
 } verbs[] = {
     {"infer", "URI", 1, infer, " --table "},
+    {"export", "CONTRACT", 1, export, " --table --to "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
@@ -133,8 +223,11 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
     if (n_args != v->n_args) {
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
-    if (o->table && !strstr(v->options, " --table ")) {
-        return sm_fail(e, SM_USAGE, "smelt contract %s has no option --table", v->name);
+    const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL};
+    for (int i = 0; i < SM_COUNT(given); i++) {
+        if (given[i] && !strstr(v->options, given[i])) {
+            return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);
+        }
     }
     return SM_OK;
 }
@@ -148,18 +241,19 @@ static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use infer.");
+    sm_error_todo(e, "Use infer or export.");
     return st;
 }
 
 const smi_command smi_command_contract = {
     .name = "contract",
-    .usage = "infer URI [--table NAME]",
-    .summary = "Proposes a contract for the rows of a table or of files.",
+    .usage = "infer URI, or export --to FORM CONTRACT",
+    .summary = "Proposes a contract for rows that are there; exports contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
                "  smelt contract infer ./lake/silver/orders > orders.yaml\n"
-               "  smelt contract infer 'logs/*.json' --table orders\n",
+               "  smelt contract infer 'logs/*.json' --table orders\n"
+               "  smelt contract export --to jsonschema orders.yaml\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 1,

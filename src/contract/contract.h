@@ -229,6 +229,26 @@ sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source
                             const sm_exec_env *env, sm_arena *a, sm_contract **out,
                             sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
+/* ---- contracts in other forms ---------------------------------------------------------------- */
+
+typedef enum sm_contract_form {
+    SM_FORM_JSON_SCHEMA, /* of a row; 2020-12 */
+    SM_FORM_DDL,         /* CREATE TABLE, in DuckDB's dialect */
+    SM_FORM_DELTA,       /* ALTER TABLE … ADD CONSTRAINT, in Spark's SQL */
+} sm_contract_form;
+
+/**
+ * Appends a table of a contract in another form.
+ *
+ * Shape     *notes: what the form cannot say, by rule, with its place in the contract
+ * Owner     *notes lives in `a`; `out` has no bound and no budget
+ * Errors    SM_INVALID: the table has no columns; but for the JSON Schema those of
+ *           sm_contract_bind() over the types that the contract says
+ */
+sm_status sm_contract_export(const sm_contract *c, const sm_contract_table *table,
+                             sm_contract_form form, sm_arena *a, sm_buf *out,
+                             sm_contract_note **notes, int64_t *n_notes, sm_error *e) SM_MUST_USE;
+
 /* ---- rules over rows ------------------------------------------------------------------------- */
 
 /* A row rule over a schema. */

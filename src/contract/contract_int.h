@@ -65,6 +65,25 @@ sm_status smi_read_relationships(smi_reading *r, const sm_yaml *list, sm_yaml_pl
 sm_status smi_read_quality(smi_reading *r, const sm_yaml *list, sm_yaml_place at, int32_t column,
                            const smi_custom *custom, sm_error *e) SM_MUST_USE;
 
+/* ---- a table in another form (contract_export.c) --------------------------------------------- */
+
+typedef struct smi_exporting {
+    const sm_contract *c;
+    const sm_contract_table *t;
+    const sm_type *schema; /* of its rows, by the types that the contract says */
+    sm_arena *a;
+    sm_buf *out;
+    sm_contract_note *notes; /* rules that the form cannot say */
+    int64_t n_notes, cap_notes;
+} smi_exporting;
+
+/** Notes that the form cannot say the rule. */
+void smi_unsaid(smi_exporting *x, const sm_rule *r, const char *why);
+/** May no row break the rule? Else that is noted, for no form can say it. */
+bool smi_is_strict(smi_exporting *x, const sm_rule *r);
+/** Appends the JSON Schema of a row (contract_schema.c). */
+void smi_export_schema(smi_exporting *x);
+
 /* ---- the words of formats (contract_format.c) ------------------------------------------------ */
 
 /* A format of texts. */

@@ -124,4 +124,5 @@ def test_refused(smelt, tmp_path):
 
 
 def test_json(smelt, file):
-    assert smelt.json("contract", "infer", file, "--json") == {"text": smelt("contract", "infer", file).stdout}
+    assert smelt.json("contract", "infer", file, "--json") == {
+        "text": smelt("contract", "infer", file).stdout, "left_out": []}
