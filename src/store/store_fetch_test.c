@@ -290,29 +290,42 @@ static void test_tail_needs_memory(void **state)
     sm_store_release(s);
 }
 
-/* Forty objects, each 50 ms away, are open in less than the time of eight. */
-static void test_openings_overlap(void **state)
+/* Opens n objects; returns how long it took. */
+static int64_t open_objects(sm_store *s, uint64_t n)
 {
-    enum { N = 40 };
     sm_error e = {0};
-    sm_store *s = open_store("memory://fetch_openings");
-    sm_store *slow = slow_store(s, 50, 0);
     sm_fetch *f = NULL;
     sm_fetched got;
-    sm_blob *b = make_blob(s, "x", 100);
 
     assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
     const int64_t begun_ns = sm_monotonic_ns();
-    for (uint64_t i = 0; i < N; i++) {
-        const sm_fetch_opening o = object(slow, "x", 100, i);
+    for (uint64_t i = 0; i < n; i++) {
+        const sm_fetch_opening o = object(s, "x", 100, i);
         assert_ok(sm_fetch_open(f, &o, &e), &e);
     }
-    for (int i = 0; i < N; i++) {
+    for (uint64_t i = 0; i < n; i++) {
         assert_ok(sm_fetch_wait(f, &got, &e), &e);
         sm_blob_close(got.blob);
     }
-    assert_true(sm_monotonic_ns() - begun_ns < (int64_t)8 * 50 * 1000000);
+    const int64_t wall_ns = sm_monotonic_ns() - begun_ns;
     sm_fetch_free(f);
+    return wall_ns;
+}
+
+/* Forty objects, each 50 ms away, are open in less than the time of eight. The best of some tries
+ * counts: a busy machine may spoil one. */
+static void test_openings_overlap(void **state)
+{
+    const int64_t most_ns = (int64_t)8 * 50 * 1000000;
+    sm_store *s = open_store("memory://fetch_openings");
+    sm_store *slow = slow_store(s, 50, 0);
+    sm_blob *b = make_blob(s, "x", 100);
+    int64_t wall_ns = open_objects(slow, 40);
+
+    for (int tries = 1; wall_ns >= most_ns && tries < 8; tries++) {
+        wall_ns = open_objects(slow, 40);
+    }
+    assert_true(wall_ns < most_ns);
     sm_blob_close(b);
     drop_object(s, "x");
     sm_store_release(slow);
