@@ -2,7 +2,7 @@
  *
  * exec/exec_slow_sink_test.c: a sink that is slower than the query fills no memory, however many
  * rows a single task has: those of a sort or join that goes through the disk, or of a row with many
- * matches. */
+ * matches. Be it the main sink or that of the rows that leave a CHECK. */
 #include "exec_testkit.h"
 
 #include "base/thread.h"
@@ -65,6 +65,7 @@ typedef struct slow_case {
     void (*make)(kit *k, const sm_str *lines, const sm_str *few);
     int64_t n_rows;
     int n_threads; /* of k_threads, the first */
+    bool leaves;   /* all rows leave a CHECK, whose side output is the slow one */
 } slow_case;
 
 static sm_plan_node *scan_of(kit *k, const sm_str *text)
@@ -126,6 +127,22 @@ static void make_cross(kit *k, const sm_str *lines, const sm_str *few)
     make_join(k, &few[0], &few[1], -1);
 }
 
+/* A CHECK at the root, which every row breaks. */
+static void add_check(kit *k)
+{
+    sm_plan_node *below = k->plan.root;
+    sm_plan_node *n = k_node(k, SM_PLAN_CHECK, below->schema, below, NULL);
+    sm_check *check = SM_NEW(k->arena, sm_check);
+    const sm_value yes = {.type = &sm_type_bool, .as.i = 1}, no = {.type = &sm_type_bool};
+    *check = (sm_check){.holds = x_const(k, no), .action = SM_POLICY_QUARANTINE};
+    n->as.check.checks = check;
+    n->as.check.breaks = SM_NEW_ARRAY(k->arena, const sm_expr *, 1);
+    n->as.check.breaks[0] = x_const(k, yes);
+    n->as.check.n_checks = 1;
+    n->as.check.leaves = sm_plan_check_leaves(below, k->arena);
+    k_plan(k, n);
+}
+
 /* One read of the left side arrives when all others are through: the tasks behind it are ready
  * before it. */
 #define LATE_MS    300
@@ -138,6 +155,9 @@ static const slow_case cases[] = {
     {"a large join", make_large_join, LINES, 2},
     {"many matches", make_many_matches, LEFT *RIGHT, 3},
     {"cross join", make_cross, LEFT *RIGHT, 3},
+    {"check of order", make_order, LINES, 3, true},
+    {"check of a large join", make_large_join, LINES, 2, true},
+    {"check of many matches", make_many_matches, LEFT *RIGHT, 3, true},
 };
 
 /* With the late call of the store (0: none); returns how many calls there were. */
@@ -150,6 +170,8 @@ static int64_t run_case(const slow_case *c, int threads, int64_t late, const sm_
     kit k = kit_new(threads, 1 << 14, LIMIT);
     still_sink s = {.budget = k.budget};
     const sm_sink sink = {.ctx = &s, .push = still_push};
+    const sm_sink *const sides[] = {&sink};
+    const sm_outputs to = {.main = c->leaves ? NULL : &sink, .sides = sides, .n_sides = c->leaves};
     const sm_exec_env env = k_env(&k);
     const sm_fault_plan plan = {.at_call = late, .kind = SM_FAULT_LATE, .delay_ms = LATE_MS};
     sm_store *inner = k.store;
@@ -157,8 +179,11 @@ static int64_t run_case(const slow_case *c, int threads, int64_t late, const sm_
     sm_store_release(inner);
     sm_mutex_init(&s.lock);
     c->make(&k, lines, few);
+    if (c->leaves) {
+        add_check(&k);
+    }
     assert_ok(sm_thread_start(open_when_still, &s, "opens", &thread, &e), &e);
-    const sm_status st = sm_exec_run(&k.plan, &env, &sink, NULL, &k.report, &e);
+    const sm_status st = sm_exec_run_to(&k.plan, &env, &to, &k.report, &e);
     sm_mutex_lock(&s.lock);
     s.is_over = true;
     sm_mutex_unlock(&s.lock);
@@ -221,6 +246,7 @@ static void late_read_fills_no_memory(void **state)
     static const slow_case many[] = {
         {"many matches", make_many_matches, LEFT * RIGHT, 2},
         {"cross join", make_cross, LEFT * RIGHT, 2},
+        {"check of many matches", make_many_matches, LEFT * RIGHT, 2, true},
     };
     lines l;
     (void)state;
