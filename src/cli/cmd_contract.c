@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer|export`: proposes a contract for rows that are there;
- * says a contract in another form. What is made goes to stdout, all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export|import`: proposes a contract for rows that are
+ * there; says a contract in another form; makes one of another form. What is made goes to stdout,
+ * all else to stderr. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -69,7 +70,8 @@ static void print_made(smi_cli *cli, const made *m)
 
 /* What was made is read before it is given away: what a file cannot say (two columns whose names
  * differ in case alone, a name that is empty) is an error here, not for who uses the file. */
-static sm_status print_contract(smi_cli *cli, const sm_contract *c, sm_error *e)
+static sm_status print_contract(smi_cli *cli, const sm_contract *c, const sm_contract_note *notes,
+                                int64_t n_notes, sm_error *e)
 {
     sm_buf out = {0};
     sm_contract *again = NULL;
@@ -79,7 +81,7 @@ static sm_status print_contract(smi_cli *cli, const sm_contract *c, sm_error *e)
     const sm_status st =
         sm_contract_read(SM_STR("the contract"), sm_buf_str(&out), cli->arena, &again, e);
     if (st == SM_OK) {
-        print_made(cli, &(made){.text = sm_buf_str(&out)});
+        print_made(cli, &(made){.text = sm_buf_str(&out), .notes = notes, .n_notes = n_notes});
     }
     sm_buf_release(&out);
     return sm_within(e, st, "what was made cannot be a contract");
@@ -139,7 +141,7 @@ static sm_status infer(smi_cli *cli, const options *o, char **args, sm_error *e)
     }
     if (st == SM_OK) {
         smi_tell_lines(&report);
-        st = print_contract(cli, c, e);
+        st = print_contract(cli, c, NULL, 0, e);
     }
     sm_exec_report_release(&report);
     sm_names_free(names);
@@ -205,6 +207,30 @@ static sm_status export(smi_cli *cli, const options *o, char **args, sm_error *e
     return st;
 }
 
+/* ---- import ---------------------------------------------------------------------------------- */
+
+static sm_status import(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    const sm_str name = sm_str_of(o->table ? o->table : "");
+    sm_contract *c = NULL;
+    sm_contract_note *notes = NULL;
+    int64_t n_notes = 0;
+    sm_str text = {0};
+
+    if (strcmp(args[0], "patito") != 0) {
+        const sm_status st = sm_fail(e, SM_USAGE, "smelt contract cannot import \"%s\"", args[0]);
+        sm_error_todo(e, "Use patito, with the file of a model's JSON Schema.");
+        return st;
+    }
+    SM_TRY(smi_read_text(cli, args[1], &text, e));
+    const sm_status st = sm_contract_import_patito(name, text, cli->arena, &c, &notes, &n_notes, e);
+    if (st != SM_OK) {
+        sm_error_place_str(e, sm_str_of(args[1]), e->line, e->byte);
+        return st;
+    }
+    return print_contract(cli, c, notes, n_notes, e);
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static const struct verb {
@@ -215,6 +241,7 @@ static const struct verb {
 } verbs[] = {
     {"infer", "URI", 1, infer, " --table "},
     {"export", "CONTRACT", 1, export, " --table --to "},
+    {"import", "patito FILE", 2, import, " --table "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
@@ -241,19 +268,20 @@ static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use infer or export.");
+    sm_error_todo(e, "Use infer, export or import.");
     return st;
 }
 
 const smi_command smi_command_contract = {
     .name = "contract",
-    .usage = "infer URI, or export --to FORM CONTRACT",
-    .summary = "Proposes a contract for rows that are there; exports contracts.",
+    .usage = "infer URI, export --to FORM CONTRACT, or import patito FILE",
+    .summary = "Proposes a contract for rows that are there; exports and imports contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
                "  smelt contract infer ./lake/silver/orders > orders.yaml\n"
                "  smelt contract infer 'logs/*.json' --table orders\n"
-               "  smelt contract export --to jsonschema orders.yaml\n",
+               "  smelt contract export --to jsonschema orders.yaml\n"
+               "  smelt contract import patito model.json > orders.yaml\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 1,

@@ -229,6 +229,19 @@ sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source
                             const sm_exec_env *env, sm_arena *a, sm_contract **out,
                             sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
+/**
+ * Makes a contract of a Patito model's JSON Schema, as model_json_schema() gives it.
+ *
+ * Shape     name: of the table, "": the model's. *notes: what of the schema is left out, without a
+ *           place
+ * Owner     *out and *notes live in `a`, and borrow nothing
+ * Errors    SM_SYNTAX: no JSON, or no schema of an object with properties; SM_LIMIT: models within
+ *           models, deeper than 16, as one that refers to itself is; over 10,000 fields
+ */
+sm_status sm_contract_import_patito(sm_str name, sm_str text, sm_arena *a, sm_contract **out,
+                                    sm_contract_note **notes, int64_t *n_notes,
+                                    sm_error *e) SM_MUST_USE;
+
 /* ---- contracts in other forms ---------------------------------------------------------------- */
 
 typedef enum sm_contract_form {

@@ -46,9 +46,10 @@ typedef struct inference {
     const sm_plan_node *rows;
     const sm_exec_env *env;
     sm_arena *a;
-    sm_contract_table *t;
-    facts *facts; /* one a column */
-    int64_t cap_columns, cap_facts, cap_items, cap_rules;
+    smi_making m;
+    const sm_contract_table *t; /* m.t */
+    facts *facts;               /* one a column */
+    int64_t cap_facts, cap_items;
     sm_agg_item *items; /* of the aggregate that is being made */
     int32_t n_items;
     int64_t n_rows;
@@ -105,28 +106,15 @@ static sm_str type_text(sm_arena *a, const sm_type *t)
 /* Adds a column with all fields below it; the schema's depth is bounded by those who made it. */
 static void add_columns(inference *p, const sm_type *of, const sm_expr *within, int32_t parent)
 {
-    sm_contract_table *t = p->t;
-
     for (int32_t i = 0; i < of->n_fields; i++) {
-        const sm_str name = of->fields[i].name;
         const sm_expr *x = within ? sm_expr_field(within, i, p->a) : sm_expr_column(of, i, p->a);
-        t->columns =
-            sm_arena_grow(p->a, t->columns, t->n_columns, &p->cap_columns, sizeof(*t->columns));
-        p->facts = sm_arena_grow(p->a, p->facts, t->n_columns, &p->cap_facts, sizeof(*p->facts));
-        p->facts[t->n_columns] = (facts){.x = x};
-        t->columns[t->n_columns++] = (sm_contract_column){
-            .name = name,
-            .physical = name,
-            .physical_type = x->type->id == SM_TYPE_STRUCT ? (sm_str){0} : type_text(p->a, x->type),
-            .path = parent < 0
-                        ? name
-                        : sm_arena_strf(p->a, "%.*s.%.*s", SM_STR_ARG(t->columns[parent].path),
-                                        SM_STR_ARG(name)),
-            .parent = parent,
-            .logical = logical_of(x->type),
-        };
+        p->facts = sm_arena_grow(p->a, p->facts, p->t->n_columns, &p->cap_facts, sizeof(*p->facts));
+        const int32_t own = smi_make_column(&p->m, of->fields[i].name, parent, logical_of(x->type));
+        p->facts[own] = (facts){.x = x};
         if (x->type->id == SM_TYPE_STRUCT) {
-            add_columns(p, x->type, x, (int32_t)t->n_columns - 1);
+            add_columns(p, x->type, x, own);
+        } else {
+            p->m.t->columns[own].physical_type = type_text(p->a, x->type);
         }
     }
 }
@@ -392,23 +380,6 @@ static sm_status look_at_columns(inference *p, sm_error *e)
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
-static sm_rule *add_rule(inference *p, sm_rule_kind kind, int32_t column)
-{
-    sm_contract_table *t = p->t;
-    int32_t *own = SM_NEW(p->a, int32_t);
-
-    t->rules = sm_arena_grow(p->a, t->rules, t->n_rules, &p->cap_rules, sizeof(*t->rules));
-    sm_rule *r = &t->rules[t->n_rules++];
-    *own = column;
-    *r = (sm_rule){.kind = kind, .column = column};
-    if (!sm_rule_info_of(kind)->is_row) {
-        r->columns = own;
-        r->n_columns = 1;
-    }
-    r->name = smi_rule_default_name(t, r, p->a);
-    return r;
-}
-
 /* Do the values look like a list that is closed? */
 static bool is_closed(const facts *f)
 {
@@ -423,7 +394,7 @@ static bool is_closed(const facts *f)
 static void add_values(inference *p, const facts *f, int32_t column)
 {
     sm_rule_value *values = SM_NEW_ARRAY(p->a, sm_rule_value, f->n_distinct);
-    sm_rule *r = add_rule(p, SM_RULE_VALID_VALUES, column);
+    sm_rule *r = smi_make_rule(&p->m, SM_RULE_VALID_VALUES, column);
 
     for (int32_t i = 0; i < f->n_distinct; i++) {
         values[i].text = f->values[i].as.s;
@@ -436,18 +407,17 @@ static void add_values(inference *p, const facts *f, int32_t column)
 static void add_rules(inference *p, int32_t column)
 {
     const facts *f = &p->facts[column];
-    sm_contract_column *c = &p->t->columns[column];
+    const sm_contract_column *c = &p->t->columns[column];
     const int64_t n_rows = c->parent < 0 ? p->n_rows : p->facts[c->parent].n_values;
 
     if (n_rows > 0 && f->n_values == n_rows) {
-        c->is_required = true;
-        add_rule(p, SM_RULE_REQUIRED, column);
+        smi_make_rule(&p->m, SM_RULE_REQUIRED, column);
     }
     if (f->is_unique) {
-        add_rule(p, SM_RULE_UNIQUE, column);
+        smi_make_rule(&p->m, SM_RULE_UNIQUE, column);
     }
     if (f->format) {
-        add_rule(p, SM_RULE_TEXT_FORMAT, column)->text = f->format->word;
+        smi_make_rule(&p->m, SM_RULE_TEXT_FORMAT, column)->text = f->format->word;
     } else if (is_closed(f)) {
         add_values(p, f, column);
     }
@@ -471,7 +441,6 @@ static void tell_value(sm_value v, sm_buf *out)
 static void describe(const inference *p, int32_t column)
 {
     const facts *f = &p->facts[column];
-    sm_contract_column *c = &p->t->columns[column];
     sm_buf out = {0};
     char values[SM_COUNTED_TEXT_BYTES], nulls[SM_SIZE_TEXT_BYTES];
 
@@ -493,7 +462,7 @@ static void describe(const inference *p, int32_t column)
         sm_buf_printf(&out, ", %" PRId64 " to %" PRId64 " characters long", f->least_length,
                       f->greatest_length);
     }
-    c->description = sm_arena_take(p->a, &out);
+    p->m.t->columns[column].description = sm_arena_take(p->a, &out);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -502,15 +471,11 @@ sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source
                             const sm_exec_env *env, sm_arena *a, sm_contract **out,
                             sm_exec_report *report, sm_error *e)
 {
-    sm_contract *c = SM_NEW(a, sm_contract);
-    inference p = {.rows = rows, .env = env, .a = a, .t = SM_NEW(a, sm_contract_table)};
+    inference p = {.rows = rows, .env = env, .a = a};
+    char n_rows[SM_COUNTED_TEXT_BYTES];
 
-    *c = (sm_contract){.id = name,
-                       .version = SM_STR("0.1.0"),
-                       .status = SM_STR("draft"),
-                       .tables = p.t,
-                       .n_tables = 1};
-    p.t->name = p.t->physical = name;
+    sm_contract *c = smi_make_contract(&p.m, name, a);
+    p.t = p.m.t;
     add_columns(&p, rows->schema, NULL, -1);
     SM_TRY(look_at_sample(&p, e));
     SM_TRY(look_at_all(&p, report, e));
@@ -519,9 +484,8 @@ sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source
         add_rules(&p, i);
         describe(&p, i);
     }
-    char n_rows[SM_COUNTED_TEXT_BYTES];
     sm_format_counted(p.n_rows, "row", n_rows);
-    p.t->description = sm_arena_strf(a, "Proposed from %s of %.*s.", n_rows, SM_STR_ARG(source));
+    p.m.t->description = sm_arena_strf(a, "Proposed from %s of %.*s.", n_rows, SM_STR_ARG(source));
     *out = c;
     return SM_OK;
 }

@@ -65,6 +65,21 @@ sm_status smi_read_relationships(smi_reading *r, const sm_yaml *list, sm_yaml_pl
 sm_status smi_read_quality(smi_reading *r, const sm_yaml *list, sm_yaml_place at, int32_t column,
                            const smi_custom *custom, sm_error *e) SM_MUST_USE;
 
+/* ---- a contract that is made (contract_make.c) ----------------------------------------------- */
+
+typedef struct smi_making {
+    sm_contract_table *t;
+    sm_arena *a;
+    int64_t cap_columns, cap_rules;
+} smi_making;
+
+/** Begins a contract of one table of that name, a draft; both live in `a`. */
+sm_contract *smi_make_contract(smi_making *m, sm_str name, sm_arena *a);
+/** Adds a column, or a field of the column `parent`; returns its number. Borrows the name. */
+int32_t smi_make_column(smi_making *m, sm_str name, int32_t parent, sm_logical_type logical);
+/** Adds a rule of a column, by its default name. Good until the next call. */
+sm_rule *smi_make_rule(smi_making *m, sm_rule_kind kind, int32_t column);
+
 /* ---- a table in another form (contract_export.c) --------------------------------------------- */
 
 typedef struct smi_exporting {
