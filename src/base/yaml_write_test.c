@@ -183,7 +183,7 @@ static void test_random(void **state)
             x = x * 6364136223846793005u + 1442695040888963407u;
             const uint32_t r = (uint32_t)(x >> 33), kind = (uint32_t)(x >> 61);
             const uint32_t c = kind == 0   ? 0xA0 + r % 0xD000
-                               : kind == 1 ? 1 + r % 0xFF
+                               : kind == 1 ? r % 0x100
                                            : (uint32_t)signs[r % (sizeof(signs) - 1)];
             sm_buf_text(&text, (sm_str){put, (size_t)sm_utf8_put(c, put)});
         }

@@ -434,7 +434,8 @@ static void tell_value(sm_value v, sm_buf *out)
     const bool is_cut = text.len > SHOWN_BYTES;
     const size_t n =
         is_cut ? sm_utf8_check(text.data, SHOWN_BYTES) : text.len; /* no half of a character */
-    sm_buf_printf(out, "%.*s%s", (int)n, (const char *)text.data, is_cut ? "..." : "");
+    sm_buf_text(out, (sm_str){(const char *)text.data, n});
+    sm_buf_text(out, is_cut ? SM_STR("...") : SM_STR(""));
     sm_buf_release(&text);
 }
 

@@ -1,6 +1,7 @@
 """`smelt contract infer`: what is proposed for rows that are there, and that it holds for them."""
 import json
 
+import duckdb
 import pytest
 import written_yaml
 
@@ -75,6 +76,19 @@ def test_no_rule_is_broken(smelt, file):
             assert smelt.sql(f"SELECT count(DISTINCT {name}) AS n FROM '{file}'") == [{"n": 900}]
 
 
+def test_the_rows_go_into_a_table_with_its_rules(smelt, file, tmp_path):
+    contract, parquet = tmp_path / "orders.yaml", tmp_path / "orders.parquet"
+    contract.write_text(smelt("contract", "infer", file).stdout)
+    smelt("sql", f"FROM '{file}'", "-o", parquet)
+    db = duckdb.connect()
+    db.execute(smelt("contract", "export", "--to", "ddl", contract).stdout)
+    db.execute(f"INSERT INTO orders SELECT * FROM '{parquet}'")
+    assert db.execute("SELECT count(*) FROM orders").fetchall() == [(900,)]
+    for column, value in {"key": "'x'", "kind": "'Film'", "page": "'x:1'", "id": "NULL"}.items():
+        with pytest.raises(duckdb.ConstraintException):
+            db.execute(f"INSERT INTO orders SELECT * REPLACE ({value} AS {column}) FROM orders LIMIT 1")
+
+
 def test_what_the_sample_does_not_show(smelt, tmp_path):
     """The rows behind the first 10,000 decide as those before them."""
     path = tmp_path / "late.json"
@@ -102,11 +116,11 @@ def test_names_and_values_like_yaml(smelt, tmp_path):
     path = tmp_path / "odd.json"
     names = ["no", "1", "a: b", "- x", "é", "#", "null", "a.b", "'"]
     path.write_text("".join(json.dumps({name: value for name in names}) + "\n"
-                            for value in ["null", "1", "", "a: b", "'", "\n", "é"] * 30))
+                            for value in ["null", "1", "", "a: b", "a\0b", "'", "\n", "é"] * 30))
     columns = infer(smelt, path)[1]
     assert list(columns) == names
     for name in names:
-        assert values_of(columns[name]) == ["", "\n", "'", "1", "a: b", "null", "é"]
+        assert values_of(columns[name]) == ["", "\n", "'", "1", "a\0b", "a: b", "null", "é"]
 
 
 def test_refused(smelt, tmp_path):
