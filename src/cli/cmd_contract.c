@@ -62,10 +62,12 @@ static void print_made(smi_cli *cli, const made *m)
     sm_buf_release(&text);
     if (cli->globals.json) {
         smi_answer_print(cli, &w);
-    } else {
-        fwrite(m->text.data, 1, m->text.len, stdout);
-        sm_buf_release(&out);
+        return;
     }
+    if (m->text.len > 0) { /* there may be no rule that the form can say */
+        fwrite(m->text.data, 1, m->text.len, stdout);
+    }
+    sm_buf_release(&out);
 }
 
 /* What was made is read before it is given away: what a file cannot say (two columns whose names
