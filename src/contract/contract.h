@@ -18,6 +18,7 @@
 #ifndef SM_CONTRACT_CONTRACT_H
 #define SM_CONTRACT_CONTRACT_H
 
+#include "base/json_write.h"
 #include "base/policy.h"
 #include "base/yaml.h"
 #include "exec/exec.h"
@@ -287,5 +288,62 @@ typedef struct sm_bound_rule {
 sm_status sm_contract_bind(const sm_contract *c, const sm_contract_table *table,
                            const sm_type *schema, const sm_resolver *resolver, sm_arena *a,
                            sm_bound_rule **out, int64_t *n, sm_error *e) SM_MUST_USE;
+
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+/* What was counted of a rule over some rows. */
+typedef struct sm_rule_count {
+    int64_t n_rows;   /* looked at: rows of the table; of a group rule its groups */
+    int64_t n_broken; /* of them, those that break it; of rowCount and sql the verdict says it */
+    double measure;   /* of rowCount and sql: the number itself; NaN: it is NULL */
+    sm_str *examples; /* of rows that break it: JSON objects, in the order of the rows */
+    int32_t n_examples;
+} sm_rule_count;
+#define SM_RULE_EXAMPLES 10 /* so many at most */
+
+typedef enum sm_outcome {
+    SM_OUTCOME_PASSED,
+    SM_OUTCOME_WARNED,
+    SM_OUTCOME_FAILED,
+} sm_outcome;
+
+/* A rule, judged. */
+typedef struct sm_rule_verdict {
+    const sm_rule *rule;
+    sm_rule_count count;
+    double share; /* n_broken of n_rows, 0 to 1; of no rows 0 */
+    sm_outcome outcome;
+} sm_rule_verdict;
+
+/* A table, judged. */
+typedef struct sm_verdict {
+    const sm_contract *contract;
+    const sm_contract_table *table;
+    int64_t n_rows;
+    sm_rule_verdict *rules; /* table->n_rules, in the order of the file */
+    int64_t n_failed, n_warned;
+    sm_outcome outcome; /* the worst of the rules */
+} sm_verdict;
+
+/**
+ * Judges what was counted over rows that are there and stay there.
+ *
+ * Shape     counts: one a rule of the table. A rule passes where the number or share of rows that
+ *           break it is as its limit says. Else it fails; but it warns where its action is WARN, or
+ *           where it has fail_above and no more rows than that break it
+ * Owner     the verdict lives in `a`; it borrows the contract and the counts' examples
+ */
+sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                              const sm_rule_count *counts, sm_arena *a);
+/** "passed", "warned", "failed". */
+const char *sm_outcome_name(sm_outcome o);
+/** Writes a verdict's rules into an open array, an object each: table, rule, kind, column,
+ * severity, action, rows, violations, share, value, allowed, outcome, examples. */
+void sm_verdict_json(const sm_verdict *v, sm_json_writer *w);
+/** Appends a verdict as a table for people: a line a rule, then examples of rules that are broken,
+ * then a line for all. */
+void sm_verdict_print(const sm_verdict *v, sm_buf *out);
+/** Appends "4 of 1,000 rows break it, 0 are allowed" for a rule that did not pass. */
+void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out);
 
 #endif

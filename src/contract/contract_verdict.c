@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_verdict.c: counts of rules become a verdict: limits applied, as JSON and as a
+ * table for people. A function of contract and counts alone, so it is the same at any number of
+ * threads.
+ *
+ * Shares   A share is one division of two whole numbers, and a limit the decimal number nearest to
+ *          what the file says. So 1 of 1,000 rows is not more than "0.1%". */
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/text.h"
+#include "contract/contract_int.h"
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+static bool is_whole(sm_rule_kind kind)
+{
+    return kind == SM_RULE_ROW_COUNT || kind == SM_RULE_QUERY;
+}
+
+static bool compares(const sm_rule_limit *l, double v)
+{
+    switch (l->op) {
+    case SM_MUST_BE:
+        return v == l->value;
+    case SM_MUST_NOT_BE:
+        return v != l->value;
+    case SM_MUST_BE_GREATER:
+        return v > l->value;
+    case SM_MUST_BE_GREATER_OR_EQUAL:
+        return v >= l->value;
+    case SM_MUST_BE_LESS:
+        return v < l->value;
+    case SM_MUST_BE_LESS_OR_EQUAL:
+        return v <= l->value;
+    case SM_MUST_BE_BETWEEN:
+        return v >= l->value && v <= l->to;
+    case SM_MUST_NOT_BE_BETWEEN:
+        return v < l->value || v > l->to;
+    }
+    return false;
+}
+
+static double percent_of(const sm_rule_count *c)
+{
+    return c->n_rows > 0 ? 100.0 * (double)c->n_broken / (double)c->n_rows : 0;
+}
+
+static bool keeps(const sm_rule_limit *l, const sm_rule_count *c)
+{
+    return compares(l, l->is_percent ? percent_of(c) : (double)c->n_broken);
+}
+
+static sm_outcome outcome_of(const sm_rule *r, const sm_rule_count *c, bool holds)
+{
+    if (holds) {
+        return SM_OUTCOME_PASSED;
+    }
+    if (r->has_fail_above) {
+        return keeps(&r->fail_above, c) ? SM_OUTCOME_FAILED : SM_OUTCOME_WARNED;
+    }
+    return r->action == SM_POLICY_WARN ? SM_OUTCOME_WARNED : SM_OUTCOME_FAILED;
+}
+
+static void judge(const sm_rule *r, const sm_rule_count *count, sm_rule_verdict *out)
+{
+    bool holds = false;
+
+    *out = (sm_rule_verdict){.rule = r, .count = *count};
+    SM_ASSERT(count->n_broken >= 0 && count->n_examples <= SM_RULE_EXAMPLES);
+    if (is_whole(r->kind)) {
+        holds = !isnan(count->measure) && compares(&r->limit, count->measure);
+        out->count.n_broken = !holds;
+        out->count.n_rows = 1;
+    } else {
+        SM_ASSERT(count->n_broken <= count->n_rows);
+        holds = keeps(&r->limit, count);
+    }
+    out->share = percent_of(&out->count) / 100;
+    out->outcome = outcome_of(r, &out->count, holds);
+}
+
+sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                              const sm_rule_count *counts, sm_arena *a)
+{
+    sm_verdict *v = SM_NEW(a, sm_verdict);
+
+    *v = (sm_verdict){.contract = c, .table = table, .n_rows = n_rows};
+    v->rules = SM_NEW_ARRAY(a, sm_rule_verdict, table->n_rules + 1);
+    for (int64_t i = 0; i < table->n_rules; i++) {
+        judge(&table->rules[i], &counts[i], &v->rules[i]);
+        v->n_failed += v->rules[i].outcome == SM_OUTCOME_FAILED;
+        v->n_warned += v->rules[i].outcome == SM_OUTCOME_WARNED;
+    }
+    v->outcome = v->n_failed   ? SM_OUTCOME_FAILED
+                 : v->n_warned ? SM_OUTCOME_WARNED
+                               : SM_OUTCOME_PASSED;
+    return v;
+}
+
+const char *sm_outcome_name(sm_outcome o)
+{
+    return o == SM_OUTCOME_PASSED ? "passed" : o == SM_OUTCOME_WARNED ? "warned" : "failed";
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+/* A number of the file, shortest first: all its digits where it is whole. */
+static void print_number(double v, sm_buf *out)
+{
+    char text[SM_COUNTED_TEXT_BYTES];
+
+    if (v == floor(v) && fabs(v) < 1e15) {
+        sm_format_count((int64_t)v, text);
+        sm_buf_printf(out, "%s", text);
+    } else {
+        sm_buf_printf(out, "%.15g", v);
+    }
+}
+
+static void print_limit(const sm_rule_limit *l, sm_buf *out)
+{
+    static const char *const before[] = {
+        [SM_MUST_BE] = "",           [SM_MUST_NOT_BE] = "not ",
+        [SM_MUST_BE_GREATER] = "> ", [SM_MUST_BE_GREATER_OR_EQUAL] = ">= ",
+        [SM_MUST_BE_LESS] = "< ",    [SM_MUST_BE_LESS_OR_EQUAL] = "<= ",
+        [SM_MUST_BE_BETWEEN] = "",   [SM_MUST_NOT_BE_BETWEEN] = "not ",
+    };
+
+    sm_buf_printf(out, "%s", before[l->op]);
+    print_number(l->value, out);
+    if (l->op == SM_MUST_BE_BETWEEN || l->op == SM_MUST_NOT_BE_BETWEEN) {
+        sm_buf_printf(out, " to ");
+        print_number(l->to, out);
+    }
+    sm_buf_printf(out, "%s", l->is_percent ? "%" : "");
+}
+
+/* What a rule allows: "< 5%", or where it does less than fail "0, fails > 0.1%". */
+static void print_allowed(const sm_rule *r, sm_buf *out)
+{
+    print_limit(&r->limit, out);
+    if (r->has_fail_above) {
+        sm_buf_printf(out, ", fails ");
+        print_limit(&r->fail_above, out);
+    }
+}
+
+/* Never 0% or 100% of what is neither. */
+static void print_share(const sm_rule_count *c, sm_buf *out)
+{
+    const double percent = percent_of(c);
+
+    if (c->n_broken == 0 || c->n_broken == c->n_rows) {
+        sm_buf_printf(out, "%.0f%%", percent);
+    } else if (percent < 0.001) {
+        sm_buf_printf(out, "< 0.001%%");
+    } else if (percent > 99.9) {
+        sm_buf_printf(out, "> 99.9%%");
+    } else {
+        sm_buf_printf(out, "%.3g%%", percent);
+    }
+}
+
+static void print_measure(double v, sm_buf *out)
+{
+    if (isnan(v)) {
+        sm_buf_printf(out, "NULL");
+    } else {
+        print_number(v, out);
+    }
+}
+
+void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
+{
+    char rows[SM_COUNTED_TEXT_BYTES], broken[SM_SIZE_TEXT_BYTES];
+
+    if (is_whole(v->rule->kind)) {
+        sm_buf_printf(out, "it is ");
+        print_measure(v->count.measure, out);
+        sm_buf_printf(out, ", allowed: ");
+        print_allowed(v->rule, out);
+        return;
+    }
+    sm_format_counted(v->count.n_rows, v->rule->kind == SM_RULE_GROUP ? "group" : "row", rows);
+    sm_format_count(v->count.n_broken, broken);
+    sm_buf_printf(out, "%s of %s break%s it, allowed: ", broken, rows,
+                  v->count.n_broken == 1 ? "s" : "");
+    print_allowed(v->rule, out);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static void put_text_of(sm_json_writer *w, const char *key, const sm_rule *r)
+{
+    sm_buf text = {0};
+
+    print_allowed(r, &text);
+    sm_json_set_text(w, key, sm_buf_str(&text));
+    sm_buf_release(&text);
+}
+
+/* The number itself, which JSON has no NaN for. */
+static void put_measure(sm_json_writer *w, double v)
+{
+    sm_json_key(w, SM_STR("value"));
+    if (!isfinite(v)) {
+        sm_json_put_null(w);
+    } else if (v == floor(v) && fabs(v) < 0x1p53) {
+        sm_json_put_i64(w, (int64_t)v);
+    } else {
+        sm_buf_printf(sm_json_value_out(w), "%.17g", v);
+    }
+}
+
+static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writer *w)
+{
+    const int32_t column = r->rule->column;
+
+    sm_json_begin_object(w);
+    sm_json_set_text(w, "table", v->table->name);
+    sm_json_set_text(w, "rule", r->rule->name);
+    sm_json_set_text(w, "kind", sm_str_of(sm_rule_info_of(r->rule->kind)->name));
+    sm_json_set_text_or_null(w, "column",
+                             column >= 0 ? v->table->columns[column].path : (sm_str){0});
+    sm_json_set_text(w, "severity",
+                     sm_str_of(r->rule->action == SM_POLICY_WARN ? "warning" : "error"));
+    sm_json_set_text(w, "action", sm_str_of(sm_policy_name(r->rule->action)));
+    sm_json_set_i64(w, "rows", is_whole(r->rule->kind) ? v->n_rows : r->count.n_rows);
+    sm_json_set_i64(w, "violations", r->count.n_broken);
+    sm_json_key(w, SM_STR("share"));
+    sm_json_put_fixed(w, r->share, 9);
+    if (is_whole(r->rule->kind)) {
+        put_measure(w, r->count.measure);
+    }
+    put_text_of(w, "allowed", r->rule);
+    sm_json_set_text(w, "outcome", sm_str_of(sm_outcome_name(r->outcome)));
+    sm_json_set_array(w, "examples");
+    for (int32_t i = 0; i < r->count.n_examples; i++) {
+        sm_json_put_raw(w, r->count.examples[i]);
+    }
+    sm_json_end_array(w);
+    sm_json_end_object(w);
+}
+
+void sm_verdict_json(const sm_verdict *v, sm_json_writer *w)
+{
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        put_rule(v, &v->rules[i], w);
+    }
+}
+
+/* ---- a table for people ---------------------------------------------------------------------- */
+
+enum { COLUMN_RULE, COLUMN_ROWS, COLUMN_BROKEN, COLUMN_SHARE, COLUMN_ALLOWED, COLUMN_ACTION };
+#define N_COLUMNS (COLUMN_ACTION + 1)
+
+static const char *const heads[N_COLUMNS] = {"rule",  "rows",    "broken",
+                                             "share", "allowed", "action"};
+
+static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
+{
+    const bool whole = is_whole(v->rule->kind);
+    char count[SM_SIZE_TEXT_BYTES];
+
+    switch (column) {
+    case COLUMN_RULE:
+        sm_buf_text(out, v->rule->name);
+        break;
+    case COLUMN_ROWS:
+        if (whole) {
+            print_measure(v->count.measure, out);
+            break;
+        }
+        sm_format_count(v->count.n_rows, count);
+        sm_buf_printf(out, "%s", count);
+        break;
+    case COLUMN_BROKEN:
+        sm_format_count(v->count.n_broken, count);
+        sm_buf_printf(out, "%s", whole ? "" : count);
+        break;
+    case COLUMN_SHARE:
+        if (!whole) {
+            print_share(&v->count, out);
+        }
+        break;
+    case COLUMN_ALLOWED:
+        print_allowed(v->rule, out);
+        break;
+    default:
+        sm_buf_printf(out, "%s", sm_policy_name(v->rule->action));
+    }
+}
+
+/* Code points, which is how wide a name of letters is. */
+static int width_of(sm_str s)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        n += ((uint8_t)s.data[i] & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+/* One cell and the blanks up to its column's width: numbers on the right. */
+static void pad_cell(sm_str text, int column, int width, sm_buf *out)
+{
+    const int blanks = width - width_of(text);
+    const bool is_right = column >= COLUMN_ROWS && column <= COLUMN_SHARE;
+
+    SM_ASSERT(blanks >= 0);
+    if (!is_right) {
+        sm_buf_text(out, text);
+    }
+    sm_buf_printf(out, "%*s", blanks, "");
+    if (is_right) {
+        sm_buf_text(out, text);
+    }
+    sm_buf_printf(out, "  ");
+}
+
+static void measure_columns(const sm_verdict *v, int *widths)
+{
+    sm_buf text = {0};
+
+    for (int c = 0; c < N_COLUMNS; c++) {
+        widths[c] = (int)strlen(heads[c]);
+        for (int64_t i = 0; i < v->table->n_rules; i++) {
+            sm_buf_reset(&text);
+            print_cell(&v->rules[i], c, &text);
+            const int width = width_of(sm_buf_str(&text));
+            widths[c] = width > widths[c] ? width : widths[c];
+        }
+    }
+    sm_buf_release(&text);
+}
+
+static void print_examples(const sm_rule_verdict *v, sm_buf *out)
+{
+    if (v->outcome == SM_OUTCOME_PASSED || v->count.n_examples == 0) {
+        return;
+    }
+    sm_buf_printf(out, "\n%.*s:\n", SM_STR_ARG(v->rule->name));
+    for (int32_t i = 0; i < v->count.n_examples; i++) {
+        sm_buf_printf(out, "  %.*s\n", SM_STR_ARG(v->count.examples[i]));
+    }
+}
+
+static void print_sum(const sm_verdict *v, sm_buf *out)
+{
+    char rows[SM_COUNTED_TEXT_BYTES], rules[SM_COUNTED_TEXT_BYTES];
+
+    sm_format_counted(v->n_rows, "row", rows);
+    sm_format_counted(v->table->n_rules, "rule", rules);
+    sm_buf_printf(out, "\n%.*s %s: %s, %s, %" PRId64 " failed, %" PRId64 " warned\n",
+                  SM_STR_ARG(v->table->name), sm_outcome_name(v->outcome), rows, rules, v->n_failed,
+                  v->n_warned);
+}
+
+void sm_verdict_print(const sm_verdict *v, sm_buf *out)
+{
+    int widths[N_COLUMNS];
+    sm_buf text = {0};
+
+    measure_columns(v, widths);
+    for (int c = 0; c < N_COLUMNS; c++) {
+        pad_cell(sm_str_of(heads[c]), c, widths[c], out);
+    }
+    sm_buf_printf(out, "verdict\n");
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        for (int c = 0; c < N_COLUMNS; c++) {
+            sm_buf_reset(&text);
+            print_cell(&v->rules[i], c, &text);
+            pad_cell(sm_buf_str(&text), c, widths[c], out);
+        }
+        sm_buf_printf(out, "%s\n", sm_outcome_name(v->rules[i].outcome));
+    }
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        print_examples(&v->rules[i], out);
+    }
+    print_sum(v, out);
+    sm_buf_release(&text);
+}
