@@ -140,6 +140,16 @@ static const sm_plan_node *bounds(builder *b)
     return filter(b, b->log, where);
 }
 
+static const sm_plan_node *grouped_condition(builder *b)
+{
+    const sm_expr *const keys[] = {col(b, b->log, "Key")};
+    const sm_sql sql = {SM_STR("r"), SM_STR("sum(Secs) > 5 AND min(App) <> Key")};
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_query_grouped(&sql, &(sm_grouping){b->log, keys, 1}, NULL, b->a, &out, &e), &e);
+    return out;
+}
+
 static const sm_plan_node *group(builder *b)
 {
     const sm_expr *const keys[] = {col(b, b->log, "Key")};
@@ -269,6 +279,8 @@ static const struct {
     {bounds, "SELECT * FROM log WHERE Day = DATE '2022-04-01' AND Key IN ('x', 'y')"},
     {group, "SELECT Key, sum(Secs) FILTER (WHERE App = 'a'), count(DISTINCT App), count(*)\n"
             "FROM log GROUP BY Key"},
+    {grouped_condition, "SELECT Key, sum(Secs) > 5 AND min(App) <> Key AS holds\n"
+                        "FROM log GROUP BY Key"},
     {distinct, "SELECT DISTINCT Key, Day FROM log"},
     {inner_join, "SELECT * FROM log JOIN t ON Key = s AND Secs > 5"},
     {left_join, "SELECT * FROM log LEFT JOIN t ON Key = s AND Secs > 5"},

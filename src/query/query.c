@@ -184,6 +184,19 @@ const char *sm_statement_name(sm_statement_kind kind)
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
+void smi_scope_open(smi_bind *b, const sm_type *schema)
+{
+    b->scope.cols = SM_NEW_ARRAY(b->q->a, smi_scope_col, schema->n_fields + 1);
+    b->scope.n = schema->n_fields;
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        b->scope.cols[i] = (smi_scope_col){
+            .name = schema->fields[i].name,
+            .type = schema->fields[i].type,
+            .index = i,
+        };
+    }
+}
+
 sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *schema,
                          const sm_resolver *resolver, sm_arena *a, const sm_expr **out, sm_error *e)
 {
@@ -191,15 +204,7 @@ sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *s
     smi_bind b = {.q = &q, .sql = sql, .no_aggregate = "here", .no_window = "here"};
     const sm_expr *x = NULL;
 
-    b.scope.cols = SM_NEW_ARRAY(a, smi_scope_col, schema->n_fields + 1);
-    b.scope.n = schema->n_fields;
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        b.scope.cols[i] = (smi_scope_col){
-            .name = schema->fields[i].name,
-            .type = schema->fields[i].type,
-            .index = i,
-        };
-    }
+    smi_scope_open(&b, schema);
     SM_TRY(smi_bind_expr(&b, ast, &x, e));
     if (q.n_params > 0) {
         return smi_sql_fail(sql, ast->off, e, SM_UNSUPPORTED, "no subquery may stand here");
@@ -216,4 +221,16 @@ sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resol
     *kept = *sql;
     SM_TRY(smi_parse_one_expr(kept, a, &ast, e));
     return smi_bind_alone(kept, ast, schema, resolver, a, out, e);
+}
+
+sm_status sm_query_grouped(const sm_sql *sql, const sm_grouping *g, const sm_resolver *resolver,
+                           sm_arena *a, const sm_plan_node **out, sm_error *e)
+{
+    smi_ast *ast = NULL;
+    sm_sql *const kept = SM_NEW(a, sm_sql);
+
+    SM_ASSERT(g->in && g->n_keys > 0);
+    *kept = *sql;
+    SM_TRY(smi_parse_one_expr(kept, a, &ast, e));
+    return smi_bind_grouped(kept, ast, g, resolver, a, out, e);
 }

@@ -620,6 +620,23 @@ sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, s
 sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
                         sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
 
+/* Rows in groups. */
+typedef struct sm_grouping {
+    const sm_plan_node *in;
+    const sm_expr *const *keys; /* over the columns of `in` */
+    int32_t n_keys;             /* 1 at least */
+} sm_grouping;
+/**
+ * Parses and binds one condition over groups of rows, with aggregates: "sum(x) > 0".
+ *
+ * Shape     *out: a row for each group: its keys, then the condition, a BOOLEAN
+ * Owner     as sm_query_plan, and `g->in` must outlive *out
+ * Errors    as sm_query_expr; SM_TYPE where it is no condition, or a key is a list or struct;
+ *           SM_SYNTAX for a column that is neither a key nor in an aggregate
+ */
+sm_status sm_query_grouped(const sm_sql *sql, const sm_grouping *g, const sm_resolver *resolver,
+                           sm_arena *a, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+
 /**
  * Parses and binds one expression in Spark's SQL, as Delta tables have them in constraints,
  * generated columns and defaults, as a value of `type`.

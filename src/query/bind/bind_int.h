@@ -71,6 +71,12 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
 sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *schema,
                          const sm_resolver *resolver, sm_arena *a, const sm_expr **out,
                          sm_error *e) SM_MUST_USE;
+/** Lets the columns of a schema be named, as those of FROM are. */
+void smi_scope_open(smi_bind *b, const sm_type *schema);
+/** A condition over groups as sm_query_grouped() gives it. */
+sm_status smi_bind_grouped(const sm_sql *sql, const smi_ast *ast, const sm_grouping *g,
+                           const sm_resolver *resolver, sm_arena *a, const sm_plan_node **out,
+                           sm_error *e) SM_MUST_USE;
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e) SM_MUST_USE;

@@ -653,6 +653,51 @@ static sm_status bind_plain(smi_binding *q, const sm_sql *sql, const smi_cte *ct
     return SM_OK;
 }
 
+/* ---- a condition over groups ----------------------------------------------------------------- */
+
+/* The text as a BOOLEAN over the rows, with placeholders for aggregates. */
+static sm_status bind_condition(selecting *t, const smi_ast *ast, sm_error *e)
+{
+    const sm_expr *x = NULL;
+
+    SM_TRY(smi_bind_expr(&t->b, ast, &x, e));
+    if (t->b.q->n_params > 0) {
+        return smi_sql_fail(t->b.sql, ast->off, e, SM_UNSUPPORTED, "no subquery may stand here");
+    }
+    if (x->type->id != SM_TYPE_BOOL && x->type->id != SM_TYPE_NULL) {
+        return smi_sql_fail(t->b.sql, ast->off, e, SM_TYPE, "this is no condition");
+    }
+    t->having = smi_cast(t->b.q->a, x, &sm_type_bool);
+    return SM_OK;
+}
+
+sm_status smi_bind_grouped(const sm_sql *sql, const smi_ast *ast, const sm_grouping *g,
+                           const sm_resolver *resolver, sm_arena *a, const sm_plan_node **out,
+                           sm_error *e)
+{
+    smi_binding q = {.resolver = resolver, .a = a};
+    selecting t = {.b = {.q = &q, .sql = sql, .no_window = "here"}, .n_keys = g->n_keys};
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, g->n_keys + 1);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, g->n_keys + 1);
+    const sm_plan_node *groups = NULL;
+
+    t.keys = SM_NEW_ARRAY(a, const sm_expr *, g->n_keys);
+    memcpy(t.keys, g->keys, (size_t)g->n_keys * sizeof(*t.keys));
+    smi_scope_open(&t.b, g->in->schema);
+    SM_TRY(bind_condition(&t, ast, e));
+    SM_TRY(
+        sm_plan_aggregate(g->in, t.keys, t.n_keys, t.b.aggs, (int32_t)t.b.n_aggs, a, &groups, e));
+    SM_TRY(regroup(&t, &t.having, e));
+    for (int32_t i = 0; i < g->n_keys; i++) {
+        exprs[i] = sm_expr_column(groups->schema, i, a);
+        names[i] = groups->schema->fields[i].name;
+    }
+    exprs[g->n_keys] = t.having;
+    names[g->n_keys] = SM_STR("holds");
+    *out = sm_plan_project(groups, exprs, names, g->n_keys + 1, a);
+    return SM_OK;
+}
+
 /* ---- VALUES ---------------------------------------------------------------------------------- */
 
 static sm_status bind_values(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
