@@ -6,8 +6,10 @@
  *
  *   file -> sm_contract_read -> model -> sm_contract_bind (a table of it, a schema) -> expressions
  *
- * Evaluates nothing by itself, opens no table, and writes nothing: rules are expressions of query,
- * which whoever has the rows evaluates, and what is counted of rows is counted by plans.
+ *   model + rows -> sm_contract_audit -> counts -> sm_contract_judge -> verdict
+ *
+ * Has no evaluator of its own, and writes nothing: rules are expressions of query, or plans that
+ * exec runs.
  *
  * NULL      keeps every rule but `required` and `missingValues`; rules.def says what NULL, NaN and
  *           an empty text mean to each
@@ -22,6 +24,7 @@
 #include "base/policy.h"
 #include "base/yaml.h"
 #include "exec/exec.h"
+#include "table/table.h"
 
 /* ---- the rules that there are (rules.def) ---------------------------------------------------- */
 
@@ -337,7 +340,7 @@ sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *tab
                               const sm_rule_count *counts, sm_arena *a);
 /** "passed", "warned", "failed". */
 const char *sm_outcome_name(sm_outcome o);
-/** Writes a verdict's rules into an open array, an object each: table, rule, kind, column,
+/** Writes a verdict's rules into an open array, an object each: table, rule, kind, columns,
  * severity, action, rows, violations, share, value, allowed, outcome, examples. */
 void sm_verdict_json(const sm_verdict *v, sm_json_writer *w);
 /** Appends a verdict as a table for people: a line a rule, then examples of rules that are broken,
@@ -345,5 +348,55 @@ void sm_verdict_json(const sm_verdict *v, sm_json_writer *w);
 void sm_verdict_print(const sm_verdict *v, sm_buf *out);
 /** Appends "4 of 1,000 rows break it, 0 are allowed" for a rule that did not pass. */
 void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out);
+
+/* ---- audits ---------------------------------------------------------------------------------- */
+
+/* What is to be audited. */
+typedef struct sm_audit {
+    const sm_contract *contract;
+    const sm_contract_table *table;
+    const sm_plan_node *rows; /* all rows of the table, a plan by calls */
+    sm_resolver names;        /* what the SQL of rules names beside the contract's tables, and its
+                               * variables */
+    /* The rows of another table, by the name that the contract has for it. */
+    sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
+    void *ctx; /* of other() */
+    const sm_exec_env *env;
+} sm_audit;
+
+/**
+ * Counts, for each rule of a table, the rows that break it.
+ *
+ * Shape     *out: table->n_rules, in their order. All row rules are counted in one pass; each set
+ *           rule, and the examples of each rule that is broken, are a pass of their own
+ * Owner     *out lives in `a`; borrows `in`
+ * Errors    those of sm_contract_bind; SM_TYPE with the rule's place: a column that cannot be
+ *           grouped or compared, a query without one number; those of running a plan
+ * Threads   blocks; not from a worker
+ */
+sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
+                            sm_error *e) SM_MUST_USE;
+
+/* Where a check finds its rows. */
+typedef struct sm_check {
+    const sm_contract *contract;
+    const sm_contract_table *table;
+    sm_str uri;            /* a Delta table, a file, a pattern */
+    sm_str lake;           /* of layer.table in SQL; "": the folder two above uri */
+    const sm_pair *others; /* where other tables are: name, URI. One that is not among them lies
+                            * where its physicalName says (contract_check.c) */
+    int32_t n_others;
+    const sm_pair *vars; /* of var('name') in SQL, as texts */
+    int32_t n_vars;
+} sm_check;
+
+/**
+ * Audits the rows at a URI against a table of a contract, and judges them. Writes nothing.
+ *
+ * Owner     *out lives in `a`
+ * Errors    those of reading the URI, of sm_contract_audit
+ */
+sm_status sm_contract_check(const sm_check *in, const sm_exec_env *env, sm_arena *a,
+                            sm_verdict **out, sm_error *e) SM_MUST_USE;
 
 #endif

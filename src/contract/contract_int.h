@@ -125,4 +125,36 @@ extern const int32_t smi_n_integer_formats;
 
 #define SMI_BITS(n) ((sm_i128)1 << (n)) /* 2 to the power of n < 127 */
 
+/* ---- columns over a schema (contract_rule.c) ------------------------------------------------- */
+
+/** The columns of a table as expressions over a schema, table->n_columns of them in `a`. Errors as
+ * sm_contract_bind() has them of columns. */
+sm_status smi_bind_columns(const sm_contract *c, const sm_contract_table *table,
+                           const sm_type *schema, sm_arena *a, const sm_expr ***out,
+                           sm_error *e) SM_MUST_USE;
+
+/* ---- an audit (contract_audit.c) ------------------------------------------------------------- */
+
+/* What the plans of an audit share. */
+typedef struct smi_audit {
+    const sm_audit *in;
+    sm_arena *a;
+    const sm_expr **columns; /* of the table, over the rows */
+    int64_t n_rows;
+    sm_rule_count *counts; /* one a rule */
+} smi_audit;
+
+/** Runs a plan that gives one row of `n` BIGINTs; NULL counts as 0. */
+sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *out, int32_t n,
+                            sm_error *e) SM_MUST_USE;
+/** Runs a plan of ten rows at most, which become the examples of a rule; names: one a column. */
+sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_str *names,
+                             sm_rule_count *out, sm_error *e) SM_MUST_USE;
+/** Counts groups, and those that break the rule's condition (contract_audit_sql.c). */
+sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out,
+                          sm_error *e) SM_MUST_USE;
+/** The number of a rule's query (contract_audit_sql.c). */
+sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
+                          sm_error *e) SM_MUST_USE;
+
 #endif

@@ -476,23 +476,36 @@ static sm_status bind_rule(const binding *b, const sm_rule *r, sm_bound_rule *ou
                      SM_STR_ARG(r->name), (int)r->at.line, b->c->yaml.name.data);
 }
 
+/* Columns of the table over the schema; fields stand behind what they are of. */
+static sm_status bind_columns(binding *b, sm_error *e)
+{
+    b->columns = SM_NEW_ARRAY(b->a, const sm_expr *, b->table->n_columns + 1);
+    b->places = SM_NEW_ARRAY(b->a, int32_t, b->table->n_columns + 1);
+    for (int32_t i = 0; i < b->table->n_columns; i++) {
+        SM_TRY(bind_column(b, i, e));
+    }
+    return SM_OK;
+}
+
+sm_status smi_bind_columns(const sm_contract *c, const sm_contract_table *table,
+                           const sm_type *schema, sm_arena *a, const sm_expr ***out, sm_error *e)
+{
+    binding b = {.c = c, .table = table, .schema = schema, .a = a};
+
+    SM_TRY(bind_columns(&b, e));
+    *out = b.columns;
+    return SM_OK;
+}
+
 sm_status sm_contract_bind(const sm_contract *c, const sm_contract_table *table,
                            const sm_type *schema, const sm_resolver *resolver, sm_arena *a,
                            sm_bound_rule **out, int64_t *n, sm_error *e)
 {
-    const binding b = {.c = c,
-                       .table = table,
-                       .schema = schema,
-                       .resolver = resolver,
-                       .a = a,
-                       .columns = SM_NEW_ARRAY(a, const sm_expr *, table->n_columns + 1),
-                       .places = SM_NEW_ARRAY(a, int32_t, table->n_columns + 1)};
+    binding b = {.c = c, .table = table, .schema = schema, .resolver = resolver, .a = a};
     sm_bound_rule *rules = SM_NEW_ARRAY(a, sm_bound_rule, table->n_rules + 1);
     int64_t n_rules = 0;
 
-    for (int32_t i = 0; i < table->n_columns; i++) {
-        SM_TRY(bind_column(&b, i, e));
-    }
+    SM_TRY(bind_columns(&b, e));
     for (int64_t i = 0; i < table->n_rules; i++) {
         if (sm_rule_info_of(table->rules[i].kind)->is_row) {
             SM_TRY(bind_rule(&b, &table->rules[i], &rules[n_rules++], e));

@@ -214,16 +214,26 @@ static void put_measure(sm_json_writer *w, double v)
     }
 }
 
+/* The columns that a rule is of. */
+static void put_columns(const sm_contract_table *t, const sm_rule *r, sm_json_writer *w)
+{
+    sm_json_set_array(w, "columns");
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        sm_json_put_text(w, t->columns[r->columns[i]].path);
+    }
+    if (r->n_columns == 0 && r->column >= 0) {
+        sm_json_put_text(w, t->columns[r->column].path);
+    }
+    sm_json_end_array(w);
+}
+
 static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writer *w)
 {
-    const int32_t column = r->rule->column;
-
     sm_json_begin_object(w);
     sm_json_set_text(w, "table", v->table->name);
     sm_json_set_text(w, "rule", r->rule->name);
     sm_json_set_text(w, "kind", sm_str_of(sm_rule_info_of(r->rule->kind)->name));
-    sm_json_set_text_or_null(w, "column",
-                             column >= 0 ? v->table->columns[column].path : (sm_str){0});
+    put_columns(v->table, r->rule, w);
     sm_json_set_text(w, "severity",
                      sm_str_of(r->rule->action == SM_POLICY_WARN ? "warning" : "error"));
     sm_json_set_text(w, "action", sm_str_of(sm_policy_name(r->rule->action)));

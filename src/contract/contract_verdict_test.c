@@ -164,7 +164,7 @@ static void test_json(void **state)
     sm_json_end_array(&w);
     assert_true(
         sm_str_is(sm_buf_str(&out),
-                  "[{\"table\":\"t\",\"rule\":\"c:rule\",\"kind\":\"minimum\",\"column\":\"c\","
+                  "[{\"table\":\"t\",\"rule\":\"c:rule\",\"kind\":\"minimum\",\"columns\":[\"c\"],"
                   "\"severity\":\"warning\",\"action\":\"warn\",\"rows\":1200,\"violations\":3,"
                   "\"share\":0.002500000,\"allowed\":\"0\",\"outcome\":\"warned\","
                   "\"examples\":[{\"c\":-1}]}]"));

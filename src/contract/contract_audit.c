@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_audit.c: counts the rows that break a contract's rules, over rows that are
+ * there already.
+ *
+ * Method   Row rules are counted together, by one aggregate over one scan: a count of all rows, and
+ *          for each rule of those for which it is FALSE. A set rule is a plan of its own, which
+ *          reads only the columns of the rule: a GROUP BY for `unique`, a join for a reference
+ *          (below), SQL for groups and queries (contract_audit_sql.c). Examples are read only for
+ *          a rule that is broken, by a plan that ends after the first ten.
+ * Memory   is that of exec's operators, which spill. */
+#include "contract/contract_int.h"
+
+/* Columns of an example: what a plan gives, and the key of each in JSON. */
+typedef struct picks {
+    const sm_expr **exprs;
+    sm_str *names;
+    int32_t n, cap;
+} picks;
+
+/* Adds the place of a rule in the contract to an error, and its name; returns st. */
+static sm_status at_rule(const smi_audit *u, const sm_rule *r, sm_status st, sm_error *e)
+{
+    if (st == SM_OK) {
+        return st;
+    }
+    const sm_yaml_doc *d = &u->in->contract->yaml;
+    return sm_within(e, sm_yaml_at(d, r->at, st, e), "rule \"%.*s\", line %d of %s",
+                     SM_STR_ARG(r->name), (int)r->at.line, d->name.data);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void release_all(sm_batch **rows, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        sm_batch_release(rows[i]);
+    }
+}
+
+sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *out, int32_t n,
+                            sm_error *e)
+{
+    sm_batch **rows = NULL;
+    int64_t n_batches = 0;
+
+    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n_batches, NULL, e));
+    SM_ENSURE(n_batches == 1 && rows[0]->n_rows == 1 && rows[0]->n_columns == n);
+    for (int32_t i = 0; i < n; i++) {
+        const sm_value v = sm_column_value(&rows[0]->columns[i], 0);
+        SM_ASSERT(v.is_null || v.type->id == SM_TYPE_I64);
+        out[i] = v.is_null ? 0 : v.as.i;
+    }
+    release_all(rows, n_batches);
+    return SM_OK;
+}
+
+static sm_status run_numbers(smi_audit *u, const sm_plan_node *root, int64_t *out, int32_t n,
+                             sm_error *e)
+{
+    sm_plan *plan = NULL;
+
+    SM_TRY(sm_plan_finish(root, u->a, &plan, e));
+    return smi_audit_numbers(u, plan, out, n, e);
+}
+
+/* A row as a JSON object. */
+static sm_str row_json(const sm_batch *rows, int64_t row, const sm_str *names, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_begin_object(&w);
+    for (int32_t i = 0; i < rows->n_columns; i++) {
+        sm_json_key(&w, names[i]);
+        sm_column_json(&rows->columns[i], row, &w);
+    }
+    sm_json_end_object(&w);
+    return sm_arena_take(a, &text);
+}
+
+sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_str *names,
+                             sm_rule_count *out, sm_error *e)
+{
+    sm_batch **rows = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n, NULL, e));
+    out->examples = SM_NEW_ARRAY(u->a, sm_str, SM_RULE_EXAMPLES);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < rows[i]->n_rows; k++) {
+            SM_ASSERT(out->n_examples < SM_RULE_EXAMPLES);
+            out->examples[out->n_examples++] = row_json(rows[i], k, names, u->a);
+        }
+    }
+    release_all(rows, n);
+    return SM_OK;
+}
+
+static sm_status run_examples(smi_audit *u, const sm_plan_node *root, const sm_str *names,
+                              sm_rule_count *out, sm_error *e)
+{
+    sm_plan *plan = NULL;
+
+    SM_TRY(sm_plan_finish(sm_plan_limit(root, SM_RULE_EXAMPLES, 0, u->a), u->a, &plan, e));
+    return smi_audit_examples(u, plan, names, out, e);
+}
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+static sm_status call(smi_audit *u, const char *name, const sm_expr *x, const sm_expr *y,
+                      const sm_expr **out, sm_error *e)
+{
+    const sm_expr *const args[] = {x, y};
+
+    return sm_expr_call(name, args, (x != NULL) + (y != NULL), u->a, out, e);
+}
+
+/* The rows in which none of n expressions is NULL. */
+static sm_status without_null(smi_audit *u, const sm_plan_node *in, const sm_expr *const *exprs,
+                              int32_t n, const sm_plan_node **out, sm_error *e)
+{
+    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, n), *all = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        SM_TRY(call(u, "is_not_null", exprs[i], NULL, &tests[i], e));
+    }
+    SM_TRY(sm_expr_and(tests, n, u->a, &all, e));
+    return sm_plan_filter(in, all, u->a, out, e);
+}
+
+/* The number of rows of a plan. */
+static sm_status count_rows(smi_audit *u, const sm_plan_node *in, int64_t *out, sm_error *e)
+{
+    sm_agg_item item = {0};
+    const sm_plan_node *root = NULL;
+
+    SM_TRY(call(u, "count", NULL, NULL, &item.call, e));
+    SM_TRY(sm_plan_aggregate(in, NULL, 0, &item, 1, u->a, &root, e));
+    return run_numbers(u, root, out, 1, e);
+}
+
+/* Adds a column to what an example shows, unless it is there. */
+static void pick(smi_audit *u, picks *p, const sm_expr *x, sm_str name)
+{
+    SM_ASSERT(p->n < p->cap);
+    for (int32_t i = 0; i < p->n; i++) {
+        if (sm_expr_eq(p->exprs[i], x)) {
+            return;
+        }
+    }
+    p->exprs[p->n] = x;
+    p->names[p->n++] = name;
+}
+
+static picks picks_new(smi_audit *u, int32_t cap)
+{
+    return (picks){.exprs = SM_NEW_ARRAY(u->a, const sm_expr *, cap),
+                   .names = SM_NEW_ARRAY(u->a, sm_str, cap),
+                   .cap = cap};
+}
+
+/* The columns of the primary key, by which a row is known. */
+static void pick_key(smi_audit *u, picks *p)
+{
+    const sm_contract_table *t = u->in->table;
+
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        if (t->columns[i].key_position > 0) {
+            pick(u, p, u->columns[i], t->columns[i].path);
+        }
+    }
+}
+
+static void pick_columns(smi_audit *u, picks *p, const sm_rule *r)
+{
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        pick(u, p, u->columns[r->columns[i]], u->in->table->columns[r->columns[i]].path);
+    }
+}
+
+/* All columns of the rows that an expression reads. */
+static void pick_read(smi_audit *u, picks *p, const sm_expr *x)
+{
+    const sm_type *schema = u->in->rows->schema;
+
+    if (x->kind == SM_EXPR_COLUMN) {
+        pick(u, p, sm_expr_column(schema, x->index, u->a), schema->fields[x->index].name);
+    }
+    for (int32_t i = 0; i < x->n_args; i++) {
+        pick_read(u, p, x->args[i]);
+    }
+}
+
+static int32_t most_picks(const smi_audit *u)
+{
+    return (int32_t)u->in->table->n_columns + u->in->rows->schema->n_fields + 1;
+}
+
+/* ---- rules of rows --------------------------------------------------------------------------- */
+
+/* The first rows that break it: the key, and what the rule is about. */
+static sm_status show_broken(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
+{
+    picks p = picks_new(u, most_picks(u));
+    const sm_expr *broken = NULL;
+    const sm_plan_node *root = NULL;
+    const int32_t column = b->rule->column;
+
+    pick_key(u, &p);
+    if (column >= 0) {
+        pick(u, &p, u->columns[column], u->in->table->columns[column].path);
+    }
+    if (b->rule->kind == SM_RULE_EXPRESSION) {
+        pick_read(u, &p, b->holds);
+    }
+    if (p.n == 0) { /* a constant: no row says why */
+        return SM_OK;
+    }
+    SM_TRY(call(u, "not", b->holds, NULL, &broken, e));
+    SM_TRY(sm_plan_filter(u->in->rows, broken, u->a, &root, e));
+    return run_examples(u, sm_plan_project(root, p.exprs, p.names, p.n, u->a), p.names, out, e);
+}
+
+/* All row rules and the number of rows. */
+static sm_status audit_rows(smi_audit *u, sm_error *e)
+{
+    const sm_audit *in = u->in;
+    sm_bound_rule *rules = NULL;
+    const sm_plan_node *root = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, u->a, &rules, &n,
+                            e));
+    sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, n + 1);
+    int64_t *counts = SM_NEW_ARRAY(u->a, int64_t, n + 1);
+    SM_TRY(call(u, "count", NULL, NULL, &items[0].call, e));
+    for (int64_t i = 0; i < n; i++) {
+        items[i + 1].call = items[0].call;
+        SM_TRY(call(u, "not", rules[i].holds, NULL, &items[i + 1].filter, e));
+    }
+    SM_TRY(sm_plan_aggregate(in->rows, NULL, 0, items, (int32_t)n + 1, u->a, &root, e));
+    SM_TRY(run_numbers(u, root, counts, (int32_t)n + 1, e));
+    u->n_rows = counts[0];
+    for (int64_t i = 0; i < n; i++) {
+        sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
+        *out = (sm_rule_count){.n_rows = u->n_rows, .n_broken = counts[i + 1]};
+        SM_TRY(out->n_broken > 0 ? show_broken(u, &rules[i], out, e) : SM_OK);
+    }
+    return SM_OK;
+}
+
+/* ---- unique ---------------------------------------------------------------------------------- */
+
+static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+{
+    picks p = picks_new(u, r->n_columns + 1);
+    sm_agg_item item = {0}, sum = {0};
+    const sm_plan_node *node = NULL, *root = NULL;
+    const sm_expr *const one = sm_expr_constant(sm_value_i64(1), u->a), *x = NULL;
+
+    out->n_rows = u->n_rows;
+    pick_columns(u, &p, r);
+    SM_TRY(without_null(u, u->in->rows, p.exprs, p.n, &node, e));
+    SM_TRY(call(u, "count", NULL, NULL, &item.call, e));
+    SM_TRY(sm_plan_aggregate(node, p.exprs, p.n, &item, 1, u->a, &node, e));
+    const sm_expr *const rows = sm_expr_column(node->schema, p.n, u->a);
+    SM_TRY(call(u, ">", rows, one, &x, e));
+    SM_TRY(sm_plan_filter(node, x, u->a, &node, e));
+    SM_TRY(call(u, "-", rows, one, &x, e));
+    SM_TRY(call(u, "sum", x, NULL, &sum.call, e));
+    SM_TRY(sm_plan_aggregate(node, NULL, 0, &sum, 1, u->a, &root, e));
+    SM_TRY(run_numbers(u, root, &out->n_broken, 1, e));
+    p.names[p.n] = SM_STR("count(*)");
+    return out->n_broken > 0 ? run_examples(u, node, p.names, out, e) : SM_OK;
+}
+
+/* ---- references ------------------------------------------------------------------------------ */
+
+/* The table of the contract that has this name; NULL: it has none. */
+static const sm_contract_table *other_table(const smi_audit *u, const sm_rule *r)
+{
+    const sm_contract *c = u->in->contract;
+
+    for (int64_t i = 0; i < c->n_tables; i++) {
+        if (sm_str_eq(c->tables[i].name, r->other_table)) {
+            return &c->tables[i];
+        }
+    }
+    return NULL;
+}
+
+/* The name in the rows of a column that the contract may have described. */
+static sm_str physical_of(const sm_contract_table *t, sm_str path)
+{
+    for (int64_t i = 0; t && i < t->n_columns; i++) {
+        if (t->columns[i].parent < 0 && sm_str_eq(t->columns[i].path, path)) {
+            return t->columns[i].physical;
+        }
+    }
+    return path;
+}
+
+/* The columns that the rule refers to, over the rows of the other table. */
+static sm_status find_target(smi_audit *u, const sm_rule *r, const sm_type *schema,
+                             const sm_expr **out, sm_error *e)
+{
+    const sm_contract_table *t = other_table(u, r);
+    sm_str *names = SM_NEW_ARRAY(u->a, sm_str, schema->n_fields + 1);
+
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        names[i] = sm_arena_str(u->a, schema->fields[i].name);
+    }
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        const sm_str name = physical_of(t, r->other_columns[i]);
+        const int32_t at = sm_type_find(schema, name);
+        if (at < 0) {
+            const char *what = sm_arena_printf(u->a, "the rows of table %.*s have no column",
+                                               SM_STR_ARG(r->other_table));
+            return sm_yaml_fail_word(&u->in->contract->yaml, r->at, what, name, names,
+                                     schema->n_fields, e);
+        }
+        out[i] = sm_expr_column(schema, at, u->a);
+    }
+    return SM_OK;
+}
+
+/* The different values that a reference may have: a plan of the rule's columns, none of them
+ * NULL. */
+static sm_status target_values(smi_audit *u, const sm_rule *r, const sm_plan_node **out,
+                               sm_error *e)
+{
+    const sm_expr **exprs = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns);
+    const sm_plan_node *node = NULL;
+
+    SM_TRY(u->in->other(u->in->ctx, r->other_table, u->a, &node, e));
+    SM_TRY(find_target(u, r, node->schema, exprs, e));
+    SM_TRY(without_null(u, node, exprs, r->n_columns, &node, e));
+    return sm_plan_aggregate(node, exprs, r->n_columns, NULL, 0, u->a, out, e);
+}
+
+/* The rows that are to be found, as the columns that `p` shows and then the rule's. */
+static sm_status source_rows(smi_audit *u, const sm_rule *r, const picks *p,
+                             const sm_plan_node **out, sm_error *e)
+{
+    const int32_t n = p->n + r->n_columns;
+    const sm_expr **exprs = SM_NEW_ARRAY(u->a, const sm_expr *, n);
+    sm_str *names = SM_NEW_ARRAY(u->a, sm_str, n);
+    const sm_plan_node *node = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        exprs[i] = i < p->n ? p->exprs[i] : u->columns[r->columns[i - p->n]];
+        names[i] = sm_arena_strf(u->a, "x%d", i);
+    }
+    SM_TRY(without_null(u, u->in->rows, exprs + p->n, r->n_columns, &node, e));
+    *out = sm_plan_project(node, exprs, names, n, u->a);
+    return SM_OK;
+}
+
+static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+{
+    picks p = picks_new(u, most_picks(u) + r->n_columns);
+    const sm_plan_node *left = NULL, *right = NULL, *joined = NULL, *lost = NULL;
+    const sm_expr **same = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns), *x = NULL;
+
+    out->n_rows = u->n_rows;
+    pick_key(u, &p);
+    pick_columns(u, &p, r);
+    SM_TRY(source_rows(u, r, &p, &left, e));
+    SM_TRY(target_values(u, r, &right, e));
+    const sm_type *pair = sm_plan_join_schema(left, right, SM_JOIN_LEFT, u->a);
+    const int32_t n_left = left->schema->n_fields;
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        SM_TRY(call(u, "=", sm_expr_column(pair, p.n + i, u->a),
+                    sm_expr_column(pair, n_left + i, u->a), &same[i], e));
+    }
+    SM_TRY(sm_expr_and(same, r->n_columns, u->a, &x, e));
+    SM_TRY(sm_plan_join(left, right, SM_JOIN_LEFT, x, u->a, &joined, e));
+    SM_TRY(call(u, "is_null", sm_expr_column(joined->schema, n_left, u->a), NULL, &x, e));
+    SM_TRY(sm_plan_filter(joined, x, u->a, &lost, e));
+    SM_TRY(count_rows(u, lost, &out->n_broken, e));
+    if (out->n_broken == 0) {
+        return SM_OK;
+    }
+    for (int32_t i = 0; i < p.n; i++) {
+        p.exprs[i] = sm_expr_column(lost->schema, i, u->a);
+    }
+    return run_examples(u, sm_plan_project(lost, p.exprs, p.names, p.n, u->a), p.names, out, e);
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+static sm_status audit_set_rule(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+{
+    switch (r->kind) {
+    case SM_RULE_UNIQUE:
+    case SM_RULE_PRIMARY_KEY:
+    case SM_RULE_DUPLICATE_VALUES:
+        return audit_unique(u, r, out, e);
+    case SM_RULE_REFERENCE:
+        return audit_reference(u, r, out, e);
+    case SM_RULE_GROUP:
+        return smi_audit_group(u, r, out, e);
+    case SM_RULE_QUERY:
+        return smi_audit_query(u, r, out, e);
+    default:
+        SM_ASSERT(r->kind == SM_RULE_ROW_COUNT);
+        out->measure = (double)u->n_rows;
+        return SM_OK;
+    }
+}
+
+sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
+                            sm_error *e)
+{
+    const sm_contract_table *t = in->table;
+    smi_audit u = {.in = in, .a = a, .counts = SM_NEW_ARRAY(a, sm_rule_count, t->n_rules + 1)};
+
+    SM_TRY(smi_bind_columns(in->contract, t, in->rows->schema, a, &u.columns, e));
+    SM_TRY(audit_rows(&u, e));
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        if (!sm_rule_info_of(t->rules[i].kind)->is_row) {
+            SM_TRY(at_rule(&u, &t->rules[i], audit_set_rule(&u, &t->rules[i], &u.counts[i], e), e));
+        }
+    }
+    *out = u.counts;
+    *n_rows = u.n_rows;
+    return SM_OK;
+}

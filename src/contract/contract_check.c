@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_check.c: checks the rows at a URI: finds them and the other tables that the
+ * contract speaks of, audits, judges. Called from outside the room, for one table.
+ *
+ * Others   Where another table lies, the first of these that says it:
+ *            1. the caller, by the table's name
+ *            2. a physicalName with a '/': that path
+ *            3. a physicalName "layer.table": LAKE/layer/table
+ *            4. beside the rows, by the physicalName, with the suffix of a file where these are one
+ *          A table that the contract does not describe has its name as physicalName. */
+#include "contract/contract_int.h"
+
+typedef struct checking {
+    const sm_check *in;
+    sm_names *names;
+    sm_resolver resolver;
+} checking;
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static sm_str without_slash(sm_str uri)
+{
+    while (uri.len > 1 && uri.data[uri.len - 1] == '/') {
+        uri.len--;
+    }
+    return uri;
+}
+
+/* The lake of a table that lies at LAKE/layer/table; "" where the URI has no such parts. */
+static sm_str lake_of(sm_str uri)
+{
+    sm_str layer = {0}, lake = {0}, name = {0};
+
+    sm_uri_split(without_slash(uri), &layer, &name);
+    sm_uri_split(layer, &lake, &name);
+    return lake;
+}
+
+/* ".json.gz" of a file with rows; "" of a folder. */
+static sm_str suffix_of(sm_str name)
+{
+    static const sm_str suffixes[] = {{".json", 5},    {".ndjson", 7}, {".jsonl", 6},
+                                      {".parquet", 8}, {".gz", 3},     {".zst", 4}};
+    const char *dot = memchr(name.data, '.', name.len);
+
+    for (int i = 0; dot && i < SM_COUNT(suffixes); i++) {
+        if (sm_str_ends(name, suffixes[i])) {
+            return (sm_str){dot, name.len - (size_t)(dot - name.data)};
+        }
+    }
+    return (sm_str){0};
+}
+
+static sm_str physical_name(const sm_contract *c, sm_str table)
+{
+    for (int64_t i = 0; i < c->n_tables; i++) {
+        if (sm_str_eq(c->tables[i].name, table)) {
+            return c->tables[i].physical;
+        }
+    }
+    return table;
+}
+
+static sm_status place_of(const checking *k, sm_str table, sm_arena *a, sm_str *out, sm_error *e)
+{
+    const sm_str physical = physical_name(k->in->contract, table);
+    sm_str folder = {0}, name = {0};
+
+    for (int32_t i = 0; i < k->in->n_others; i++) {
+        if (sm_str_eq(k->in->others[i].key, table)) {
+            *out = k->in->others[i].value;
+            return SM_OK;
+        }
+    }
+    if (memchr(physical.data, '/', physical.len)) {
+        *out = physical;
+        return SM_OK;
+    }
+    if (memchr(physical.data, '.', physical.len)) {
+        return sm_names_uri(k->names, physical, a, out, e);
+    }
+    sm_uri_split(without_slash(k->in->uri), &folder, &name);
+    const sm_str suffix = suffix_of(name);
+    *out = sm_arena_strf(a, "%.*s/%.*s%.*s", SM_STR_ARG(folder), SM_STR_ARG(physical),
+                         SM_STR_ARG(suffix));
+    return SM_OK;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static sm_status rows_at(const checking *k, sm_str uri, sm_arena *a, const sm_plan_node **out,
+                         sm_error *e)
+{
+    const sm_table_arg arg = {.value = sm_value_str(uri)};
+    const sm_resolver *r = &k->resolver;
+    sm_relation rows = {0};
+
+    const sm_status st = r->function(r->ctx, SM_STR(""), &arg, 1, a, &rows, e);
+    if (st != SM_OK) {
+        if (e->object[0] == '\0') { /* a place in SQL that is none */
+            e->byte = -1;
+        }
+        return sm_within(e, st, "the rows at %.*s", SM_STR_ARG(uri));
+    }
+    SM_ENSURE(rows.dataset || rows.node);
+    *out = rows.dataset ? sm_plan_scan(&rows, false, a) : rows.node;
+    return SM_OK;
+}
+
+/* sm_audit.other */
+static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out,
+                            sm_error *e)
+{
+    const checking *k = ctx;
+    sm_str uri = {0};
+
+    sm_status st = place_of(k, table, a, &uri, e);
+    st = st == SM_OK ? rows_at(k, uri, a, out, e) : st;
+    if (st == SM_NOT_FOUND) {
+        sm_error_todo(e, "Say where it is: --table-at %.*s=URI.", SM_STR_ARG(table));
+    }
+    return sm_within(e, st, "table %.*s of the contract", SM_STR_ARG(table));
+}
+
+/* ---- a check --------------------------------------------------------------------------------- */
+
+static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_verdict **out,
+                           sm_error *e)
+{
+    sm_audit audit = {.contract = k->in->contract,
+                      .table = k->in->table,
+                      .names = k->resolver,
+                      .other = find_other,
+                      .ctx = k,
+                      .env = env};
+    sm_rule_count *counts = NULL;
+    int64_t n_rows = 0;
+
+    SM_TRY(rows_at(k, k->in->uri, a, &audit.rows, e));
+    SM_TRY(sm_contract_audit(&audit, a, &counts, &n_rows, e));
+    *out = sm_contract_judge(audit.contract, audit.table, n_rows, counts, a);
+    return SM_OK;
+}
+
+sm_status sm_contract_check(const sm_check *in, const sm_exec_env *env, sm_arena *a,
+                            sm_verdict **out, sm_error *e)
+{
+    checking k = {.in = in};
+
+    k.names = sm_names_new(env->stores, in->lake.len ? in->lake : lake_of(in->uri), env->budget);
+    k.resolver = sm_names_resolver(k.names);
+    for (int32_t i = 0; i < in->n_vars; i++) {
+        sm_names_set_variable(k.names, in->vars[i].key, sm_value_str(in->vars[i].value));
+    }
+    const sm_status st = run_check(&k, env, a, out, e);
+    sm_names_free(k.names);
+    return st;
+}
