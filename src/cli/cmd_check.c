@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_check.c: `smelt check CONTRACT URI`: checks rows that are there against a contract, and
+ * prints the verdict. Writes nothing. */
+#include <stdio.h>
+
+#include "cli/cli_int.h"
+#include "contract/contract.h"
+
+typedef struct options {
+    const char *table, *lake;
+    smi_list others, vars;
+} options;
+
+static const smi_opt option_table[] = {
+    {"--table", SMI_OPT_TEXT, "NAME",
+     "the table of the contract that the rows are (default: its only one)",
+     offsetof(options, table)},
+    {"--table-at", SMI_OPT_LIST, "NAME=URI",
+     "where another table is that a rule speaks of; can be repeated", offsetof(options, others)},
+    {"--lake", SMI_OPT_TEXT, "DIR",
+     "folder of the lake's tables (default: two above URI, as in lake/layer/table)",
+     offsetof(options, lake)},
+    {"--var", SMI_OPT_LIST, "K=V", "value of var('K') in rules, as text; can be repeated",
+     offsetof(options, vars)},
+    {0},
+};
+
+/* ---- telling --------------------------------------------------------------------------------- */
+
+/* What of the file is not checked. */
+static void tell_notes(const sm_contract *c, const sm_contract_table *t)
+{
+    for (int64_t i = 0; i < c->n_notes; i++) {
+        fprintf(stderr, "smelt: %.*s:%d:%d: %.*s\n", SM_STR_ARG(c->yaml.name),
+                (int)c->notes[i].at.line, (int)c->notes[i].at.byte, SM_STR_ARG(c->notes[i].text));
+    }
+}
+
+static void tell_warnings(const sm_verdict *v)
+{
+    sm_buf text = {0};
+
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        if (v->rules[i].outcome == SM_OUTCOME_WARNED) {
+            sm_buf_reset(&text);
+            sm_rule_verdict_print(&v->rules[i], &text);
+            fprintf(stderr, "smelt: warning: rule %.*s: %.*s\n", SM_STR_ARG(v->rules[i].rule->name),
+                    SM_STR_ARG(sm_buf_str(&text)));
+        }
+    }
+    sm_buf_release(&text);
+}
+
+/* failure: what the command ends with. */
+static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_error *failure)
+{
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    sm_json_begin_object(&w);
+    sm_json_set_text_or_null(&w, "contract", v->contract->id);
+    sm_json_set_text_or_null(&w, "version", v->contract->version);
+    sm_json_set_text(&w, "table", v->table->name);
+    sm_json_set_text(&w, "uri", uri);
+    sm_json_set_i64(&w, "rows", v->n_rows);
+    sm_json_set_text(&w, "outcome", sm_str_of(sm_outcome_name(v->outcome)));
+    sm_json_set_array(&w, "contracts");
+    sm_verdict_json(v, &w);
+    sm_json_end_array(&w);
+    sm_json_set_array(&w, "not_checked");
+    for (int64_t i = 0; i < v->contract->n_notes; i++) {
+        sm_json_put_text(&w, v->contract->notes[i].text);
+    }
+    sm_json_end_array(&w);
+    if (v->outcome == SM_OUTCOME_FAILED) {
+        sm_json_set_error(&w, failure);
+    }
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
+}
+
+static void print_table(const sm_verdict *v)
+{
+    sm_buf text = {0};
+
+    sm_verdict_print(v, &text);
+    SM_ASSERT(text.len > 0);
+    fwrite(text.data, 1, text.len, stdout);
+    sm_buf_release(&text);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static sm_status read_contract(smi_cli *cli, const char *file, sm_contract **out, sm_error *e)
+{
+    sm_str text = {0};
+
+    SM_TRY(smi_read_text(cli, file, &text, e));
+    return sm_contract_read(sm_str_of(file), text, cli->arena, out, e);
+}
+
+/* A contract of several tables does not say which of them the rows are. */
+static sm_status check_table_named(const sm_contract *c, const options *o, sm_error *e)
+{
+    if (o->table || c->n_tables == 1) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "the contract has %d tables", (int)c->n_tables);
+    if (c->n_tables > 1) {
+        sm_error_todo(e, "Say which of them the rows are: --table %.*s.",
+                      SM_STR_ARG(c->tables[0].name));
+    }
+    return st;
+}
+
+/* The first rule that failed is the error; all of them are in the answer. */
+static sm_status failure_of(const sm_verdict *v, sm_error *e)
+{
+    sm_buf text = {0};
+    sm_status st = SM_OK;
+
+    for (int64_t i = 0; i < v->table->n_rules && st == SM_OK; i++) {
+        if (v->rules[i].outcome == SM_OUTCOME_FAILED) {
+            sm_rule_verdict_print(&v->rules[i], &text);
+            st = sm_fail(e, SM_CONTRACT, "rule %.*s is broken: %.*s",
+                         SM_STR_ARG(v->rules[i].rule->name), SM_STR_ARG(sm_buf_str(&text)));
+        }
+    }
+    sm_buf_release(&text);
+    SM_ASSERT((st != SM_OK) == (v->n_failed > 0));
+    if (v->n_failed > 1) {
+        sm_error_todo(e, "%d rules are broken in all.", (int)v->n_failed);
+    }
+    return st;
+}
+
+static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    const options *o = opts;
+    sm_check check = {.uri = sm_str_of(args[1]),
+                      .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
+                      .n_others = o->others.n,
+                      .n_vars = o->vars.n};
+    sm_contract *contract = NULL;
+    sm_verdict *verdict = NULL;
+    sm_pair *others = NULL, *vars = NULL;
+
+    SM_ASSERT(n_args == 2);
+    SM_TRY(smi_options_pairs(cli, "--table-at", &o->others, &others, e));
+    SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
+    SM_TRY(read_contract(cli, args[0], &contract, e));
+    SM_TRY(check_table_named(contract, o, e));
+    SM_TRY(sm_contract_find(contract, o->table ? sm_str_of(o->table) : (sm_str){0}, cli->arena,
+                            &check.table, e));
+    check.contract = contract;
+    check.others = others;
+    check.vars = vars;
+    tell_notes(contract, check.table);
+    smi_progress_start(cli, "check", &cli->progress);
+    const sm_status st = sm_contract_check(&check, &cli->env, cli->arena, &verdict, e);
+    smi_progress_stop(cli);
+    SM_TRY(st);
+    SM_ASSERT(verdict && verdict->table == check.table);
+    const sm_status failure = failure_of(verdict, e);
+    if (cli->globals.json) {
+        print_json(cli, verdict, check.uri, e);
+    } else {
+        print_table(verdict);
+    }
+    tell_warnings(verdict);
+    return failure;
+}
+
+const smi_command smi_command_check = {
+    .name = "check",
+    .usage = "CONTRACT URI [--table NAME] [--table-at NAME=URI]... [--lake DIR] [--var K=V]...",
+    .summary = "Checks rows against a data contract.",
+    .details = "CONTRACT is a file of the standard for open data contracts (ODCS, v3). URI is a "
+               "Delta table, a\n"
+               "file or a pattern of files. Each rule is counted exactly, and nothing is written.\n"
+               "\n"
+               "  smelt check contracts/orders.yaml lake/silver/orders\n"
+               "  smelt check contracts/orders.yaml 'logs/*.json' --table orders --json\n"
+               "\n"
+               "It ends with 3 where a rule is broken, with 0 where rules only warn.\n",
+    .options = option_table,
+    .opts_bytes = sizeof(options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_check,
+};
