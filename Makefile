@@ -86,6 +86,7 @@ tidy: ## clang-tidy on all files (slow)
 docs: ## write the pages that are made from tables in the source
 	@tools/errors > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 	@tools/functions > docs/sql.md.new && mv docs/sql.md.new docs/sql.md
+	@tools/rules > docs/contracts.md.new && mv docs/contracts.md.new docs/contracts.md
 
 debug: build-debug/build.ninja ## build-debug/smelt, without optimisation
 	@$(NINJA) -C build-debug --quiet

@@ -32,8 +32,13 @@ static const smi_opt option_table[] = {
 static void tell_notes(const sm_contract *c, const sm_contract_table *t)
 {
     for (int64_t i = 0; i < c->n_notes; i++) {
-        fprintf(stderr, "smelt: %.*s:%d:%d: %.*s\n", SM_STR_ARG(c->yaml.name),
-                (int)c->notes[i].at.line, (int)c->notes[i].at.byte, SM_STR_ARG(c->notes[i].text));
+        const sm_contract_note *n = &c->notes[i];
+        fprintf(stderr, "smelt: warning: %.*s:%d:%d: %.*s\n", SM_STR_ARG(c->yaml.name),
+                (int)n->at.line, (int)n->at.byte, SM_STR_ARG(n->text));
+    }
+    if (t->n_rules == 0) {
+        fprintf(stderr, "smelt: warning: table %.*s of the contract has no rules\n",
+                SM_STR_ARG(t->name));
     }
 }
 

@@ -32,7 +32,7 @@ typedef enum sm_rule_kind {
 #define SM_ROW_RULE(id, name, columns, argument, summary, nulls, logical, type, yaml, sql, keeps,  \
                     breaks)                                                                        \
     SM_RULE_##id,
-#define SM_SET_RULE(id, name, argument, summary, nulls, yaml) SM_RULE_##id,
+#define SM_SET_RULE(id, name, argument, summary, nulls, yaml, keeps, breaks) SM_RULE_##id,
 #include "contract/rules.def"
 #undef SM_ROW_RULE
 #undef SM_SET_RULE
@@ -72,8 +72,8 @@ typedef struct sm_rule_info {
     sm_rule_columns columns; /* of row rules */
     sm_rule_argument argument;
     const char *summary, *nulls;
-    const char *logical, *type, *yaml, *sql, *keeps, *breaks; /* the example; "" of set rules, which
-                                                               * have yaml alone */
+    const char *logical, *type, *yaml, *sql, *keeps, *breaks; /* the example; of set rules
+                                                               * logical, type and sql are "" */
 } sm_rule_info;
 
 /** What rules.def says of a kind of rule. */

@@ -28,7 +28,7 @@ static const sm_rule_info infos[SM_RULES] = {
                       .sql = (sql_),                                                               \
                       .keeps = (keeps_),                                                           \
                       .breaks = (breaks_)},
-#define SM_SET_RULE(id, name_, argument_, summary_, nulls_, yaml_)                                 \
+#define SM_SET_RULE(id, name_, argument_, summary_, nulls_, yaml_, keeps_, breaks_)                \
     [SM_RULE_##id] = {.name = (name_),                                                             \
                       .argument = SM_ARGUMENT_##argument_,                                         \
                       .summary = (summary_),                                                       \
@@ -37,8 +37,8 @@ static const sm_rule_info infos[SM_RULES] = {
                       .type = "",                                                                  \
                       .yaml = (yaml_),                                                             \
                       .sql = "",                                                                   \
-                      .keeps = "",                                                                 \
-                      .breaks = ""},
+                      .keeps = (keeps_),                                                           \
+                      .breaks = (breaks_)},
 #include "contract/rules.def"
 #undef SM_ROW_RULE
 #undef SM_SET_RULE

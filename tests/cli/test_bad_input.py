@@ -210,7 +210,7 @@ def test_wrong_usage(smelt, words, told):
     assert all(word in stderr for word in told), stderr
 
 
-@pytest.mark.parametrize("command", ["run", "sql", "explain", "table", "generate", "doctor"])
+@pytest.mark.parametrize("command", ["run", "sql", "explain", "table", "check", "generate", "doctor"])
 def test_help_is_an_answer(smelt, command):
     done = smelt(command, "--help")
     assert command in done.stdout

@@ -154,7 +154,7 @@ LIMITS = {
     "more than one machine": NotHere("there is nothing that could be run on another"),
     "make up with Docker": NotHere("no Docker engine"),
     "reading CSV, and formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
-    "contracts, catalogs": InTest("tests/cli/test_usage.py", "== 2"),
+    "contracts in pipelines": InTest("tests/cli/test_usage.py", "== 2"),
     "vacuum of _delta_log": InTest("src/table/table_vacuum_test.c", "_delta_log/x.parquet"),
     "loading quarantined lines": InTest("docs/quarantine.md", "## What to do"),
     "length of a line of NDJSON": InTest("src/format/text_lines_test.c", "too_long"),
