@@ -173,6 +173,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     } else {
         print_table(verdict);
     }
+    fflush(stdout); /* where both are one, warnings stand behind the table */
     tell_warnings(verdict);
     return failure;
 }
