@@ -197,6 +197,8 @@ static const struct {
     {"properties: [{name: cc}]", SM_NAME, "the rows have no column \"cc\""},
     {C("relationships: [{to: other.idd}]"), SM_NAME,
      "the rows of table other have no column \"idd\""},
+    {"properties: [{name: d, relationships: [{to: other.id}]}]", SM_TYPE,
+     "\"a\" cannot be cast to BIGINT"},
     {C("relationships: [{to: nowhere.id}]"), SM_NOT_FOUND,
      "there is no file at \"" ROOT "/nowhere.json\""},
     {"properties: [{name: s, unique: true}]", SM_TYPE, NULL},
