@@ -143,7 +143,7 @@ static sm_status failure_of(const sm_verdict *v, sm_error *e)
 static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
-    sm_check check = {.uri = sm_str_of(args[1]),
+    sm_checked_rows check = {.uri = sm_str_of(args[1]),
                       .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
                       .n_others = o->others.n,
                       .n_vars = o->vars.n};

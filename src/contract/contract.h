@@ -378,7 +378,7 @@ sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out
                             sm_error *e) SM_MUST_USE;
 
 /* Where a check finds its rows. */
-typedef struct sm_check {
+typedef struct sm_checked_rows {
     const sm_contract *contract;
     const sm_contract_table *table;
     sm_str uri;            /* a Delta table, a file, a pattern */
@@ -388,7 +388,7 @@ typedef struct sm_check {
     int32_t n_others;
     const sm_pair *vars; /* of var('name') in SQL, as texts */
     int32_t n_vars;
-} sm_check;
+} sm_checked_rows;
 
 /**
  * Audits the rows at a URI against a table of a contract, and judges them. Writes nothing.
@@ -396,7 +396,7 @@ typedef struct sm_check {
  * Owner     *out lives in `a`
  * Errors    those of reading the URI, of sm_contract_audit
  */
-sm_status sm_contract_check(const sm_check *in, const sm_exec_env *env, sm_arena *a,
+sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e) SM_MUST_USE;
 
 #endif

@@ -54,7 +54,7 @@ static sm_status check(kit *k, const char *yaml, sm_verdict **out, sm_error *e)
 
     assert_ok(kit_read(kit_table(yaml, k->a), k->a, &k->c, &why), &why);
     assert_ok(sm_contract_find(k->c, SM_STR("t"), k->a, &t, &why), &why);
-    const sm_check in = {.contract = k->c, .table = t, .uri = SM_STR(ROOT "/rows.json")};
+    const sm_checked_rows in = {.contract = k->c, .table = t, .uri = SM_STR(ROOT "/rows.json")};
     return sm_contract_check(&in, &k->env, k->a, out, e);
 }
 

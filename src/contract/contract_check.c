@@ -12,7 +12,7 @@
 #include "contract/contract_int.h"
 
 typedef struct checking {
-    const sm_check *in;
+    const sm_checked_rows *in;
     sm_names *names;
     sm_resolver resolver;
 } checking;
@@ -143,7 +143,7 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
     return SM_OK;
 }
 
-sm_status sm_contract_check(const sm_check *in, const sm_exec_env *env, sm_arena *a,
+sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e)
 {
     checking k = {.in = in};
