@@ -337,10 +337,9 @@ static void put_spark_value(const smi_exporting *x, int32_t column, sm_str text,
     if (logical == SM_LOGICAL_DATE) {
         sm_buf_text(out, SM_STR("DATE "));
     }
-    if ((logical == SM_LOGICAL_NUMBER || logical == SM_LOGICAL_INTEGER) &&
-        sm_parse_f64(text, false, &number)) {
-        sm_buf_text(out, text);
-    } else if (logical == SM_LOGICAL_BOOLEAN) {
+    const bool is_number = (logical == SM_LOGICAL_NUMBER || logical == SM_LOGICAL_INTEGER) &&
+                           sm_parse_f64(text, false, &number);
+    if (is_number || logical == SM_LOGICAL_BOOLEAN) {
         sm_buf_text(out, text);
     } else {
         sm_buf_quoted(out, text, '\'');
