@@ -472,6 +472,7 @@ static sm_status read_column_rules(smi_reading *r, int32_t column, sm_error *e)
     sm_yaml_fields f;
     smi_custom custom = {0};
     const sm_contract_column *c = &r->table->columns[column];
+    SM_ASSERT(r->nodes && column < r->table->n_columns);
 
     SM_TRY(read_property_fields(r, r->nodes[column], &f, e));
     SM_TRY(smi_read_custom(r, f.values[PROP_CUSTOM], &custom, e));
