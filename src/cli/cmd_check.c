@@ -144,9 +144,9 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
 {
     const options *o = opts;
     sm_checked_rows check = {.uri = sm_str_of(args[1]),
-                      .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
-                      .n_others = o->others.n,
-                      .n_vars = o->vars.n};
+                             .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
+                             .n_others = o->others.n,
+                             .n_vars = o->vars.n};
     sm_contract *contract = NULL;
     sm_verdict *verdict = NULL;
     sm_pair *others = NULL, *vars = NULL;
