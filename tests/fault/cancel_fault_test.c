@@ -18,7 +18,7 @@
 #define LONGEST_MS 1000
 #define N_LINES    300
 #else
-#define LONGEST_MS 40
+#define LONGEST_MS 60
 #define N_LINES    1000
 #endif
 #define MOMENT_MS 400 /* a query that does not end is interrupted before */
