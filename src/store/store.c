@@ -836,33 +836,34 @@ static sm_status end_read(sm_blob *b, uint64_t off_bytes, size_t len, sm_status 
     return st;
 }
 
-/* Reads a range that is in the tail; false where it is not. The range is within the object. */
-static bool read_tail(const sm_blob *b, uint64_t off_bytes, size_t len, void *out)
+/* Is a range of some bytes in the tail? *at: where it begins there. */
+static bool is_in_tail(const sm_blob *b, uint64_t off_bytes, size_t len, size_t *at)
 {
     const uint64_t tail_off = b->size_bytes - b->tail_len;
-    if (b->tail_len == 0 || off_bytes < tail_off) {
-        return false;
-    }
-    memcpy(out, b->tail->data + (off_bytes - tail_off), len);
-    return true;
+    *at = (size_t)(off_bytes - tail_off);
+    return len > 0 && b->tail_len > 0 && off_bytes >= tail_off && off_bytes < b->size_bytes &&
+           len <= b->size_bytes - off_bytes;
 }
 
 sm_block *smi_blob_slice(const sm_blob *b, uint64_t off_bytes, size_t len)
 {
-    const uint64_t tail_off = b->size_bytes - b->tail_len;
-    const bool is_in_tail = b->tail_len > 0 && off_bytes >= tail_off && off_bytes < b->size_bytes &&
-                            len <= b->size_bytes - off_bytes;
-    return is_in_tail ? sm_block_slice(b->tail, (size_t)(off_bytes - tail_off), len) : NULL;
+    size_t at = 0;
+    return is_in_tail(b, off_bytes, len, &at) ? sm_block_slice(b->tail, at, len) : NULL;
 }
 
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
 {
+    size_t at = 0;
     const sm_status st = check_range(b, off_bytes, len, e);
     if (st != SM_OK && e) {
         sm_error_place(e, b->uri.data, 0, (int64_t)off_bytes);
     }
-    if (st != SM_OK || len == 0 || read_tail(b, off_bytes, len, out)) {
+    if (st != SM_OK || len == 0) {
         return st;
+    }
+    if (is_in_tail(b, off_bytes, len, &at)) {
+        memcpy(out, b->tail->data + at, len);
+        return SM_OK;
     }
     return end_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
 }
