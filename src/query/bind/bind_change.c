@@ -353,6 +353,7 @@ static sm_status bind_rows(placing *p, sm_plan_node **rows, sm_error *e)
     return p->s->by_name ? place_by_name(p, e) : place_in_order(p, e);
 }
 
+/* Fits the types of the rows to those of the columns that they become the values of. */
 static bool fit_rows(const placing *p, const sm_plan_node *rows)
 {
     const int32_t n = p->columns->n_fields;
