@@ -235,6 +235,14 @@ void sm_type_print(const sm_type *t, sm_buf *out)
     }
 }
 
+sm_str sm_type_text(const sm_type *t, sm_arena *a)
+{
+    sm_buf text = {0};
+
+    sm_type_print(t, &text);
+    return sm_arena_take(a, &text);
+}
+
 int32_t sm_type_find(const sm_type *t, sm_str name)
 {
     int32_t found = -1, n_found = 0;

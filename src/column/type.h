@@ -119,6 +119,7 @@ bool sm_type_is_bytes(sm_type_id id);   /* STRING, BINARY */
 bool sm_type_is_nested(sm_type_id id);  /* LIST, STRUCT, MAP */
 /** Appends the type in SQL, as sm_type_parse() reads it: "STRUCT(a VARCHAR, b BIGINT[])". */
 void sm_type_print(const sm_type *t, sm_buf *out);
+sm_str sm_type_text(const sm_type *t, sm_arena *a); /* the same in the arena, ended by NUL */
 /** The index of the field of that name; else of the only field whose name differs in case alone;
  * else −1. */
 int32_t sm_type_find(const sm_type *t, sm_str name);

@@ -95,14 +95,6 @@ static bool is_ordered(const facts *f)
     return is_text(f) || (logical >= SM_LOGICAL_DATE && logical <= SM_LOGICAL_INTEGER);
 }
 
-static sm_str type_text(sm_arena *a, const sm_type *t)
-{
-    sm_buf out = {0};
-
-    sm_type_print(t, &out);
-    return sm_arena_take(a, &out);
-}
-
 /* Adds a column with all fields below it; the schema's depth is bounded by those who made it. */
 static void add_columns(inference *p, const sm_type *of, const sm_expr *within, int32_t parent)
 {
@@ -114,7 +106,7 @@ static void add_columns(inference *p, const sm_type *of, const sm_expr *within, 
         if (x->type->id == SM_TYPE_STRUCT) {
             add_columns(p, x->type, x, own);
         } else {
-            p->m.t->columns[own].physical_type = type_text(p->a, x->type);
+            p->m.t->columns[own].physical_type = sm_type_text(x->type, p->a);
         }
     }
 }

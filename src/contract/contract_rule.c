@@ -90,14 +90,6 @@ static bool fits_rule(sm_rule_columns columns, const sm_type *t)
     return false;
 }
 
-static const char *type_text(const binding *b, const sm_type *t)
-{
-    sm_buf out = {0};
-
-    sm_type_print(t, &out);
-    return sm_arena_take(b->a, &out).data;
-}
-
 /* ---- columns --------------------------------------------------------------------------------- */
 
 /* Column i of the table; its parent is bound already. */
@@ -123,13 +115,14 @@ static sm_status bind_column(const binding *b, int32_t i, sm_error *e)
                                   : sm_expr_field(b->columns[c->parent], at, b->a);
     b->places[i] = c->parent < 0 ? at : -1;
     const sm_type *t = b->columns[i]->type;
-    return fits_logical(c->logical, t) ? SM_OK
-                                       : sm_yaml_at(&b->c->yaml, c->at,
-                                                    sm_fail(e, SM_TYPE,
-                                                            "column %.*s is of type %s, not of the "
-                                                            "logicalType that the contract says",
-                                                            SM_STR_ARG(c->path), type_text(b, t)),
-                                                    e);
+    return fits_logical(c->logical, t)
+               ? SM_OK
+               : sm_yaml_at(&b->c->yaml, c->at,
+                            sm_fail(e, SM_TYPE,
+                                    "column %.*s is of type %s, not of the "
+                                    "logicalType that the contract says",
+                                    SM_STR_ARG(c->path), sm_type_text(t, b->a).data),
+                            e);
 }
 
 static const sm_expr *column_of(const binding *b, const sm_rule *r)
@@ -428,7 +421,7 @@ static sm_status make_expression(const binding *b, const sm_rule *r, const sm_ex
     return (*out)->type->id == SM_TYPE_BOOL
                ? SM_OK
                : sm_fail(e, SM_TYPE, "the expression is a %s, and no condition",
-                         type_text(b, (*out)->type));
+                         sm_type_text((*out)->type, b->a).data);
 }
 
 /* Each row rule's maker. */
@@ -464,7 +457,7 @@ static sm_status bind_rule(const binding *b, const sm_rule *r, sm_bound_rule *ou
                                   "%s cannot be a rule of column %.*s, which is of "
                                   "type %s",
                                   info->name, SM_STR_ARG(b->table->columns[r->column].path),
-                                  type_text(b, t)),
+                                  sm_type_text(t, b->a).data),
                           e);
     }
     out->rule = r;

@@ -304,21 +304,10 @@ static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
     }
 }
 
-/* Code points, which is how wide a name of letters is. */
-static int width_of(sm_str s)
-{
-    int n = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        n += ((uint8_t)s.data[i] & 0xc0) != 0x80;
-    }
-    return n;
-}
-
 /* One cell and the blanks up to its column's width: numbers on the right. */
 static void pad_cell(sm_str text, int column, int width, sm_buf *out)
 {
-    const int blanks = width - width_of(text);
+    const int blanks = width - (int)sm_utf8_count(text);
     const bool is_right = column >= COLUMN_ROWS && column <= COLUMN_SHARE;
 
     SM_ASSERT(blanks >= 0);
@@ -341,7 +330,7 @@ static void measure_columns(const sm_verdict *v, int *widths)
         for (int64_t i = 0; i < v->table->n_rules; i++) {
             sm_buf_reset(&text);
             print_cell(&v->rules[i], c, &text);
-            const int width = width_of(sm_buf_str(&text));
+            const int width = (int)sm_utf8_count(sm_buf_str(&text));
             widths[c] = width > widths[c] ? width : widths[c];
         }
     }

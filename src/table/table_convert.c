@@ -210,16 +210,6 @@ static const sm_type *unite(sm_arena *a, const sm_type *x, const sm_type *y)
     return sm_type_struct(a, fields, n);
 }
 
-static sm_str type_text(const converting *k, const sm_type *t)
-{
-    sm_buf text = {0};
-
-    sm_type_print(t, &text);
-    const sm_str out = sm_arena_str(k->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return out;
-}
-
 /* The columns of all files; from[i] is the file that gave field i. */
 static sm_status unite_columns(converting *k, const sm_type **out, sm_error *e)
 {
@@ -246,9 +236,10 @@ static sm_status unite_columns(converting *k, const sm_type **out, sm_error *e)
             const sm_type *both = unite(k->arena, there->type, f->type);
             if (!both) {
                 return sm_fail(e, SM_SCHEMA, "column %.*s is %.*s in %.*s and %.*s in %.*s",
-                               SM_STR_ARG(f->name), SM_STR_ARG(type_text(k, there->type)),
+                               SM_STR_ARG(f->name), SM_STR_ARG(sm_type_text(there->type, k->arena)),
                                SM_STR_ARG(k->files[from[there - fields]].name),
-                               SM_STR_ARG(type_text(k, f->type)), SM_STR_ARG(k->files[i].name));
+                               SM_STR_ARG(sm_type_text(f->type, k->arena)),
+                               SM_STR_ARG(k->files[i].name));
             }
             there->type = both;
         }
@@ -310,7 +301,7 @@ static sm_status find_partitions(converting *k, sm_error *e)
         }
         if (sm_type_is_nested(f->type->id) || sm_type_widen(k->arena, f->type) != f->type) {
             return sm_fail(e, SM_UNSUPPORTED, "no table is partitioned by a %.*s",
-                           SM_STR_ARG(type_text(k, f->type)));
+                           SM_STR_ARG(sm_type_text(f->type, k->arena)));
         }
     }
     return SM_OK;
