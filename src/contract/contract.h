@@ -377,6 +377,61 @@ typedef struct sm_audit {
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e) SM_MUST_USE;
 
+/* ---- rows that are written ------------------------------------------------------------------- */
+
+/* The rows of one write, guarded by the rules of its table. Made before the write, which runs its
+ * plan; then it judges what the write has staged. */
+typedef struct sm_guard sm_guard;
+
+/* What is to be guarded. */
+typedef struct sm_guarded {
+    const sm_contract *contract;
+    const sm_contract_table *table;
+    const sm_plan_node *rows;  /* that are to be written */
+    const sm_plan_node *stays; /* rows of the table that stay beside them, with columns of the same
+                                * names and types in any order; NULL: none do */
+    int32_t first_side;        /* the guard's side outputs are numbered from here on */
+    sm_resolver names;         /* as of sm_audit, and other() and ctx too */
+    sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
+    void *ctx;
+    const sm_exec_env *env;
+} sm_guarded;
+
+/**
+ * Puts the rules of a table around a plan of rows that are to be written.
+ *
+ * Method    First what the contract makes of the rows: values that are derived, defaults for NULL,
+ *           casts. Then the row rules, as one CHECK. Then each set rule with the action QUARANTINE
+ *           or NULL, over the rows that remain and those that stay, as one more. Set rules that FAIL
+ *           or WARN are audited behind the pass, over what it staged
+ * Owner     *out lives in `a`; borrows `in`, which is copied, and what it points to
+ * Errors    those of sm_contract_bind(); SM_INVALID with the rule's place: an action that a rule of
+ *           its kind cannot have
+ */
+sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_error *e) SM_MUST_USE;
+/** The rows that are left to write: the plan to run in the place of `rows`. */
+const sm_plan_node *sm_guard_rows(const sm_guard *g);
+/** How many side outputs it has: those that a row may leave by. 0: none of its rules quarantines. */
+int32_t sm_guard_sides(const sm_guard *g);
+/** The columns of the rows that leave by side output i, from first_side on: those of the rows as
+ * they are written, then INTEGER "check". */
+const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side);
+/** The rule by which a row left; check: its value of "check". */
+const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
+/**
+ * Judges the write: takes the counts of the pass, and audits the other rules.
+ *
+ * Shape     report: of the run of sm_guard_rows(). table: all rows that the table will have, as a
+ *           plan by calls; written: those of them that this write adds. A rule whose action is
+ *           QUARANTINE or NULL passes, or it fails where more rows broke it than its fail_above
+ *           allows
+ * Owner     the verdict lives in `a`
+ * Errors    those of sm_contract_audit()
+ */
+sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
+                         const sm_plan_node *written, sm_arena *a, sm_verdict **out,
+                         sm_error *e) SM_MUST_USE;
+
 /* Where a check finds its rows. */
 typedef struct sm_checked_rows {
     const sm_contract *contract;

@@ -388,6 +388,16 @@ typedef struct sm_note {
  * is published. */
 void sm_candidate_note(sm_candidate *c, const sm_note *note);
 
+/**
+ * Says that the candidate has to keep a contract. From then on sm_publish() refuses it (SM_CONTRACT)
+ * until it was judged, and after a verdict that does not pass. Before it is published; one that is
+ * empty is left out of a publication anyway.
+ */
+void sm_candidate_guard(sm_candidate *c);
+/** The verdict. json: an object, which the commit's information has as "smelt": {"verdict": …};
+ * copied. A second verdict takes the place of the first. */
+void sm_candidate_judge(sm_candidate *c, bool passes, sm_str json);
+
 /** Counts one more owner; gives c back. Any thread. */
 sm_candidate *sm_candidate_retain(sm_candidate *c);
 /** Any thread; takes NULL. The last release of an unpublished one deletes its files. */
