@@ -9,7 +9,8 @@
  * Batch    Each check is evaluated over all rows as they came in (judge_rows). Only then they are
  *          counted, changed and taken away (apply_verdict), so what becomes of a row does not
  *          depend on the order of the checks, but that a row leaves by the first that takes it. A
- *          batch that breaks nothing goes on as it is.
+ *          batch that breaks nothing goes on as it is, but for columns that are there for the
+ *          checks alone: those stand behind the node's own (sm_plan_check_first).
  * Counts   A task has a tally of its own. When its turn comes it is added to the sum, with the rows
  *          before it known; so counts, examples and their places depend on no thread.
  * Side     An ordered end of its own (exec_order.c), to which this op belongs as a pipe does to its
@@ -231,7 +232,31 @@ static sm_status count_rows(const check_op *c, tally *t, const verdict *v, sm_ba
 
 /* ---- what becomes of the rows ---------------------------------------------------------------- */
 
-/* The batch with NULL where a check says so; rows itself where none does. */
+/* The node's columns of a batch: a batch that shares its memory. */
+static sm_status own_columns(const check_op *c, const sm_batch *rows, sm_batch **out, sm_error *e)
+{
+    sm_batch *b = NULL;
+    SM_TRY(sm_batch_new(c->exec->env->budget, c->node->schema, &b, e));
+    sm_batch_keep_all(b, rows);
+    memcpy(b->columns, rows->columns, (size_t)b->n_columns * sizeof(*b->columns));
+    b->n_rows = rows->n_rows;
+    b->ordinal = rows->ordinal;
+    b->seq = rows->seq;
+    *out = b;
+    return SM_OK;
+}
+
+/* The rows as they go on where no check changes them: the batch itself if all its columns do. */
+static sm_status unchanged(const check_op *c, sm_batch *rows, sm_batch **out, sm_error *e)
+{
+    if (c->node->schema->n_fields < rows->n_columns) {
+        return own_columns(c, rows, out, e);
+    }
+    *out = sm_batch_retain(rows);
+    return SM_OK;
+}
+
+/* The batch with NULL where a check says so; unchanged where none does. */
 static sm_status set_nulls(const check_op *c, const verdict *v, sm_batch *rows, sm_batch **out,
                            sm_error *e)
 {
@@ -244,12 +269,7 @@ static sm_status set_nulls(const check_op *c, const verdict *v, sm_batch *rows, 
             continue;
         }
         if (!b) {
-            SM_TRY(sm_batch_new(c->exec->env->budget, c->node->schema, &b, e));
-            sm_batch_keep_all(b, rows);
-            memcpy(b->columns, rows->columns, (size_t)b->n_columns * sizeof(*b->columns));
-            b->n_rows = rows->n_rows;
-            b->ordinal = rows->ordinal;
-            b->seq = rows->seq;
+            SM_TRY(own_columns(c, rows, &b, e));
         }
         sm_column *const column = &b->columns[check->column];
         SM_TRY_GOTO(st, done,
@@ -261,7 +281,10 @@ done:
         sm_batch_release(b);
         return st;
     }
-    *out = b ? b : sm_batch_retain(rows);
+    if (!b) {
+        return unchanged(c, rows, out, e);
+    }
+    *out = b;
     return SM_OK;
 }
 
@@ -300,11 +323,11 @@ static sm_status part_rows(const check_op *c, const verdict *v, int64_t n_rows, 
     return SM_OK;
 }
 
-/* The rows that leave, as they came in, with the numbers of their checks. */
+/* The node's columns of the rows that leave, as they came in, with the numbers of their checks. */
 static sm_status leaving_rows(const check_op *c, const parting *p, sm_batch *rows, sm_batch **out,
                               sm_error *e)
 {
-    const int32_t n_columns = rows->n_columns;
+    const int32_t n_columns = c->node->schema->n_fields;
     sm_batch *b = NULL;
     void *by = NULL;
     SM_TRY(sm_batch_new(c->exec->env->budget, c->node->as.check.leaves, &b, e));
@@ -357,8 +380,7 @@ static sm_status apply_verdict(check_op *c, smi_driver *d, const verdict *v, sm_
     sm_batch *changed = NULL;
     SM_TRY(count_rows(c, tally_of(c, d), v, rows, e));
     if (!v->has_broken) {
-        *kept = sm_batch_retain(rows);
-        return SM_OK;
+        return unchanged(c, rows, kept, e);
     }
     SM_TRY(set_nulls(c, v, rows, &changed, e));
     const sm_status st = send_away(c, d, v, rows, changed, kept, e);

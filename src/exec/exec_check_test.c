@@ -21,6 +21,7 @@ typedef struct spec {
     sm_str lines;
     const rule *rules;
     int32_t n_rules;
+    int32_t n_first; /* so many columns go on; 0: all */
     /* What stands above and below the CHECK; NULL: nothing does. */
     const sm_plan_node *(*above)(kit *k, const sm_plan_node *in);
     const sm_plan_node *(*below)(kit *k, const sm_plan_node *in);
@@ -52,8 +53,8 @@ static const sm_plan_node *scan(kit *k, const sm_str *lines)
     return sm_plan_scan(&(sm_relation){.dataset = d, .label = SM_STR("lines")}, false, k->arena);
 }
 
-static const sm_plan_node *checked(kit *k, const sm_plan_node *in, const rule *rules, int32_t n,
-                                   int32_t side)
+static const sm_plan_node *checked_first(kit *k, const sm_plan_node *in, int32_t n_first,
+                                         const rule *rules, int32_t n, int32_t side)
 {
     sm_check *checks = SM_NEW_ARRAY(k->arena, sm_check, n);
     const sm_plan_node *out = NULL;
@@ -64,8 +65,16 @@ static const sm_plan_node *checked(kit *k, const sm_plan_node *in, const rule *r
                                .action = rules[i].action,
                                .column = rules[i].column};
     }
-    assert_ok(sm_plan_check(in, checks, n, side, k->arena, &out, &e), &e);
+    assert_ok(n_first ? sm_plan_check_first(in, n_first, checks, n, side, k->arena, &out, &e)
+                      : sm_plan_check(in, checks, n, side, k->arena, &out, &e),
+              &e);
     return out;
+}
+
+static const sm_plan_node *checked(kit *k, const sm_plan_node *in, const rule *rules, int32_t n,
+                                   int32_t side)
+{
+    return checked_first(k, in, 0, rules, n, side);
 }
 
 static void finish(kit *k, const sm_plan_node *root)
@@ -80,7 +89,7 @@ static void finish_spec(kit *k, const spec *s)
 {
     const sm_plan_node *n = scan(k, &s->lines);
     n = s->below ? s->below(k, n) : n;
-    n = checked(k, n, s->rules, s->n_rules, 0);
+    n = checked_first(k, n, s->n_first, s->rules, s->n_rules, 0);
     finish(k, s->above ? s->above(k, n) : n);
 }
 
@@ -218,10 +227,14 @@ static void assert_outcome(const spec *s, const char *want)
     "{\"k\":\"b\",\"v\":-2,\"n\":1,\"s\":{\"x\":-1,\"y\":\"q\"},\"l\":[]}\n"                       \
     "{\"k\":\"c\",\"n\":2}\n"                                                                      \
     "{\"k\":\"a text of more than twelve bytes\",\"v\":-4,\"n\":3,\"s\":{\"x\":4},\"l\":[3]}\n"
-#define A "a 1 0 {'x': 1, 'y': p} [1, 2]\n"
-#define B "b -2 1 {'x': -1, 'y': q} []\n"
-#define C "c NULL 2 NULL NULL\n"
-#define D "a text of more than twelve bytes -4 3 {'x': 4, 'y': NULL} [3]\n"
+#define A  "a 1 0 {'x': 1, 'y': p} [1, 2]\n"
+#define B  "b -2 1 {'x': -1, 'y': q} []\n"
+#define C  "c NULL 2 NULL NULL\n"
+#define D  "a text of more than twelve bytes -4 3 {'x': 4, 'y': NULL} [3]\n"
+#define A2 "a 1\n"
+#define B2 "b -2\n"
+#define C2 "c NULL\n"
+#define D2 "a text of more than twelve bytes -4\n"
 
 static const sm_plan_node *limit_one(kit *k, const sm_plan_node *in)
 {
@@ -376,6 +389,43 @@ static void tells_each_row(void **state)
             s.n_rules++;
         }
         assert_outcome(&s, few_rows[i].want);
+    }
+}
+
+/* Columns that are there for the rules alone do not go on, do not leave, and are in the examples. */
+static const struct {
+    rule rules[4];
+    const sm_plan_node *(*above)(kit *k, const sm_plan_node *in);
+    const char *want;
+} first_columns[] = {
+    {{{"n >= 0", QUARANTINE}}, NULL, A2 B2 C2 D2 "--\n--\n0.0 rule0: 0 of 4\n"},
+    {{{"n <> 1", WARN}}, NULL, A2 B2 C2 D2 "--\n--\n0.0 rule0: 1 of 4: 1\n" B},
+    {{{"n <> 1", NULLS(0)}}, NULL, A2 "NULL -2\n" C2 D2 "--\n--\n0.0 rule0: 1 of 4: 1\n" B},
+    {{{"n <> 1", NULLS(0)}, {"s.x < 4", QUARANTINE}},
+     NULL,
+     A2 "NULL -2\n" C2 "--\na text of more than twelve bytes -4 1\n--\n"
+        "0.0 rule0: 1 of 4: 1\n" B "0.1 rule1: 1 of 4: 3\n" D},
+    {{{"s.x < 4", QUARANTINE}, {"n > 0", QUARANTINE}},
+     first_column,
+     "b\nc\n--\na 1 1\na text of more than twelve bytes -4 0\n--\n"
+     "0.0 rule0: 1 of 4: 3\n" D "0.1 rule1: 1 of 4: 0\n" A},
+    {{{"n < 0", QUARANTINE}},
+     count_all,
+     "0\n--\na 1 0\nb -2 0\nc NULL 0\na text of more than twelve bytes -4 0\n--\n"
+     "0.0 rule0: 4 of 4: 0 1 2 3\n" A B C D},
+};
+
+static void gives_first_columns(void **state)
+{
+    for (int i = 0; i < SM_COUNT(first_columns); i++) {
+        spec s = {.lines = {FEW, sizeof(FEW) - 1},
+                  .rules = first_columns[i].rules,
+                  .n_first = 2,
+                  .above = first_columns[i].above};
+        while (s.n_rules < 4 && s.rules[s.n_rules].holds) {
+            s.n_rules++;
+        }
+        assert_outcome(&s, first_columns[i].want);
     }
 }
 
@@ -768,13 +818,10 @@ static void keeps_to_its_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tells_each_row),
-        cmocka_unit_test(stands_on_another),
-        cmocka_unit_test(agrees_with_filters),
-        cmocka_unit_test(is_the_same_everywhere),
-        cmocka_unit_test(ends_when_a_sink_has_enough),
-        cmocka_unit_test(fails_where_it_must),
-        cmocka_unit_test(tells_the_first_failure),
+        cmocka_unit_test(tells_each_row),         cmocka_unit_test(gives_first_columns),
+        cmocka_unit_test(stands_on_another),      cmocka_unit_test(agrees_with_filters),
+        cmocka_unit_test(is_the_same_everywhere), cmocka_unit_test(ends_when_a_sink_has_enough),
+        cmocka_unit_test(fails_where_it_must),    cmocka_unit_test(tells_the_first_failure),
         cmocka_unit_test(keeps_to_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,17 +151,25 @@ static bool check_window(check *c, const sm_plan_node *node, const sm_type *inpu
 }
 
 /* The node gives its input's columns unchanged. */
-static bool check_same_columns(check *c, const sm_plan_node *node, const sm_type *input)
+/* Are the node's columns the first of the input's? */
+static bool check_first_columns(check *c, const sm_plan_node *node, const sm_type *input)
 {
-    if (node->schema->n_fields != input->n_fields) {
+    if (node->schema->n_fields > input->n_fields) {
         return fails(c, "a node that only passes rows gives other columns than it gets");
     }
-    for (int32_t i = 0; i < input->n_fields; i++) {
+    for (int32_t i = 0; i < node->schema->n_fields; i++) {
         if (!is_same(node->schema->fields[i].type, input->fields[i].type)) {
             return fails(c, "a node that only passes rows gives another type than it gets");
         }
     }
     return true;
+}
+
+static bool check_same_columns(check *c, const sm_plan_node *node, const sm_type *input)
+{
+    return node->schema->n_fields == input->n_fields
+               ? check_first_columns(c, node, input)
+               : fails(c, "a node that only passes rows gives other columns than it gets");
 }
 
 static bool check_checks(check *c, const sm_plan_node *node, const sm_type *input)
@@ -171,14 +179,15 @@ static bool check_checks(check *c, const sm_plan_node *node, const sm_type *inpu
     }
     for (int32_t i = 0; i < node->as.check.n_checks; i++) {
         const sm_check *it = &node->as.check.checks[i];
-        if (it->action == SM_POLICY_NULL && (it->column < 0 || it->column >= input->n_fields)) {
-            return fails(c, "a check changes a column that is not one of its input's");
+        if (it->action == SM_POLICY_NULL &&
+            (it->column < 0 || it->column >= node->schema->n_fields)) {
+            return fails(c, "a check changes a column that is not one of its own");
         }
         if (!check_condition(c, node->as.check.breaks[i], input)) {
             return false;
         }
     }
-    return check_same_columns(c, node, input);
+    return check_first_columns(c, node, input);
 }
 
 static bool check_node(check *c, const sm_plan_node *node)

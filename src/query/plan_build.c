@@ -248,28 +248,33 @@ const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a)
+/* The first n of the input's columns, then the number of the check. */
+static const sm_type *leaving_columns(sm_arena *a, const sm_type *in, int32_t n)
 {
-    const int32_t n = in->schema->n_fields;
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n + 1);
-    memcpy(fields, in->schema->fields, (size_t)n * sizeof(*fields));
+    memcpy(fields, in->fields, (size_t)n * sizeof(*fields));
     fields[n] = (sm_field){.name = SM_STR("check"), .type = &sm_type_i32};
     return sm_type_struct(a, fields, n + 1);
 }
 
-/* The input's columns; those that become NULL in some rows are nullable. */
-static const sm_type *checked_columns(sm_arena *a, const sm_type *in, const sm_check *checks,
-                                      int32_t n)
+const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a)
 {
-    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, in->n_fields + 1);
-    memcpy(fields, in->fields, (size_t)in->n_fields * sizeof(*fields));
+    return leaving_columns(a, in->schema, in->schema->n_fields);
+}
+
+/* The first n_columns of the input's columns; those that become NULL in some rows are nullable. */
+static const sm_type *checked_columns(sm_arena *a, const sm_type *in, int32_t n_columns,
+                                      const sm_check *checks, int32_t n)
+{
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_columns + 1);
+    memcpy(fields, in->fields, (size_t)n_columns * sizeof(*fields));
     for (int32_t i = 0; i < n; i++) {
         if (checks[i].action == SM_POLICY_NULL) {
-            SM_ASSERT(checks[i].column >= 0 && checks[i].column < in->n_fields);
+            SM_ASSERT(checks[i].column >= 0 && checks[i].column < n_columns);
             fields[checks[i].column].is_nullable = true;
         }
     }
-    return sm_type_struct(a, fields, in->n_fields);
+    return sm_type_struct(a, fields, n_columns);
 }
 
 static bool is_check_action(sm_policy p)
@@ -278,10 +283,11 @@ static bool is_check_action(sm_policy p)
            p == SM_POLICY_QUARANTINE;
 }
 
-sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
-                        sm_arena *a, const sm_plan_node **out, sm_error *e)
+sm_status sm_plan_check_first(const sm_plan_node *in, int32_t n_columns, const sm_check *checks,
+                              int32_t n, int32_t side, sm_arena *a, const sm_plan_node **out,
+                              sm_error *e)
 {
-    SM_ASSERT(n > 0 && side >= 0);
+    SM_ASSERT(n > 0 && side >= 0 && n_columns > 0 && n_columns <= in->schema->n_fields);
     sm_check *const own = SM_NEW_ARRAY(a, sm_check, n);
     const sm_expr **const breaks = SM_NEW_ARRAY(a, const sm_expr *, n);
     for (int32_t i = 0; i < n; i++) {
@@ -291,15 +297,21 @@ sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t 
         SM_TRY(smi_make_predicate(a, checks[i].holds, "a check", NULL, &own[i].holds, e));
         SM_TRY(sm_expr_call("not", &own[i].holds, 1, a, &breaks[i], e));
     }
-    sm_plan_node *const node =
-        smi_node(a, SM_PLAN_CHECK, checked_columns(a, in->schema, own, n), link_of(in), NULL);
+    sm_plan_node *const node = smi_node(
+        a, SM_PLAN_CHECK, checked_columns(a, in->schema, n_columns, own, n), link_of(in), NULL);
     node->as.check.checks = own;
     node->as.check.breaks = breaks;
     node->as.check.n_checks = n;
     node->as.check.side = side;
-    node->as.check.leaves = sm_plan_check_leaves(in, a);
+    node->as.check.leaves = leaving_columns(a, in->schema, n_columns);
     *out = node;
     return SM_OK;
+}
+
+sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
+                        sm_arena *a, const sm_plan_node **out, sm_error *e)
+{
+    return sm_plan_check_first(in, in->schema->n_fields, checks, n, side, a, out, e);
 }
 
 /* ---- two inputs ------------------------------------------------------------------------------ */

@@ -437,7 +437,8 @@ struct sm_plan_node {
             int64_t limit; /* −1: all */
             int64_t offset;
         } limit;
-        struct { /* gives the rows that no check with the action QUARANTINE takes away */
+        struct { /* gives the rows that no check with the action QUARANTINE takes away; its columns
+                  * are the input's, or the first of them */
             const sm_check *checks;
             const sm_expr **breaks; /* one a check: true where a row breaks it */
             int32_t n_checks;
@@ -739,6 +740,11 @@ sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, s
  */
 sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
                         sm_arena *a, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** The same, where only the first n_columns >= 1 of the input go on, and only they leave with a row:
+ * those behind them are there for the checks, and in the report's examples. */
+sm_status sm_plan_check_first(const sm_plan_node *in, int32_t n_columns, const sm_check *checks,
+                              int32_t n, int32_t side, sm_arena *a, const sm_plan_node **out,
+                              sm_error *e) SM_MUST_USE;
 /** The rows that leave a CHECK over `in`: its columns, as they came in, then INTEGER "check": the
  * number of the check that took the row away, from 0 on. */
 const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a);

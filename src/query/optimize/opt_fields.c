@@ -328,7 +328,7 @@ static void narrow_node(sm_arena *a, sm_plan_node *n, need *needs)
         narrow_node(a, n->inputs[1], all_of(a, n));
         break;
     case SM_PLAN_CHECK:
-        narrow_node(a, n->inputs[0], all_of(a, n));
+        narrow_node(a, n->inputs[0], all_of(a, n->inputs[0]));
         break;
     case SM_PLAN_FILTER:
     case SM_PLAN_SORT:

@@ -184,8 +184,8 @@ static void use_own(sm_arena *a, const sm_plan_node *n, const use *out, use *in)
             use_keys(a, w->order, w->n_order, in);
         }
         break;
-    case SM_PLAN_CHECK: /* rows leave it whole */
-        for (int32_t i = 0; i < n->schema->n_fields; i++) {
+    case SM_PLAN_CHECK: /* it looks at all of its input, and rows leave it whole */
+        for (int32_t i = 0; i < n->inputs[0]->schema->n_fields; i++) {
             add_use(a, &in[i], &whole_use);
         }
         break;
@@ -225,7 +225,8 @@ static void take_node(finding *f, sm_plan_node *n, const use *out)
         return;
     }
     use *const in = SM_NEW_ARRAY(f->a, use, n_in + 1);
-    for (int32_t i = 0; passes_on && i < n_in; i++) {
+    const int32_t n_out = n->schema->n_fields; /* fewer where a CHECK passes on the first columns */
+    for (int32_t i = 0; passes_on && i < n_in && i < n_out; i++) {
         add_use(f->a, &in[i], &out[i]);
     }
     use_own(f->a, n, out, in);
