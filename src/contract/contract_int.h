@@ -139,7 +139,9 @@ sm_status smi_bind_columns(const sm_contract *c, const sm_contract_table *table,
 typedef struct smi_audit {
     const sm_audit *in;
     sm_arena *a;
-    const sm_expr **columns; /* of the table, over the rows */
+    const sm_expr **columns;   /* of the table, over the rows */
+    const sm_plan_node *added; /* of the rows, those that a write adds: duplicates count only of
+                                * them; NULL: of all */
     int64_t n_rows;
     sm_rule_count *counts; /* one a rule */
 } smi_audit;
@@ -150,11 +152,47 @@ sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *ou
 /** Runs a plan of ten rows at most, which become the examples of a rule; names: one a column. */
 sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_str *names,
                              sm_rule_count *out, sm_error *e) SM_MUST_USE;
+/** Adds the examples of a rule that rows of a batch are, over whose columns `u` and the rule are. */
+sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *rows,
+                         sm_rule_count *out, sm_error *e) SM_MUST_USE;
+/** The different values of expressions over a plan, none of them NULL: a column each. */
+sm_status smi_audit_different(smi_audit *u, const sm_plan_node *in, const sm_expr *const *exprs,
+                              int32_t n, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** The different values that a reference may have: a plan of the rule's columns. */
+sm_status smi_audit_target(smi_audit *u, const sm_rule *r, const sm_plan_node **out,
+                           sm_error *e) SM_MUST_USE;
+/** Looks for the keys of rows among different values, none of them NULL. *out: left's columns, and
+ * what stands behind them does not matter; *found: BOOLEAN over them, is the row's key there? */
+sm_status smi_audit_look_up(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
+                            int32_t n, const sm_plan_node *right, const sm_plan_node **out,
+                            const sm_expr **found, sm_error *e) SM_MUST_USE;
+/** The number of rows of a plan. */
+sm_status smi_audit_count(smi_audit *u, const sm_plan_node *in, int64_t *out,
+                          sm_error *e) SM_MUST_USE;
+/** Counts the rows, of u->n_rows, that break a set rule, and finds its examples. Errors have the
+ * rule's place. */
+sm_status smi_audit_set_rule(smi_audit *u, const sm_rule *r, sm_error *e) SM_MUST_USE;
+/** Adds the place of a rule in the contract to an error, and its name; returns st. */
+sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st,
+                      sm_error *e) SM_MUST_USE;
 /** Counts groups, and those that break the rule's condition (contract_audit_sql.c). */
 sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
 /** The number of a rule's query (contract_audit_sql.c). */
 sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
+
+/* ---- verdicts (contract_verdict.c) ----------------------------------------------------------- */
+
+/** Does the action take rows away that break a rule, or make their value NULL? */
+static inline bool smi_mends(sm_policy action)
+{
+    return action == SM_POLICY_QUARANTINE || action == SM_POLICY_NULL;
+}
+
+/** sm_contract_judge() of rows that were written: of those that break a rule whose action is
+ * QUARANTINE or NULL nothing is left (sm_guard_judge). */
+sm_verdict *smi_judge_written(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                              const sm_rule_count *counts, sm_arena *a);
 
 #endif

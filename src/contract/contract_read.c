@@ -180,10 +180,12 @@ sm_str smi_rule_default_name(const sm_contract_table *t, const sm_rule *rule, sm
 static const char *refuse_action(const smi_reading *r, const sm_rule *rule)
 {
     const bool is_whole = rule->kind == SM_RULE_ROW_COUNT || rule->kind == SM_RULE_QUERY;
-    const bool takes_rows = rule->action == SM_POLICY_QUARANTINE || rule->action == SM_POLICY_NULL;
 
-    if (is_whole && takes_rows) {
+    if (is_whole && smi_mends(rule->action)) {
         return "it is of the whole table, not of rows";
+    }
+    if (rule->kind == SM_RULE_GROUP && smi_mends(rule->action)) {
+        return "it is of groups, not of rows";
     }
     if (rule->action != SM_POLICY_NULL) {
         return NULL;
@@ -505,13 +507,27 @@ static sm_status read_column_rules(smi_reading *r, int32_t column, sm_error *e)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-/* The columns of the primary key, by their positions; those without one come last. */
-static sm_status add_primary_key(smi_reading *r, sm_error *e)
+enum {
+    TABLE_NAME,
+    TABLE_PHYSICAL,
+    TABLE_DESCRIPTION,
+    TABLE_PROPERTIES,
+    TABLE_QUALITY,
+    TABLE_RELATIONSHIPS,
+    TABLE_CUSTOM,
+    TABLE_LOGICAL
+};
+
+/* The columns of the primary key, by their positions; those without one come last. smelt's words at
+ * the table are those of this rule: the others have a place of their own for them. */
+static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
 {
     const sm_contract_table *t = r->table;
     int32_t *columns = SM_NEW_ARRAY(r->arena, int32_t, t->n_columns + 1);
+    smi_custom custom = {0};
     int32_t n = 0;
 
+    SM_TRY(smi_read_custom(r, f->values[TABLE_CUSTOM], &custom, e));
     for (int32_t i = 0; i < t->n_columns; i++) {
         int32_t at = n;
         if (t->columns[i].key_position == 0) {
@@ -525,14 +541,20 @@ static sm_status add_primary_key(smi_reading *r, sm_error *e)
         n++;
     }
     if (n == 0) {
-        return SM_OK;
+        return custom.has_action || custom.has_fail_above
+                   ? sm_yaml_at(r->d, f->places[TABLE_CUSTOM],
+                                sm_fail(e, SM_INVALID,
+                                        "smelt's words at a table are for its primary key, and it "
+                                        "has none"),
+                                e)
+                   : SM_OK;
     }
     const sm_rule rule = {.kind = SM_RULE_PRIMARY_KEY,
                           .column = -1,
                           .columns = columns,
                           .n_columns = n,
                           .at = t->columns[columns[0]].at};
-    return smi_rule_add(r, &rule, &(smi_custom){0}, e);
+    return smi_rule_add(r, &rule, &custom, e);
 }
 
 static int compare_places(const void *a, const void *b)
@@ -564,17 +586,6 @@ static sm_status order_rules(smi_reading *r, sm_error *e)
     return SM_OK;
 }
 
-enum {
-    TABLE_NAME,
-    TABLE_PHYSICAL,
-    TABLE_DESCRIPTION,
-    TABLE_PROPERTIES,
-    TABLE_QUALITY,
-    TABLE_RELATIONSHIPS,
-    TABLE_CUSTOM,
-    TABLE_LOGICAL
-};
-
 static sm_status read_table_rules(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
 {
     smi_custom custom = {0};
@@ -582,7 +593,7 @@ static sm_status read_table_rules(smi_reading *r, const sm_yaml_fields *f, sm_er
     for (int32_t i = 0; i < r->table->n_columns; i++) {
         SM_TRY(read_column_rules(r, i, e));
     }
-    SM_TRY(add_primary_key(r, e));
+    SM_TRY(add_primary_key(r, f, e));
     if (f->has[TABLE_RELATIONSHIPS]) {
         SM_TRY(smi_read_relationships(r, f->values[TABLE_RELATIONSHIPS],
                                       f->places[TABLE_RELATIONSHIPS], -1, &custom, e));
@@ -615,7 +626,6 @@ static sm_status read_table(smi_reading *r, const sm_yaml *map, sm_error *e)
     };
     sm_contract *c = r->c;
     sm_contract_table *t = &c->tables[c->n_tables];
-    smi_custom custom = {0};
     sm_yaml_fields f;
 
     r->table = t;
@@ -635,11 +645,6 @@ static sm_status read_table(smi_reading *r, const sm_yaml *map, sm_error *e)
                           e);
     }
     *taken = t;
-    SM_TRY(smi_read_custom(r, f.values[TABLE_CUSTOM], &custom, e));
-    if (custom.has_action || custom.has_fail_above) {
-        return sm_yaml_at(r->d, f.places[TABLE_CUSTOM],
-                          sm_fail(e, SM_INVALID, "smelt's words stand on a property or a rule"), e);
-    }
     SM_TRY(f.has[TABLE_PROPERTIES]
                ? read_columns(r, f.values[TABLE_PROPERTIES], f.places[TABLE_PROPERTIES], -1, e)
                : SM_OK);

@@ -334,6 +334,9 @@ static const struct {
     {WHOLE "{type: custom, engine: smelt, implementation: c > 0,\n"
            "         customProperties: [{property: smelt.onViolation, value: 'null'}]}\n",
      SM_INVALID, 13, 67, "of no column", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {groupBy: [c], check: sum(c) > 0},\n"
+           "         customProperties: [{property: smelt.onViolation, value: quarantine}]}\n",
+     SM_INVALID, 13, 66, "of groups, not of rows", ""},
     /* references */
     {TYPED "        relationships: [{from: t.c, to: u.c}]\n", SM_SYNTAX, 11, 26, "no from", ""},
     {TYPED "        relationships: [{to: u}]\n", SM_INVALID, 11, 30, "table.column, not \"u\"", ""},

@@ -443,6 +443,11 @@ static void write_table(writing *x)
         sm_yaml_set_text(&x->w, "physicalName", x->t->physical);
     }
     set_text(x, "description", x->t->description);
+    for (int64_t i = 0; i < x->t->n_rules; i++) {
+        if (x->t->rules[i].kind == SM_RULE_PRIMARY_KEY) { /* the only rule that is of the table */
+            write_custom(x, &x->t->rules[i], &plain);
+        }
+    }
     find_groups(x->t, -1, first);
     write_groups(x, -1, first, &plain);
     sm_yaml_end_item(&x->w);

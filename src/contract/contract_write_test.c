@@ -115,6 +115,8 @@ static const char *const properties[] = {
     "properties: [{name: a, primaryKey: true, primaryKeyPosition: 2},"
     " {name: b, required: true, unique: true, primaryKey: true, primaryKeyPosition: 1},"
     " {name: d, primaryKey: true}]",
+    "properties: [{name: a, primaryKey: true}, {name: b, primaryKey: true}], customProperties:"
+    " [{property: smelt.onViolation, value: quarantine}, {property: smelt.failAbove, value: 5%}]",
     /* smelt's words: of a property, of a rule, of a rule that says otherwise */
     "properties: [{name: c, logicalType: string, logicalTypeOptions: {minLength: 1},"
     " customProperties: [{property: smelt.onViolation, value: warn},"
