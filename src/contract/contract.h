@@ -411,10 +411,14 @@ typedef struct sm_guarded {
 sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_error *e) SM_MUST_USE;
 /** The rows that are left to write: the plan to run in the place of `rows`. */
 const sm_plan_node *sm_guard_rows(const sm_guard *g);
-/** How many side outputs it has: those that a row may leave by. 0: none of its rules quarantines. */
+/** How many side outputs it has: those that a row may leave by, from first_side on. 0: none of its
+ * rules quarantines. */
 int32_t sm_guard_sides(const sm_guard *g);
-/** The columns of the rows that leave by side output i, from first_side on: those of the rows as
- * they are written, then INTEGER "check". */
+/** How many numbers of side outputs it takes, from first_side on: also those of CHECK nodes that no
+ * row leaves by. Another guard in the same plan is numbered behind them. */
+int32_t sm_guard_checks(const sm_guard *g);
+/** The columns of the rows that leave by side output first_side <= side < first_side +
+ * sm_guard_sides(): those of the rows as they are written, then INTEGER "check". */
 const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side);
 /** The rule by which a row left; check: its value of "check". */
 const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
@@ -422,9 +426,11 @@ const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
  * Judges the write: takes the counts of the pass, and audits the other rules.
  *
  * Shape     report: of the run of sm_guard_rows(). table: all rows that the table will have, as a
- *           plan by calls; written: those of them that this write adds. A rule whose action is
- *           QUARANTINE or NULL passes, or it fails where more rows broke it than its fail_above
- *           allows
+ *           plan by calls; written: those of them that this write adds; the same node where it adds
+ *           all. References are audited over `written`, other set rules over `table`, where rows
+ *           count as duplicates only if one that was written has their key. A rule whose action is
+ *           QUARANTINE or NULL warns where it took rows away or changed them, and fails where they
+ *           were more than its fail_above, or a limit other than `mustBe: 0`, allows
  * Owner     the verdict lives in `a`
  * Errors    those of sm_contract_audit()
  */

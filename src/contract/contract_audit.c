@@ -18,13 +18,12 @@ typedef struct picks {
     int32_t n, cap;
 } picks;
 
-/* Adds the place of a rule in the contract to an error, and its name; returns st. */
-static sm_status at_rule(const smi_audit *u, const sm_rule *r, sm_status st, sm_error *e)
+sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st, sm_error *e)
 {
     if (st == SM_OK) {
         return st;
     }
-    const sm_yaml_doc *d = &u->in->contract->yaml;
+    const sm_yaml_doc *d = &c->yaml;
     return sm_within(e, sm_yaml_at(d, r->at, st, e), "rule \"%.*s\", line %d of %s",
                      SM_STR_ARG(r->name), (int)r->at.line, d->name.data);
 }
@@ -79,6 +78,18 @@ static sm_str row_json(const sm_batch *rows, int64_t row, const sm_str *names, s
     return sm_arena_take(a, &text);
 }
 
+static void add_examples(const smi_audit *u, const sm_batch *rows, const sm_str *names,
+                         sm_rule_count *out)
+{
+    if (!out->examples) {
+        out->examples = SM_NEW_ARRAY(u->a, sm_str, SM_RULE_EXAMPLES);
+    }
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        SM_ASSERT(out->n_examples < SM_RULE_EXAMPLES);
+        out->examples[out->n_examples++] = row_json(rows, i, names, u->a);
+    }
+}
+
 sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_str *names,
                              sm_rule_count *out, sm_error *e)
 {
@@ -86,12 +97,8 @@ sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_s
     int64_t n = 0;
 
     SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n, NULL, e));
-    out->examples = SM_NEW_ARRAY(u->a, sm_str, SM_RULE_EXAMPLES);
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t k = 0; k < rows[i]->n_rows; k++) {
-            SM_ASSERT(out->n_examples < SM_RULE_EXAMPLES);
-            out->examples[out->n_examples++] = row_json(rows[i], k, names, u->a);
-        }
+        add_examples(u, rows[i], names, out);
     }
     release_all(rows, n);
     return SM_OK;
@@ -129,8 +136,39 @@ static sm_status without_null(smi_audit *u, const sm_plan_node *in, const sm_exp
     return sm_plan_filter(in, all, u->a, out, e);
 }
 
-/* The number of rows of a plan. */
-static sm_status count_rows(smi_audit *u, const sm_plan_node *in, int64_t *out, sm_error *e)
+sm_status smi_audit_different(smi_audit *u, const sm_plan_node *in, const sm_expr *const *exprs,
+                              int32_t n, const sm_plan_node **out, sm_error *e)
+{
+    SM_TRY(without_null(u, in, exprs, n, &in, e));
+    return sm_plan_aggregate(in, exprs, n, NULL, 0, u->a, out, e);
+}
+
+/* A join of rows with the different values `right`, by the keys of the rows. */
+static sm_status join_values(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
+                             int32_t n, const sm_plan_node *right, sm_join_kind kind,
+                             const sm_plan_node **out, sm_error *e)
+{
+    const sm_type *pair = sm_plan_join_schema(left, right, kind, u->a);
+    const sm_expr **same = SM_NEW_ARRAY(u->a, const sm_expr *, n), *on = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        const sm_expr *value = sm_expr_column(pair, left->schema->n_fields + i, u->a);
+        SM_TRY(call(u, "=", keys[i], value, &same[i], e));
+    }
+    SM_TRY(sm_expr_and(same, n, u->a, &on, e));
+    return sm_plan_join(left, right, kind, on, u->a, out, e);
+}
+
+sm_status smi_audit_look_up(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
+                            int32_t n, const sm_plan_node *right, const sm_plan_node **out,
+                            const sm_expr **found, sm_error *e)
+{
+    SM_TRY(join_values(u, left, keys, n, right, SM_JOIN_LEFT, out, e));
+    return call(u, "is_not_null", sm_expr_column((*out)->schema, left->schema->n_fields, u->a),
+                NULL, found, e);
+}
+
+sm_status smi_audit_count(smi_audit *u, const sm_plan_node *in, int64_t *out, sm_error *e)
 {
     sm_agg_item item = {0};
     const sm_plan_node *root = NULL;
@@ -199,27 +237,60 @@ static int32_t most_picks(const smi_audit *u)
 
 /* ---- rules of rows --------------------------------------------------------------------------- */
 
-/* The first rows that break it: the key, and what the rule is about. */
-static sm_status show_broken(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
+/* What an example of a rule shows: the key, and what the rule is about. None: it is a constant, and
+ * no row says why. */
+static picks picks_of_row(smi_audit *u, const sm_bound_rule *b)
 {
     picks p = picks_new(u, most_picks(u));
-    const sm_expr *broken = NULL;
-    const sm_plan_node *root = NULL;
     const int32_t column = b->rule->column;
 
     pick_key(u, &p);
     if (column >= 0) {
         pick(u, &p, u->columns[column], u->in->table->columns[column].path);
     }
+    pick_columns(u, &p, b->rule);
     if (b->rule->kind == SM_RULE_EXPRESSION) {
         pick_read(u, &p, b->holds);
     }
-    if (p.n == 0) { /* a constant: no row says why */
+    return p;
+}
+
+/* The first rows that break it. */
+static sm_status show_broken(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
+{
+    const picks p = picks_of_row(u, b);
+    const sm_expr *broken = NULL;
+    const sm_plan_node *root = NULL;
+
+    if (p.n == 0) {
         return SM_OK;
     }
     SM_TRY(call(u, "not", b->holds, NULL, &broken, e));
     SM_TRY(sm_plan_filter(u->in->rows, broken, u->a, &root, e));
     return run_examples(u, sm_plan_project(root, p.exprs, p.names, p.n, u->a), p.names, out, e);
+}
+
+sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *rows,
+                         sm_rule_count *out, sm_error *e)
+{
+    const picks p = picks_of_row(u, b);
+    sm_field *fields = SM_NEW_ARRAY(u->a, sm_field, p.n + 1);
+    sm_batch *shown = NULL;
+    sm_status st = SM_OK;
+
+    for (int32_t i = 0; i < p.n; i++) {
+        fields[i] = (sm_field){.name = p.names[i], .type = p.exprs[i]->type, .is_nullable = true};
+    }
+    SM_TRY(sm_batch_new(u->in->env->budget, sm_type_struct(u->a, fields, p.n), &shown, e));
+    for (int32_t i = 0; i < p.n && st == SM_OK; i++) {
+        st = sm_expr_eval(p.exprs[i], rows, NULL, shown, &shown->columns[i], e);
+    }
+    if (st == SM_OK && p.n > 0) {
+        shown->n_rows = rows->n_rows;
+        add_examples(u, shown, p.names, out);
+    }
+    sm_batch_release(shown);
+    return st;
 }
 
 /* All row rules and the number of rows. */
@@ -252,6 +323,25 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
 
 /* ---- unique ---------------------------------------------------------------------------------- */
 
+/* Of the rows those that have a key of a row that was added, as their keys alone: no others can be
+ * duplicates of it. */
+static sm_status find_added(smi_audit *u, const sm_rule *r, const sm_plan_node *in, picks *keys,
+                            const sm_plan_node **out, sm_error *e)
+{
+    const int32_t n = r->n_columns;
+    const sm_expr **of_added = NULL, **own = SM_NEW_ARRAY(u->a, const sm_expr *, n);
+    const sm_plan_node *left = sm_plan_project(in, keys->exprs, keys->names, n, u->a);
+    const sm_plan_node *right = NULL;
+
+    SM_TRY(smi_bind_columns(u->in->contract, u->in->table, u->added->schema, u->a, &of_added, e));
+    for (int32_t i = 0; i < n; i++) {
+        own[i] = of_added[r->columns[i]];
+        keys->exprs[i] = sm_expr_column(left->schema, i, u->a);
+    }
+    SM_TRY(smi_audit_different(u, u->added, own, n, &right, e));
+    return join_values(u, left, keys->exprs, n, right, SM_JOIN_INNER, out, e);
+}
+
 static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
 {
     picks p = picks_new(u, r->n_columns + 1);
@@ -262,6 +352,7 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     out->n_rows = u->n_rows;
     pick_columns(u, &p, r);
     SM_TRY(without_null(u, u->in->rows, p.exprs, p.n, &node, e));
+    SM_TRY(u->added ? find_added(u, r, node, &p, &node, e) : SM_OK);
     SM_TRY(call(u, "count", NULL, NULL, &item.call, e));
     SM_TRY(sm_plan_aggregate(node, p.exprs, p.n, &item, 1, u->a, &node, e));
     const sm_expr *const rows = sm_expr_column(node->schema, p.n, u->a);
@@ -325,18 +416,14 @@ static sm_status find_target(smi_audit *u, const sm_rule *r, const sm_type *sche
     return SM_OK;
 }
 
-/* The different values that a reference may have: a plan of the rule's columns, none of them
- * NULL. */
-static sm_status target_values(smi_audit *u, const sm_rule *r, const sm_plan_node **out,
-                               sm_error *e)
+sm_status smi_audit_target(smi_audit *u, const sm_rule *r, const sm_plan_node **out, sm_error *e)
 {
     const sm_expr **exprs = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns);
     const sm_plan_node *node = NULL;
 
     SM_TRY(u->in->other(u->in->ctx, r->other_table, u->a, &node, e));
     SM_TRY(find_target(u, r, node->schema, exprs, e));
-    SM_TRY(without_null(u, node, exprs, r->n_columns, &node, e));
-    return sm_plan_aggregate(node, exprs, r->n_columns, NULL, 0, u->a, out, e);
+    return smi_audit_different(u, node, exprs, r->n_columns, out, e);
 }
 
 /* The rows that are to be found, as the columns that `p` shows and then the rule's. */
@@ -361,24 +448,20 @@ static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *
 {
     picks p = picks_new(u, most_picks(u) + r->n_columns);
     const sm_plan_node *left = NULL, *right = NULL, *joined = NULL, *lost = NULL;
-    const sm_expr **same = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns), *x = NULL;
+    const sm_expr **keys = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns), *x = NULL;
 
     out->n_rows = u->n_rows;
     pick_key(u, &p);
     pick_columns(u, &p, r);
     SM_TRY(source_rows(u, r, &p, &left, e));
-    SM_TRY(target_values(u, r, &right, e));
-    const sm_type *pair = sm_plan_join_schema(left, right, SM_JOIN_LEFT, u->a);
-    const int32_t n_left = left->schema->n_fields;
+    SM_TRY(smi_audit_target(u, r, &right, e));
     for (int32_t i = 0; i < r->n_columns; i++) {
-        SM_TRY(call(u, "=", sm_expr_column(pair, p.n + i, u->a),
-                    sm_expr_column(pair, n_left + i, u->a), &same[i], e));
+        keys[i] = sm_expr_column(left->schema, p.n + i, u->a);
     }
-    SM_TRY(sm_expr_and(same, r->n_columns, u->a, &x, e));
-    SM_TRY(sm_plan_join(left, right, SM_JOIN_LEFT, x, u->a, &joined, e));
-    SM_TRY(call(u, "is_null", sm_expr_column(joined->schema, n_left, u->a), NULL, &x, e));
+    SM_TRY(smi_audit_look_up(u, left, keys, r->n_columns, right, &joined, &x, e));
+    SM_TRY(call(u, "not", x, NULL, &x, e));
     SM_TRY(sm_plan_filter(joined, x, u->a, &lost, e));
-    SM_TRY(count_rows(u, lost, &out->n_broken, e));
+    SM_TRY(smi_audit_count(u, lost, &out->n_broken, e));
     if (out->n_broken == 0) {
         return SM_OK;
     }
@@ -390,7 +473,7 @@ static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
-static sm_status audit_set_rule(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+static sm_status audit_by_kind(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
 {
     switch (r->kind) {
     case SM_RULE_UNIQUE:
@@ -410,6 +493,12 @@ static sm_status audit_set_rule(smi_audit *u, const sm_rule *r, sm_rule_count *o
     }
 }
 
+sm_status smi_audit_set_rule(smi_audit *u, const sm_rule *r, sm_error *e)
+{
+    return smi_at_rule(u->in->contract, r,
+                       audit_by_kind(u, r, &u->counts[r - u->in->table->rules], e), e);
+}
+
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e)
 {
@@ -420,7 +509,7 @@ sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out
     SM_TRY(audit_rows(&u, e));
     for (int64_t i = 0; i < t->n_rules; i++) {
         if (!sm_rule_info_of(t->rules[i].kind)->is_row) {
-            SM_TRY(at_rule(&u, &t->rules[i], audit_set_rule(&u, &t->rules[i], &u.counts[i], e), e));
+            SM_TRY(smi_audit_set_rule(&u, &t->rules[i], e));
         }
     }
     *out = u.counts;

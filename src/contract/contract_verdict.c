@@ -63,7 +63,27 @@ static sm_outcome outcome_of(const sm_rule *r, const sm_rule_count *c, bool hold
     return r->action == SM_POLICY_WARN ? SM_OUTCOME_WARNED : SM_OUTCOME_FAILED;
 }
 
-static void judge(const sm_rule *r, const sm_rule_count *count, sm_rule_verdict *out)
+/* Does the limit say how many rows there may be that break it? `mustBe: 0` only says that they do. */
+static bool bounds(const sm_rule_limit *l)
+{
+    return l->op != SM_MUST_BE || l->value != 0;
+}
+
+/* Rows that break the rule were taken away or changed: that is told, and it is a failure only where
+ * they are more than the contract allows. */
+static sm_outcome outcome_of_mended(const sm_rule *r, const sm_rule_count *c)
+{
+    if (bounds(&r->limit) || r->has_fail_above) {
+        const bool holds = bounds(&r->limit) ? keeps(&r->limit, c) : c->n_broken == 0;
+        if (outcome_of(r, c, holds) == SM_OUTCOME_FAILED) {
+            return SM_OUTCOME_FAILED;
+        }
+    }
+    return c->n_broken > 0 ? SM_OUTCOME_WARNED : SM_OUTCOME_PASSED;
+}
+
+static void judge(const sm_rule *r, const sm_rule_count *count, bool is_written,
+                  sm_rule_verdict *out)
 {
     bool holds = false;
 
@@ -79,18 +99,19 @@ static void judge(const sm_rule *r, const sm_rule_count *count, sm_rule_verdict 
         holds = keeps(&r->limit, count);
     }
     out->share = percent_of(&out->count) / 100;
-    out->outcome = outcome_of(r, &out->count, holds);
+    out->outcome = is_written && smi_mends(r->action) ? outcome_of_mended(r, &out->count)
+                                                      : outcome_of(r, &out->count, holds);
 }
 
-sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
-                              const sm_rule_count *counts, sm_arena *a)
+static sm_verdict *judge_all(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                             const sm_rule_count *counts, bool is_written, sm_arena *a)
 {
     sm_verdict *v = SM_NEW(a, sm_verdict);
 
     *v = (sm_verdict){.contract = c, .table = table, .n_rows = n_rows};
     v->rules = SM_NEW_ARRAY(a, sm_rule_verdict, table->n_rules + 1);
     for (int64_t i = 0; i < table->n_rules; i++) {
-        judge(&table->rules[i], &counts[i], &v->rules[i]);
+        judge(&table->rules[i], &counts[i], is_written, &v->rules[i]);
         v->n_failed += v->rules[i].outcome == SM_OUTCOME_FAILED;
         v->n_warned += v->rules[i].outcome == SM_OUTCOME_WARNED;
     }
@@ -98,6 +119,18 @@ sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *tab
                  : v->n_warned ? SM_OUTCOME_WARNED
                                : SM_OUTCOME_PASSED;
     return v;
+}
+
+sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                              const sm_rule_count *counts, sm_arena *a)
+{
+    return judge_all(c, table, n_rows, counts, false, a);
+}
+
+sm_verdict *smi_judge_written(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
+                              const sm_rule_count *counts, sm_arena *a)
+{
+    return judge_all(c, table, n_rows, counts, true, a);
 }
 
 const char *sm_outcome_name(sm_outcome o)

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_guard.c: puts the rules of a table around the plan of a write, and judges what
+ * was written.
+ *
+ * Calls    sm_guard_new() before the write, which runs sm_guard_rows(); sm_guard_judge() behind it.
+ * Method   One CHECK node has all row rules; it sees the rows as they come in. It counts, and takes
+ *          away or changes what its rules say, in the pass of the write itself. Each set rule that
+ *          takes rows away or changes them is a CHECK of its own above it (contract_guard_set.c).
+ *          All other set rules are audited over what the write has staged (contract_audit.c), as
+ *          nothing of it is published yet.
+ * Sides    CHECK nodes by which rows may leave are numbered first, then the others: so an
+ *          unbroken range of side outputs needs a sink.
+ * Memory   A CHECK keeps ten examples a rule; set rules are joins and windows, which spill. */
+#include "contract/contract_guard_int.h"
+
+/* ---- the checks ------------------------------------------------------------------------------ */
+
+static bool has_mending(const sm_bound_rule *rules, int64_t n, sm_policy action)
+{
+    bool has = false;
+
+    for (int64_t i = 0; i < n && !has; i++) {
+        has = rules[i].rule->action == action;
+    }
+    return has;
+}
+
+sm_status smi_guard_check(sm_guard *g, const sm_bound_rule *rules, int32_t n,
+                          const sm_plan_node *in, sm_error *e)
+{
+    sm_check *checks = SM_NEW_ARRAY(g->a, sm_check, n);
+    const bool leaves = has_mending(rules, n, SM_POLICY_QUARANTINE);
+    smi_guard_checks *own = &g->checks[g->n_checks++];
+
+    for (int32_t i = 0; i < n; i++) {
+        checks[i] = (sm_check){.name = rules[i].rule->name,
+                               .holds = rules[i].holds,
+                               .action = rules[i].rule->action,
+                               .column = rules[i].column};
+    }
+    *own = (smi_guard_checks){.rules = rules, .n_rules = n};
+    own->side = leaves ? g->next_side++ : g->next_silent++;
+    SM_TRY(sm_plan_check_first(in, g->rows->schema->n_fields, checks, n, own->side, g->a,
+                               &own->node, e));
+    g->rows = own->node;
+    return SM_OK;
+}
+
+/* The set rules that are a CHECK. */
+static bool is_checked_set(const sm_rule *r)
+{
+    return !sm_rule_info_of(r->kind)->is_row && smi_mends(r->action);
+}
+
+/* How many CHECK nodes there will be, and how many side outputs they have. */
+static void count_checks(sm_guard *g, const sm_bound_rule *rules, int64_t n_rules)
+{
+    const sm_contract_table *t = g->in.table;
+    int32_t n_checks = n_rules > 0;
+
+    g->n_sides = has_mending(rules, n_rules, SM_POLICY_QUARANTINE);
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        n_checks += is_checked_set(&t->rules[i]);
+        g->n_sides += is_checked_set(&t->rules[i]) && t->rules[i].action == SM_POLICY_QUARANTINE;
+    }
+    g->checks = SM_NEW_ARRAY(g->a, smi_guard_checks, n_checks + 1);
+    g->next_side = g->in.first_side;
+    g->next_silent = g->in.first_side + g->n_sides;
+}
+
+static sm_status build(sm_guard *g, sm_error *e)
+{
+    const sm_contract_table *t = g->in.table;
+    sm_bound_rule *rules = NULL;
+    int64_t n_rules = 0;
+
+    g->rows = g->in.rows;
+    SM_TRY(sm_contract_bind(g->in.contract, t, g->rows->schema, &g->in.names, g->a, &rules,
+                            &n_rules, e));
+    count_checks(g, rules, n_rules);
+    SM_TRY(n_rules > 0 ? smi_guard_check(g, rules, (int32_t)n_rules, g->rows, e) : SM_OK);
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        const sm_rule *r = &t->rules[i];
+        if (is_checked_set(r)) {
+            SM_TRY(smi_at_rule(g->in.contract, r, smi_guard_set(g, r, e), e));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_error *e)
+{
+    sm_guard *g = SM_NEW(a, sm_guard);
+
+    *g = (sm_guard){.in = *in, .a = a};
+    SM_TRY(build(g, e));
+    *out = g;
+    return SM_OK;
+}
+
+/* ---- what it has ----------------------------------------------------------------------------- */
+
+const sm_plan_node *sm_guard_rows(const sm_guard *g)
+{
+    return g->rows;
+}
+
+int32_t sm_guard_sides(const sm_guard *g)
+{
+    return g->n_sides;
+}
+
+int32_t sm_guard_checks(const sm_guard *g)
+{
+    return g->n_checks;
+}
+
+static const smi_guard_checks *checks_of(const sm_guard *g, int32_t side)
+{
+    const smi_guard_checks *c = g->checks;
+
+    while (c < g->checks + g->n_checks && c->side != side) {
+        c++;
+    }
+    SM_ENSURE(c < g->checks + g->n_checks);
+    return c;
+}
+
+const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side)
+{
+    return checks_of(g, side)->node->as.check.leaves;
+}
+
+const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check)
+{
+    const smi_guard_checks *c = checks_of(g, side);
+
+    SM_ENSURE(check >= 0 && check < c->n_rules);
+    return c->rules[check].rule;
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+sm_audit smi_guard_audit(const sm_guard *g, const sm_plan_node *rows)
+{
+    return (sm_audit){.contract = g->in.contract,
+                      .table = g->in.table,
+                      .rows = rows,
+                      .names = g->in.names,
+                      .other = g->in.other,
+                      .ctx = g->in.ctx,
+                      .env = g->in.env};
+}
+
+/* What the pass says of one CHECK node. */
+static sm_status take_checks(const sm_guard *g, const smi_guard_checks *c,
+                             const sm_exec_report *report, sm_arena *a, sm_rule_count *counts,
+                             sm_error *e)
+{
+    const sm_audit in = smi_guard_audit(g, c->node->inputs[0]);
+    smi_audit u = {.in = &in, .a = a};
+
+    SM_TRY(smi_bind_columns(in.contract, in.table, in.rows->schema, a, &u.columns, e));
+    for (int32_t i = 0; i < c->n_rules; i++) {
+        const sm_check_report *found = NULL;
+        for (int32_t k = 0; k < report->n_checks && !found; k++) {
+            const sm_check_report *one = &report->checks[k];
+            found = one->side == c->side && one->check == i ? one : NULL;
+        }
+        SM_ENSURE(found);
+        sm_rule_count *out = &counts[c->rules[i].rule - in.table->rules];
+        *out = (sm_rule_count){.n_rows = found->n_rows, .n_broken = found->n_broken};
+        if (found->examples) {
+            SM_TRY(smi_audit_show(&u, &c->rules[i], found->examples, out, e));
+        }
+    }
+    return SM_OK;
+}
+
+/* Does a rule look at the whole table? Else each of its rows keeps it or breaks it by itself. */
+static bool is_of_table(sm_rule_kind k)
+{
+    return k != SM_RULE_REFERENCE;
+}
+
+/* Counts of the set rules that no CHECK has, over all rows of the table or over those that were
+ * written. */
+static sm_status audit_sets(const sm_guard *g, const sm_plan_node *rows, bool of_table,
+                            const sm_plan_node *added, sm_arena *a, sm_rule_count *counts,
+                            sm_error *e)
+{
+    const sm_audit in = smi_guard_audit(g, rows);
+    smi_audit u = {.in = &in, .a = a, .counts = counts, .added = added};
+    bool is_ready = false;
+
+    for (int64_t i = 0; i < in.table->n_rules; i++) {
+        const sm_rule *r = &in.table->rules[i];
+        if (sm_rule_info_of(r->kind)->is_row || is_checked_set(r) ||
+            is_of_table(r->kind) != of_table) {
+            continue;
+        }
+        if (!is_ready) {
+            SM_TRY(smi_bind_columns(in.contract, in.table, rows->schema, a, &u.columns, e));
+            SM_TRY(smi_audit_count(&u, rows, &u.n_rows, e));
+            is_ready = true;
+        }
+        SM_TRY(smi_audit_set_rule(&u, r, e));
+    }
+    return SM_OK;
+}
+
+/* The rows that came into the pass. */
+static sm_status count_pass(const sm_guard *g, const sm_rule_count *counts,
+                            const sm_plan_node *written, sm_arena *a, int64_t *out, sm_error *e)
+{
+    const sm_audit in = smi_guard_audit(g, written);
+    smi_audit u = {.in = &in, .a = a};
+
+    if (g->n_checks > 0) {
+        *out = counts[g->checks[0].rules[0].rule - g->in.table->rules].n_rows;
+        return SM_OK;
+    }
+    return smi_audit_count(&u, written, out, e);
+}
+
+sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
+                         const sm_plan_node *written, sm_arena *a, sm_verdict **out, sm_error *e)
+{
+    sm_rule_count *counts = SM_NEW_ARRAY(a, sm_rule_count, g->in.table->n_rules + 1);
+    int64_t n_rows = 0;
+
+    for (int32_t i = 0; i < g->n_checks; i++) {
+        SM_TRY(take_checks(g, &g->checks[i], report, a, counts, e));
+    }
+    SM_TRY(audit_sets(g, table, true, table == written ? NULL : written, a, counts, e));
+    SM_TRY(audit_sets(g, written, false, NULL, a, counts, e));
+    SM_TRY(count_pass(g, counts, written, a, &n_rows, e));
+    *out = smi_judge_written(g->in.contract, g->in.table, n_rows, counts, a);
+    return SM_OK;
+}
