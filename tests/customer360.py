@@ -22,7 +22,7 @@ LONGS = {"Score", "TotalDuration"}
 BRONZE = pa.schema([(name, pa.int64() if name in LONGS else
                      pa.date32() if name == "Date" else pa.string()) for name in COLUMNS])
 QUARANTINE = ["file", "line", "byte_offset", "column", "reason", "message", "raw", "raw_bytes", "run",
-              "time"]
+              "time", "replayed"]
 SILVER = ["Contract", "TVDuration", "ChildDuration", "MovieDuration", "RelaxDuration",
           "SportDuration", "MostWatch"]
 KEPT_RAW_BYTES = 65536

@@ -90,6 +90,15 @@ typedef struct sm_resolver {
                 const sm_type *there);
 } sm_resolver;
 
+/* Where a row comes from: columns that a plan carries behind its own ones. */
+enum {
+    SM_ORIGIN_FILE,        /* VARCHAR: the URI by which it was opened */
+    SM_ORIGIN_LINE,        /* BIGINT, from 1 */
+    SM_ORIGIN_BYTE_OFFSET, /* BIGINT, from 0, of the line's first byte in the decompressed file */
+    SM_ORIGIN_COLUMNS,
+};
+extern const sm_type sm_origin_schema;
+
 /* ---- expressions, bound ---------------------------------------------------------------------- */
 
 typedef struct sm_function sm_function;

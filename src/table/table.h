@@ -405,8 +405,8 @@ void sm_candidate_release(sm_candidate *c);
 
 /* ---- quarantines ----------------------------------------------------------------------------- */
 
-/* A quarantine table being written: the lines that scans refused, each with its file, place and
- * reason. */
+/* A quarantine table being written: the lines that scans refused, and the rows that broke rules,
+ * each with its file, place and reason. A table of before gets the columns that it lacks. */
 typedef struct sm_quarantine sm_quarantine;
 
 /* What it points to is borrowed until the quarantine is closed. */
@@ -419,7 +419,7 @@ typedef struct sm_quarantine_opts {
 } sm_quarantine_opts;
 
 /**
- * Opens a write of refused lines.
+ * Opens a write of refused lines and rows.
  *
  * Owner     *out is the caller's, sm_quarantine_close() it
  * Errors    those of sm_stage_open
@@ -467,6 +467,50 @@ typedef struct sm_quarantine_router {
 sm_sink sm_quarantine_router_sink(sm_quarantine_router *r);
 /** After the plan, whether or not it failed. Takes {0}. */
 void sm_quarantine_router_release(sm_quarantine_router *r);
+
+/* Why rows leave a plan by one of its checks: a rule. */
+typedef struct sm_quarantine_rule {
+    sm_str name;    /* the column `reason` of its rows */
+    sm_str wants;   /* in the message, before the value: "minimum: 0" */
+    int32_t column; /* of the rows: it is named in `column`, and its value in the message. −1: the
+                     * rule is of no single column */
+} sm_quarantine_rule;
+
+/* The rows that leave a plan by one side output of a CHECK. */
+typedef struct sm_quarantine_side {
+    const sm_type *leaves; /* sm_plan_check_leaves(): the columns of rows, then INTEGER "check" */
+    int32_t n_columns;     /* so many are written: they are in `raw`. Behind them may stand those of
+                        * sm_origin_schema, of which `file`, `line` and `byte_offset` are */
+    const sm_quarantine_rule *rules; /* by "check" */
+    int32_t n_rules;
+    void *ctx;
+    /* Is a row of this file (URI as it was opened) taken? Asked as of a router. NULL: all are, also
+     * those without an origin, of which it is not asked. */
+    bool (*takes)(void *ctx, sm_str file);
+} sm_quarantine_side;
+
+/* A side output on its way into a quarantine. */
+typedef struct sm_quarantine_rows sm_quarantine_rows;
+
+/**
+ * Makes a way for one execution of a plan. Each side output has a way of its own; they, and one
+ * router, may be used at the same time. Their rows go into different data files, so that the order
+ * of rows depends on no thread.
+ *
+ * Shape     a row of the table: `reason` is the name of the rule, `message` what that wants and the
+ *           value, `raw` the row as a JSON object, of which 65,536 bytes are kept, raw_bytes the
+ *           length of the whole
+ * Owner     *out is the caller's, sm_quarantine_rows_close() it before the quarantine; what `side`
+ *           points to is borrowed until then
+ * Cost      nothing but a few hundred bytes where no row leaves; a file is opened for the first one
+ */
+sm_quarantine_rows *sm_quarantine_rows_new(sm_quarantine *q, const sm_quarantine_side *side);
+/** The sink for the plan's side output. Its finish makes the files durable. */
+sm_sink sm_quarantine_rows_sink(sm_quarantine_rows *r);
+/** Ends the way. Where its sink was finished the rows are the quarantine's from now on, behind all
+ * that were closed before; else they are thrown away. No worker may call it; one at a time for a
+ * quarantine, and after the execution. Takes NULL. */
+void sm_quarantine_rows_close(sm_quarantine_rows *r);
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 

@@ -342,6 +342,13 @@ void smi_out_release(smi_out *o);
  * warning in the log. */
 void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n);
 
+/** Makes *o write into other files of the table that `of` is of, at the same time: with adds of its
+ * own, in the same arena, which both then use with the lock. */
+void smi_out_fork(const smi_out *of, sm_mutex *lock, smi_out *o);
+/** Gives up what *o is writing, and puts its adds behind those of `into`, which it was forked
+ * from. */
+void smi_out_join(smi_out *into, smi_out *o);
+
 /* Rows that are sorted, into the files of an smi_out, several at a time (table_out_parts.c). */
 typedef struct smi_out_parts {
     smi_out *into;
@@ -359,6 +366,34 @@ sm_status smi_out_parts_finish(smi_out_parts *p, sm_error *e) SM_MUST_USE;
 /** Gives the files to `into`, in the order of the rows; those that are being written are given up.
  */
 void smi_out_parts_release(smi_out_parts *p);
+
+/* ---- quarantines ----------------------------------------------------------------------------- */
+
+struct sm_quarantine {
+    sm_stage *stage; /* its `out` takes refused lines */
+    sm_budget *budget;
+    sm_quarantine_opts opts;
+    sm_mutex lock; /* of the stage's arena, while several write files */
+};
+
+/** The columns of a quarantine table, and their places. */
+enum {
+    SMI_QUARANTINE_FILE,
+    SMI_QUARANTINE_LINE,
+    SMI_QUARANTINE_BYTE_OFFSET,
+    SMI_QUARANTINE_COLUMN,
+    SMI_QUARANTINE_REASON,
+    SMI_QUARANTINE_MESSAGE,
+    SMI_QUARANTINE_RAW,
+    SMI_QUARANTINE_RAW_BYTES,
+    SMI_QUARANTINE_RUN,
+    SMI_QUARANTINE_TIME,
+    SMI_QUARANTINE_REPLAYED,
+    SMI_QUARANTINE_COLUMNS,
+};
+extern const sm_type smi_quarantine_schema;
+/** Fills in the columns from RUN on, of b->n_rows rows, which are the same in all rows. */
+sm_status smi_quarantine_stamp(const sm_quarantine *q, sm_batch *b, sm_error *e) SM_MUST_USE;
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 

@@ -720,3 +720,37 @@ void smi_out_release(smi_out *o)
     sm_arena_free(o->value_arena);
     o->value_arena = NULL;
 }
+
+/* ---- several at a time ----------------------------------------------------------------------- */
+
+void smi_out_fork(const smi_out *of, sm_mutex *lock, smi_out *o)
+{
+    *o = *of;
+    o->arena_lock = lock;
+    o->state = SMI_OUT_NONE;
+    o->upload = NULL;
+    o->writer = NULL;
+    o->value_arena = NULL;
+    o->values = NULL;
+    o->given = o->rows = o->slice = NULL;
+    o->adds = NULL;
+    o->n_adds = o->cap_adds = o->n_rows = 0;
+    o->bytes = 0;
+    o->n_ending = 0;
+}
+
+void smi_out_join(smi_out *into, smi_out *o)
+{
+    SM_ASSERT(o->arena == into->arena);
+    smi_out_release(o);
+    for (int64_t i = 0; i < o->n_adds; i++) {
+        into->adds = sm_arena_grow(into->arena, into->adds, into->n_adds, &into->cap_adds,
+                                   sizeof(*into->adds));
+        into->adds[into->n_adds++] = o->adds[i];
+        into->n_opened++;
+    }
+    into->n_rows += o->n_rows;
+    into->bytes += o->bytes;
+    o->adds = NULL;
+    o->n_adds = 0;
+}

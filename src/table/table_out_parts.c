@@ -43,20 +43,13 @@ void smi_out_parts_init(smi_out_parts *p, smi_out *into)
         return;
     }
     p->n = sorted->n_cuts + 1;
-    SM_ASSERT(sorted && into->state == SMI_OUT_NONE && into->n_ending == 0 && !into->given);
     p->parts = (sm_sink_parts){
         .cuts = sorted->cuts, .n_cuts = sorted->n_cuts, .push = push_part, .end = end_part};
     p->sink.parts = &p->parts;
     p->items = sm_alloc((size_t)p->n * sizeof(*p->items));
     for (int32_t i = 0; i < p->n; i++) {
-        p->items[i] = *into;
-        p->items[i].adds = NULL;
-        p->items[i].n_adds = p->items[i].cap_adds = p->items[i].n_rows = 0;
-        p->items[i].bytes = 0;
-        p->items[i].value_arena = NULL;
-        p->items[i].values = NULL;
-        p->items[i].n_opened = into->n_opened + i; /* a number in names */
-        p->items[i].arena_lock = &p->lock;
+        smi_out_fork(into, &p->lock, &p->items[i]);
+        p->items[i].n_opened += i; /* a number in names */
     }
 }
 
@@ -87,17 +80,7 @@ void smi_out_parts_release(smi_out_parts *p)
     smi_out *into = p->into;
 
     for (int32_t i = 0; i < p->n; i++) {
-        smi_out *o = &p->items[i];
-        SM_ASSERT(o->arena == into->arena);
-        smi_out_release(o);
-        for (int64_t k = 0; k < o->n_adds; k++) {
-            into->adds = sm_arena_grow(into->arena, into->adds, into->n_adds, &into->cap_adds,
-                                       sizeof(*into->adds));
-            into->adds[into->n_adds++] = o->adds[k];
-            into->n_opened++;
-        }
-        into->n_rows += o->n_rows;
-        into->bytes += o->bytes;
+        smi_out_join(into, &p->items[i]);
     }
     sm_free(p->items);
     sm_mutex_release(&p->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_quarantine.c: refused lines into quarantine tables.
+ * table/table_quarantine.c: quarantine tables: opening and ending them, and refused lines into them.
+ * Rows that broke rules come by table_quarantine_rows.c.
  *
  * Calls    open a quarantine for each table; a router for each plan that is executed, whose sink
  *          takes the plan's refused lines; end_file after the last of them, and more may follow;
@@ -8,15 +9,15 @@
  * Method   The router goes through the quarantines one after the other and gives each the lines of
  *          the files that it takes. A batch that a quarantine's files have no room for yet stays in
  *          the router: exec calls again with the same lines, and the router goes on from there.
- * Columns  those of sm_refused_out_schema, then `run` and `time`. `column` is changed from a path
- *          in the line ("device.name") to the name that the loaded table has for it. */
+ * Columns  those of sm_refused_out_schema, then `run`, `time` and `replayed`. `column` is changed
+ *          from a path in the line ("device.name") to the name that the loaded table has for it.
+ *          A table of an earlier version lacks `replayed`, and gets it as its rows are written. */
 #include "table/table_int.h"
 
 #include "base/pool.h"
 
 /* Of sm_refused_out_schema; the table's own columns follow them. */
-#define N_READ_COLUMNS (SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMNS)
-#define COLUMN_COLUMN  (SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMN)
+#define N_READ_COLUMNS SMI_QUARANTINE_RUN
 
 static const sm_field quarantine_fields[] = {
     {.name = {"file", 4}, .type = &sm_type_string, .is_nullable = true},
@@ -29,18 +30,15 @@ static const sm_field quarantine_fields[] = {
     {.name = {"raw_bytes", 9}, .type = &sm_type_i64, .is_nullable = true},
     {.name = {"run", 3}, .type = &sm_type_string, .is_nullable = true},
     {.name = {"time", 4}, .type = &sm_type_timestamp, .is_nullable = true},
+    {.name = {"replayed", 8}, .type = &sm_type_string, .is_nullable = true},
 };
-static const sm_type quarantine_schema = {
+const sm_type smi_quarantine_schema = {
     .id = SM_TYPE_STRUCT, .fields = quarantine_fields, .n_fields = SM_COUNT(quarantine_fields)};
 
-_Static_assert(SM_COUNT(quarantine_fields) == N_READ_COLUMNS + 2,
-               "run and time follow those that are read");
-
-struct sm_quarantine {
-    sm_stage *stage;
-    sm_budget *budget;
-    sm_quarantine_opts opts;
-};
+_Static_assert(SM_COUNT(quarantine_fields) == SMI_QUARANTINE_COLUMNS, "they are named there");
+_Static_assert(N_READ_COLUMNS == SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMNS,
+               "the others follow those that are read");
+_Static_assert(SMI_QUARANTINE_COLUMN == SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMN, "the same place");
 
 /* ---- opening and ending ---------------------------------------------------------------------- */
 
@@ -48,11 +46,15 @@ sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
                              const sm_exec_env *env, sm_quarantine **out, sm_error *e)
 {
     SM_ASSERT(opts->n_columns == 0 || (opts->paths && opts->columns));
-    SM_ASSERT(w->split_by.len == 0 && !w->adds_columns);
+    SM_ASSERT(w->split_by.len == 0);
+    sm_write write = *w;
     sm_stage *stage = NULL;
 
-    SM_TRY(sm_stage_open(w, &quarantine_schema, env, &stage, e));
+    write.adds_columns = w->mode != SM_WRITE_OVERWRITE;
+    SM_TRY(sm_stage_open(&write, &smi_quarantine_schema, env, &stage, e));
     sm_quarantine *q = sm_alloc_zero(sizeof(*q));
+    sm_mutex_init(&q->lock);
+    stage->out.arena_lock = &q->lock;
     q->stage = stage;
     q->budget = env->budget;
     q->opts = *opts;
@@ -97,6 +99,7 @@ void sm_quarantine_close(sm_quarantine *q)
         return;
     }
     sm_stage_close(q->stage);
+    sm_mutex_release(&q->lock);
     sm_free(q);
 }
 
@@ -140,28 +143,36 @@ static sm_status name_columns(const sm_quarantine *q, const sm_column *paths, sm
     return st;
 }
 
+sm_status smi_quarantine_stamp(const sm_quarantine *q, sm_batch *b, sm_error *e)
+{
+    const sm_value time = {.type = &sm_type_timestamp, .as.i = q->opts.time_us};
+    const sm_value values[] = {sm_value_str(q->opts.run), time, sm_value_null(&sm_type_string)};
+
+    for (int32_t i = 0; i < SM_COUNT(values); i++) {
+        SM_TRY(sm_column_constant(values[i], b->n_rows, b, &b->columns[SMI_QUARANTINE_RUN + i], e));
+    }
+    return SM_OK;
+}
+
 /* The rows of the table for these refused lines. */
 static sm_status make_rows(const sm_quarantine *q, const sm_batch *lines, sm_batch **out,
                            sm_error *e)
 {
     sm_status st = SM_OK;
     sm_batch *b = NULL;
-    const sm_value time = {.type = &sm_type_timestamp, .as.i = q->opts.time_us};
-    const sm_value run = sm_value_str(q->opts.run);
-    const int64_t n = lines->n_rows;
 
     SM_ASSERT(lines->n_columns == N_READ_COLUMNS);
-    SM_TRY(sm_batch_new(q->budget, &quarantine_schema, &b, e));
+    SM_TRY(sm_batch_new(q->budget, &smi_quarantine_schema, &b, e));
     sm_batch_keep_all(b, lines);
     for (int32_t i = 0; i < N_READ_COLUMNS; i++) {
         SM_ASSERT(sm_type_eq(lines->columns[i].type, quarantine_fields[i].type));
         b->columns[i] = lines->columns[i];
     }
     SM_TRY_GOTO(st, done,
-                name_columns(q, &lines->columns[COLUMN_COLUMN], b, &b->columns[COLUMN_COLUMN], e));
-    SM_TRY_GOTO(st, done, sm_column_constant(run, n, b, &b->columns[N_READ_COLUMNS], e));
-    SM_TRY_GOTO(st, done, sm_column_constant(time, n, b, &b->columns[N_READ_COLUMNS + 1], e));
-    b->n_rows = n;
+                name_columns(q, &lines->columns[SMI_QUARANTINE_COLUMN], b,
+                             &b->columns[SMI_QUARANTINE_COLUMN], e));
+    b->n_rows = lines->n_rows;
+    SM_TRY_GOTO(st, done, smi_quarantine_stamp(q, b, e));
     b->ordinal = lines->ordinal;
     b->seq = lines->seq;
     *out = b;

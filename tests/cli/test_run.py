@@ -31,7 +31,7 @@ def test_a_run_makes_its_tables(shop):
     assert shop.refused() == [("20220401.json", 3), ("20220402.json", 2)]
     names = list(shop.rows("refused.orders")[0])
     assert names == ["file", "line", "byte_offset", "column", "reason", "message", "raw",
-                     "raw_bytes", "run", "time"]
+                     "raw_bytes", "run", "time", "replayed"]
     assert [row["column"] for row in shop.rows("refused.orders")] == [None, "id"]
 
 

@@ -118,7 +118,7 @@ def test_quarantine_has_the_refused_lines_and_no_other(case):
     assert kinds == {"file": pa.string(), "line": pa.int64(), "byte_offset": pa.int64(),
                      "column": pa.string(), "reason": pa.string(), "message": pa.string(),
                      "raw": pa.binary(), "raw_bytes": pa.int64(), "run": pa.string(),
-                     "time": pa.timestamp("us", tz="UTC")}
+                     "time": pa.timestamp("us", tz="UTC"), "replayed": pa.string()}
     wanted = {}
     for entry in case.logs.with_verdict("refused"):
         offset, raw = case.lines[entry["file"]][entry["line"] - 1]
