@@ -116,7 +116,9 @@ typedef struct sm_rule {
     sm_rule_limit limit; /* {0}: no row may break it */
     bool has_fail_above; /* beyond this many a rule fails that else does less */
     sm_rule_limit fail_above;
-    sm_str text; /* the argument, by sm_rule_info.argument */
+    bool has_share_per; /* a percentage is that of the worst group of rows */
+    int32_t share_per;  /* that are alike in this column of the table */
+    sm_str text;        /* the argument, by sm_rule_info.argument */
     const sm_rule_value *values;
     int32_t n_values;
     bool takes_null;        /* validValues, missingValues: NULL is among the values */
@@ -299,6 +301,9 @@ typedef struct sm_rule_count {
     int64_t n_rows;   /* looked at: rows of the table; of a group rule its groups */
     int64_t n_broken; /* of them, those that break it; of rowCount and sql the verdict says it */
     double measure;   /* of rowCount and sql: the number itself; NaN: it is NULL */
+    sm_str worst;     /* of a rule with share_per that is broken: the value of the group with the
+                       * largest share; else no text */
+    int64_t worst_rows, worst_broken; /* in it, as n_rows and n_broken */
     sm_str *examples; /* of rows that break it: JSON objects, in the order of the rows */
     int32_t n_examples;
 } sm_rule_count;
@@ -314,7 +319,7 @@ typedef enum sm_outcome {
 typedef struct sm_rule_verdict {
     const sm_rule *rule;
     sm_rule_count count;
-    double share; /* n_broken of n_rows, 0 to 1; of no rows 0 */
+    double share; /* n_broken of n_rows, or those of the worst group, 0 to 1; of no rows 0 */
     sm_outcome outcome;
 } sm_rule_verdict;
 
@@ -341,7 +346,7 @@ sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *tab
 /** "passed", "warned", "failed". */
 const char *sm_outcome_name(sm_outcome o);
 /** Writes a verdict's rules into an open array, an object each: table, rule, kind, columns,
- * severity, action, rows, violations, share, value, allowed, outcome, examples. */
+ * severity, action, rows, violations, share, worst, value, allowed, outcome, examples. */
 void sm_verdict_json(const sm_verdict *v, sm_json_writer *w);
 /** Appends a verdict as a table for people: a line a rule, then examples of rules that are broken,
  * then a line for all. */

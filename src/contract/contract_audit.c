@@ -293,6 +293,18 @@ sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *r
     return st;
 }
 
+sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
+{
+    const sm_expr *broken = NULL;
+
+    if (!b->rule->has_share_per) {
+        return SM_OK;
+    }
+    SM_TRY(call(u, "not", b->holds, NULL, &broken, e));
+    return smi_at_rule(u->in->contract, b->rule,
+                       smi_share_rows(u, b->rule, u->in->rows, broken, out, e), e);
+}
+
 /* All row rules and the number of rows. */
 static sm_status audit_rows(smi_audit *u, sm_error *e)
 {
@@ -316,7 +328,10 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
     for (int64_t i = 0; i < n; i++) {
         sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
         *out = (sm_rule_count){.n_rows = u->n_rows, .n_broken = counts[i + 1]};
-        SM_TRY(out->n_broken > 0 ? show_broken(u, &rules[i], out, e) : SM_OK);
+        if (out->n_broken > 0) {
+            SM_TRY(show_broken(u, &rules[i], out, e));
+            SM_TRY(smi_audit_share(u, &rules[i], out, e));
+        }
     }
     return SM_OK;
 }
@@ -363,7 +378,11 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     SM_TRY(sm_plan_aggregate(node, NULL, 0, &sum, 1, u->a, &root, e));
     SM_TRY(run_numbers(u, root, &out->n_broken, 1, e));
     p.names[p.n] = SM_STR("count(*)");
-    return out->n_broken > 0 ? run_examples(u, node, p.names, out, e) : SM_OK;
+    if (out->n_broken == 0) {
+        return SM_OK;
+    }
+    SM_TRY(run_examples(u, node, p.names, out, e));
+    return r->has_share_per ? smi_share_unique(u, r, node, out, e) : SM_OK;
 }
 
 /* ---- references ------------------------------------------------------------------------------ */
@@ -444,6 +463,25 @@ static sm_status source_rows(smi_audit *u, const sm_rule *r, const picks *p,
     return SM_OK;
 }
 
+/* Of all rows, those with NULL in a key too, which keep the rule. */
+static sm_status share_reference(smi_audit *u, const sm_rule *r, const sm_plan_node *right,
+                                 sm_rule_count *out, sm_error *e)
+{
+    const int32_t n = r->n_columns;
+    const sm_expr **keys = SM_NEW_ARRAY(u->a, const sm_expr *, n);
+    const sm_expr **parts = SM_NEW_ARRAY(u->a, const sm_expr *, n + 1), *x = NULL;
+    const sm_plan_node *rows = NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        keys[i] = u->columns[r->columns[i]];
+        SM_TRY(call(u, "is_not_null", keys[i], NULL, &parts[i], e));
+    }
+    SM_TRY(smi_audit_look_up(u, u->in->rows, keys, n, right, &rows, &x, e));
+    SM_TRY(call(u, "not", x, NULL, &parts[n], e));
+    SM_TRY(sm_expr_and(parts, n + 1, u->a, &x, e));
+    return smi_share_rows(u, r, rows, x, out, e);
+}
+
 static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
 {
     picks p = picks_new(u, most_picks(u) + r->n_columns);
@@ -465,6 +503,7 @@ static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *
     if (out->n_broken == 0) {
         return SM_OK;
     }
+    SM_TRY(r->has_share_per ? share_reference(u, r, right, out, e) : SM_OK);
     for (int32_t i = 0; i < p.n; i++) {
         p.exprs[i] = sm_expr_column(lost->schema, i, u->a);
     }

@@ -187,6 +187,75 @@ static void test_one_row(void **state)
     kit_close(&k);
 }
 
+/* ---- shares of groups ------------------------------------------------------------------------ */
+
+#define PER(column, share)                                                                         \
+    "customProperties: [{property: smelt.failAbove, value: " share                                 \
+    "}, {property: smelt.sharePer, value: " column "}]"
+
+/* The worst of the groups a (5 rows), b (4 rows) and NULL (1 row). */
+static const struct {
+    const char *yaml, *worst;
+    sm_outcome want;
+} shares[] = {
+    {"properties: [{name: d}, {name: c, logicalType: integer, logicalTypeOptions: {minimum: "
+     "1}, " PER("d", "50%") "}]",
+     "b: 2 of 4", SM_OUTCOME_WARNED},
+    {"properties: [{name: d}, {name: c, logicalType: integer, logicalTypeOptions: {minimum: "
+     "1}, " PER("d", "49.9%") "}]",
+     "b: 2 of 4", SM_OUTCOME_FAILED},
+    {"properties: [{name: d}, {name: c, logicalType: integer, logicalTypeOptions: {maximum: "
+     "8}, " PER("d", "1%") "}]",
+     "NULL: 1 of 1", SM_OUTCOME_FAILED},
+    {"properties: [{name: d}, {name: c, logicalType: integer, logicalTypeOptions: {minimum: "
+     "-9}, " PER("d", "0%") "}]",
+     "", SM_OUTCOME_PASSED},
+    {"properties: [{name: c}, {name: d}], quality: [{metric: duplicateValues, mustBe: 0, "
+     "arguments: "
+     "{properties: [c, d]}, " PER("d", "25%") "}]",
+     "b: 1 of 4", SM_OUTCOME_WARNED},
+    {"properties: [{name: c}, {name: d}], quality: [{metric: duplicateValues, unit: percent, "
+     "mustBeLessThan: 25, arguments: {properties: [c, d]}, customProperties: [{property: "
+     "smelt.sharePer, value: d}]}]",
+     "b: 1 of 4", SM_OUTCOME_FAILED},
+    {"properties: [{name: d}, {name: c, relationships: [{to: other.id}], " PER("d", "50%") "}]",
+     "NULL: 1 of 1", SM_OUTCOME_FAILED},
+    /* two groups of one share: the first by value */
+    {"properties: [{name: c, primaryKey: true}, {name: n, primaryKey: true}], " PER("n", "100%"),
+     "7: 1 of 2", SM_OUTCOME_WARNED},
+};
+
+static void test_shares(void **state)
+{
+    for (int i = 0; i < SM_COUNT(shares); i++) {
+        kit k;
+        sm_verdict *v = NULL;
+        sm_error e = {0};
+        kit_open(&k, 1 + i % 4);
+        put_file(&k, "rows.json",
+                 "{\"c\":1,\"d\":\"a\",\"n\":8}\n{\"c\":-1,\"d\":\"b\",\"n\":7}\n"
+                 "{\"c\":1,\"d\":\"a\",\"n\":8}\n{\"c\":-1,\"d\":\"b\",\"n\":7}\n"
+                 "{\"c\":2,\"d\":\"a\",\"n\":1}\n{\"c\":3,\"d\":\"a\",\"n\":2}\n"
+                 "{\"c\":null,\"d\":\"b\",\"n\":3}\n{\"c\":5,\"d\":\"b\",\"n\":4}\n"
+                 "{\"c\":9,\"d\":null,\"n\":5}\n{\"c\":0,\"d\":\"a\",\"n\":6}\n");
+        put_file(&k, "other.json", "{\"id\":1}\n{\"id\":2}\n{\"id\":-1}\n");
+        assert_ok(check(&k, shares[i].yaml, &v, &e), &e);
+        const sm_rule_verdict *worst = &v->rules[0];
+        for (int64_t r = 0; r < v->table->n_rules; r++) {
+            worst = v->rules[r].rule->has_share_per ? &v->rules[r] : worst;
+        }
+        const char *text =
+            worst->count.worst.data
+                ? sm_arena_printf(k.a, "%.*s: %d of %d", SM_STR_ARG(worst->count.worst),
+                                  (int)worst->count.worst_broken, (int)worst->count.worst_rows)
+                : "";
+        if (strcmp(text, shares[i].worst) != 0 || worst->outcome != shares[i].want) {
+            fail_msg("share %d: %s %s", i, text, sm_outcome_name(worst->outcome));
+        }
+        kit_close(&k);
+    }
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -239,9 +308,8 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_one_row),
+        cmocka_unit_test(test_counts),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_one_row),  cmocka_unit_test(test_shares),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

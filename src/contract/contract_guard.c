@@ -210,6 +210,25 @@ static sm_status audit_sets(const sm_guard *g, const sm_plan_node *rows, bool of
     return SM_OK;
 }
 
+/* The worst groups of rules of rows, over those that were written: a rule with smelt.sharePer takes
+ * none away. */
+static sm_status find_shares(const sm_guard *g, const sm_plan_node *written, sm_arena *a,
+                             sm_rule_count *counts, sm_error *e)
+{
+    const sm_audit in = smi_guard_audit(g, written);
+    smi_audit u = {.in = &in, .a = a};
+    sm_bound_rule *rules = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_contract_bind(in.contract, in.table, written->schema, &in.names, a, &rules, &n, e));
+    SM_TRY(smi_bind_columns(in.contract, in.table, written->schema, a, &u.columns, e));
+    for (int64_t i = 0; i < n; i++) {
+        sm_rule_count *out = &counts[rules[i].rule - in.table->rules];
+        SM_TRY(out->n_broken > 0 ? smi_audit_share(&u, &rules[i], out, e) : SM_OK);
+    }
+    return SM_OK;
+}
+
 /* The rows that came into the pass. */
 static sm_status count_pass(const sm_guard *g, const sm_rule_count *counts,
                             const sm_plan_node *written, sm_arena *a, int64_t *out, sm_error *e)
@@ -235,6 +254,7 @@ sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const 
     }
     SM_TRY(audit_sets(g, table, true, table == written ? NULL : written, a, counts, e));
     SM_TRY(audit_sets(g, written, false, NULL, a, counts, e));
+    SM_TRY(find_shares(g, written, a, counts, e));
     SM_TRY(count_pass(g, counts, written, a, &n_rows, e));
     *out = smi_judge_written(g->in.contract, g->in.table, n_rows, counts, a);
     return SM_OK;

@@ -170,6 +170,10 @@ static void print_verdict(const sm_verdict *v, sm_buf *out)
         for (int32_t x = 0; x < r->count.n_examples; x++) {
             sm_buf_printf(out, " %.*s", SM_STR_ARG(r->count.examples[x]));
         }
+        if (r->count.worst.data) {
+            sm_buf_printf(out, " %.*s: %d of %d", SM_STR_ARG(r->count.worst),
+                          (int)r->count.worst_broken, (int)r->count.worst_rows);
+        }
         sm_buf_printf(out, ";");
     }
 }
@@ -316,7 +320,10 @@ static void test_row_rules(void **state)
     "{\"n\":1,\"c\":1,\"d\":\"a\"}\n{\"n\":2,\"c\":2,\"d\":\"a\"}\n{\"n\":3,\"c\":1,\"d\":\"b\"}"  \
     "\n"                                                                                           \
     "{\"n\":4,\"d\":\"b\"}\n{\"n\":5,\"d\":\"b\"}\n{\"n\":6,\"c\":1,\"d\":\"a\"}\n"
-#define STAYS        "{\"n\":11,\"c\":2,\"d\":\"z\"}\n{\"n\":12,\"c\":7}\n{\"n\":13,\"c\":7}\n{\"n\":14}\n"
+#define STAYS "{\"n\":11,\"c\":2,\"d\":\"z\"}\n{\"n\":12,\"c\":7}\n{\"n\":13,\"c\":7}\n{\"n\":14}\n"
+#define PER(column, share)                                                                         \
+    "customProperties: [{property: smelt.failAbove, value: " share                                 \
+    "}, {property: smelt.sharePer, value: " column "}]"
 #define UNIQUE(word) "properties: [" C("unique: true, " DO(word)) "]"
 #define PAIR(word)                                                                                 \
     "properties: [{name: c}, {name: d}], quality: [{metric: duplicateValues, mustBe: 0, "          \
@@ -364,6 +371,14 @@ static const write set_rules[] = {
      "{\"c\":null};"},
     {"properties: [{name: c}], quality: [{metric: rowCount, mustBe: 10}]", STAYS, TWICE, NULL, "",
      "rowCount passed 0/1;"},
+    /* shares of groups, of the rows that were written or of the table */
+    {"properties: [{name: d}, " C("logicalTypeOptions: {minimum: 2}, " PER("d", "66%")) "]", NULL,
+     TWICE, NULL, "", "c:minimum failed 3/6 {\"c\":1} {\"c\":1} {\"c\":1} a: 2 of 3;"},
+    {"properties: [{name: c}, {name: d}], quality: [{metric: duplicateValues, mustBe: 0, "
+     "arguments: "
+     "{properties: [d, c]}, " PER("c", "25%") "}]",
+     STAYS, TWICE "{\"n\":7,\"c\":7}\n{\"n\":8,\"c\":7,\"d\":\"a\"}\n", NULL, "",
+     "d,c:duplicateValues failed 1/12 {\"d\":\"a\",\"c\":1,\"count(*)\":2} 1: 1 of 3;"},
     /* a key of a field */
     {"properties: [{name: s, logicalType: object, properties: [{name: z, unique: true, " DO(
          "quarantine") "}]}]",

@@ -24,10 +24,12 @@ typedef struct smi_reading {
 
 /* smelt's own words at a property or a quality rule; {0}: the file says nothing. */
 typedef struct smi_custom {
-    bool has_action, has_fail_above;
+    bool has_action, has_fail_above, has_share_per;
     sm_policy action;
     sm_yaml_place action_at;
     sm_rule_limit fail_above;
+    int32_t share_per;
+    sm_yaml_place share_at;
 } smi_custom;
 
 /** Reads smelt's words of a list of customProperties (may be NULL) into *out, over what is there.
@@ -48,6 +50,9 @@ extern const sm_str smi_logical_words[SM_LOGICAL_BOOLEAN + 1];
 void smi_note(smi_reading *r, sm_yaml_place at, sm_str text);
 /** Notes that something of a column is not checked. */
 void smi_note_unchecked(smi_reading *r, sm_yaml_place at, const char *what, int32_t column);
+/** The column of a path. SM_NAME with the nearest. */
+sm_status smi_find_column(const smi_reading *r, const sm_yaml *path, int32_t *out,
+                          sm_error *e) SM_MUST_USE;
 /** The columns of a list of paths, or of one path, into the rule. SM_NAME with the nearest; `what`
  * names the list in messages. */
 sm_status smi_find_columns(const smi_reading *r, const sm_yaml *paths, const char *what,
@@ -166,6 +171,9 @@ sm_status smi_audit_target(smi_audit *u, const sm_rule *r, const sm_plan_node **
 sm_status smi_audit_look_up(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
                             int32_t n, const sm_plan_node *right, const sm_plan_node **out,
                             const sm_expr **found, sm_error *e) SM_MUST_USE;
+/** The worst group of u->in->rows, if the row rule has smelt.sharePer. */
+sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out,
+                          sm_error *e) SM_MUST_USE;
 /** The number of rows of a plan. */
 sm_status smi_audit_count(smi_audit *u, const sm_plan_node *in, int64_t *out,
                           sm_error *e) SM_MUST_USE;
@@ -181,6 +189,17 @@ sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out,
 /** The number of a rule's query (contract_audit_sql.c). */
 sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
+
+/* ---- shares of groups (contract_share.c) ----------------------------------------------------- */
+
+/** Finds the worst group of rows by r->share_per; `broken`: BOOLEAN over `rows`, whose first columns
+ * are those that `u` is over. */
+sm_status smi_share_rows(smi_audit *u, const sm_rule *r, const sm_plan_node *rows,
+                         const sm_expr *broken, sm_rule_count *out, sm_error *e) SM_MUST_USE;
+/** The same for duplicates among u->in->rows. twice: the keys of the rule that more than one row has,
+ * and how many rows. */
+sm_status smi_share_unique(smi_audit *u, const sm_rule *r, const sm_plan_node *twice,
+                           sm_rule_count *out, sm_error *e) SM_MUST_USE;
 
 /* ---- verdicts (contract_verdict.c) ----------------------------------------------------------- */
 

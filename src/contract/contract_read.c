@@ -138,7 +138,8 @@ static sm_status read_action(const smi_reading *r, const sm_yaml *value, smi_cus
 sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom *out, sm_error *e)
 {
     static const char *const keys[] = {"id", "property", "value", "description", NULL};
-    static const sm_str words[] = {{"smelt.onViolation", 17}, {"smelt.failAbove", 15}};
+    static const sm_str words[] = {
+        {"smelt.onViolation", 17}, {"smelt.failAbove", 15}, {"smelt.sharePer", 14}};
 
     SM_TRY(list ? sm_yaml_want(r->d, list, list->at, SM_YAML_LIST, "customProperties", e) : SM_OK);
     for (const sm_yaml *item = list ? list->child : NULL; item; item = item->next) {
@@ -154,6 +155,10 @@ sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom 
             SM_TRY(read_action(r, f.values[2], out, e));
         } else if (sm_str_eq(name, words[1])) {
             SM_TRY(read_fail_above(r, f.values[2], out, e));
+        } else if (sm_str_eq(name, words[2])) {
+            out->has_share_per = true;
+            out->share_at = f.values[2]->at;
+            SM_TRY(smi_find_column(r, f.values[2], &out->share_per, e));
         } else if (sm_str_starts(name, SM_STR("smelt."))) {
             return sm_yaml_fail_word(r->d, f.values[1]->at, "no custom property", name, words,
                                      SM_COUNT(words), e);
@@ -199,6 +204,37 @@ static const char *refuse_action(const smi_reading *r, const sm_rule *rule)
                             : NULL;
 }
 
+static bool has_column(const sm_rule *rule, int32_t column)
+{
+    bool has = false;
+
+    for (int32_t i = 0; i < rule->n_columns; i++) {
+        has = has || rule->columns[i] == column;
+    }
+    return has;
+}
+
+/* Why a rule cannot have a share of each group of rows; NULL: it can. */
+static const char *refuse_share(const sm_rule *rule)
+{
+    const bool is_unique = rule->kind == SM_RULE_UNIQUE || rule->kind == SM_RULE_PRIMARY_KEY ||
+                           rule->kind == SM_RULE_DUPLICATE_VALUES;
+
+    if (rule->kind == SM_RULE_ROW_COUNT || rule->kind == SM_RULE_QUERY ||
+        rule->kind == SM_RULE_GROUP) {
+        return "it does not count rows";
+    }
+    if (smi_mends(rule->action)) {
+        return "rows that break it are taken away or changed, so they are in no group";
+    }
+    if (!(rule->has_fail_above && rule->fail_above.is_percent) && !rule->limit.is_percent) {
+        return "nothing says which share is allowed: smelt.failAbove: 0.1%, or unit: percent";
+    }
+    return is_unique && !has_column(rule, rule->share_per)
+               ? "it is of other columns, so of duplicates it is not said which group they are in"
+               : NULL;
+}
+
 sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *custom, sm_error *e)
 {
     sm_contract_table *t = r->table;
@@ -212,8 +248,17 @@ sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *cu
     own->action = custom->has_action ? custom->action : rule->action;
     own->has_fail_above = custom->has_fail_above;
     own->fail_above = custom->fail_above;
+    own->has_share_per = custom->has_share_per;
+    own->share_per = custom->share_per;
     own->name = rule->name.len ? rule->name : smi_rule_default_name(t, rule, r->arena);
-    const char *why = refuse_action(r, own);
+    const char *why = own->has_share_per ? refuse_share(own) : NULL;
+    if (why) {
+        return sm_yaml_at(r->d, custom->share_at,
+                          sm_fail(e, SM_INVALID, "rule \"%.*s\" cannot have smelt.sharePer: %s",
+                                  SM_STR_ARG(own->name), why),
+                          e);
+    }
+    why = refuse_action(r, own);
     return why ? sm_yaml_at(r->d, custom->has_action ? custom->action_at : own->at,
                             sm_fail(e, SM_INVALID, "rule \"%.*s\" cannot have the action %s: %s",
                                     SM_STR_ARG(own->name), sm_policy_name(own->action), why),
@@ -541,7 +586,7 @@ static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, sm_err
         n++;
     }
     if (n == 0) {
-        return custom.has_action || custom.has_fail_above
+        return custom.has_action || custom.has_fail_above || custom.has_share_per
                    ? sm_yaml_at(r->d, f->places[TABLE_CUSTOM],
                                 sm_fail(e, SM_INVALID,
                                         "smelt's words at a table are for its primary key, and it "

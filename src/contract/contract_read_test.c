@@ -337,6 +337,29 @@ static const struct {
     {WHOLE "{type: custom, engine: smelt, implementation: {groupBy: [c], check: sum(c) > 0},\n"
            "         customProperties: [{property: smelt.onViolation, value: quarantine}]}\n",
      SM_INVALID, 13, 66, "of groups, not of rows", ""},
+    {TYPED "        customProperties: [{property: smelt.sharePer, value: d}]\n", SM_NAME, 11, 62,
+     "table t has no column \"d\"", "It may have: c."},
+    {TYPED "        required: true\n"
+           "        customProperties: [{property: smelt.sharePer, value: c}]\n",
+     SM_INVALID, 12, 62, "nothing says which share", ""},
+    {TYPED "        required: true\n        customProperties:\n"
+           "          - {property: smelt.failAbove, value: 3}\n"
+           "          - {property: smelt.sharePer, value: c}\n",
+     SM_INVALID, 14, 47, "nothing says which share", ""},
+    {TYPED "        required: true\n        customProperties:\n"
+           "          - {property: smelt.failAbove, value: 3%}\n"
+           "          - {property: smelt.onViolation, value: quarantine}\n"
+           "          - {property: smelt.sharePer, value: c}\n",
+     SM_INVALID, 15, 47, "are in no group", ""},
+    {WHOLE "{metric: rowCount, mustBe: 1,\n"
+           "         customProperties: [{property: smelt.sharePer, value: c}]}\n",
+     SM_INVALID, 13, 63, "does not count rows", ""},
+    {TABLE "        unique: true\n        customProperties:\n"
+           "          - {property: smelt.failAbove, value: 3%}\n"
+           "          - {property: smelt.sharePer, value: e}\n      - name: e\n",
+     SM_INVALID, 13, 47, "which group they are in", ""},
+    {TYPED "    customProperties: [{property: smelt.onViolation, value: warn}]\n", SM_INVALID, 11,
+     5, "it has none", ""},
     /* references */
     {TYPED "        relationships: [{from: t.c, to: u.c}]\n", SM_SYNTAX, 11, 26, "no from", ""},
     {TYPED "        relationships: [{to: u}]\n", SM_INVALID, 11, 30, "table.column, not \"u\"", ""},

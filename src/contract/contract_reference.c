@@ -61,7 +61,7 @@ static sm_status column_named(const smi_reading *r, sm_str path, sm_yaml_place a
         names, (int32_t)t->n_columns, e);
 }
 
-static sm_status find_column(const smi_reading *r, const sm_yaml *path, int32_t *out, sm_error *e)
+sm_status smi_find_column(const smi_reading *r, const sm_yaml *path, int32_t *out, sm_error *e)
 {
     sm_str text = {0};
 
@@ -77,7 +77,7 @@ sm_status smi_find_columns(const smi_reading *r, const sm_yaml *paths, const cha
 
     rule->columns = columns;
     for (const sm_yaml *i = is_list ? paths->child : paths; i; i = is_list ? i->next : NULL) {
-        SM_TRY(find_column(r, i, &columns[rule->n_columns++], e));
+        SM_TRY(smi_find_column(r, i, &columns[rule->n_columns++], e));
     }
     return rule->n_columns > 0
                ? SM_OK

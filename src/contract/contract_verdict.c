@@ -44,7 +44,10 @@ static bool compares(const sm_rule_limit *l, double v)
 
 static double percent_of(const sm_rule_count *c)
 {
-    return c->n_rows > 0 ? 100.0 * (double)c->n_broken / (double)c->n_rows : 0;
+    const int64_t n_broken = c->worst.data ? c->worst_broken : c->n_broken;
+    const int64_t n_rows = c->worst.data ? c->worst_rows : c->n_rows;
+
+    return n_rows > 0 ? 100.0 * (double)n_broken / (double)n_rows : 0;
 }
 
 static bool keeps(const sm_rule_limit *l, const sm_rule_count *c)
@@ -186,7 +189,10 @@ static void print_share(const sm_rule_count *c, sm_buf *out)
 {
     const double percent = percent_of(c);
 
-    if (c->n_broken == 0 || c->n_broken == c->n_rows) {
+    if (c->worst.data) {
+        sm_buf_printf(out, "%.*s: ", SM_STR_ARG(c->worst));
+    }
+    if (percent <= 0 || percent >= 100) {
         sm_buf_printf(out, "%.0f%%", percent);
     } else if (percent < 0.001) {
         sm_buf_printf(out, "< 0.001%%");
@@ -219,8 +225,13 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
     }
     sm_format_counted(v->count.n_rows, v->rule->kind == SM_RULE_GROUP ? "group" : "row", rows);
     sm_format_count(v->count.n_broken, broken);
-    sm_buf_printf(out, "%s of %s break%s it, allowed: ", broken, rows,
-                  v->count.n_broken == 1 ? "s" : "");
+    sm_buf_printf(out, "%s of %s break%s it, ", broken, rows, v->count.n_broken == 1 ? "s" : "");
+    if (v->count.worst.data) {
+        sm_format_count(v->count.worst_broken, broken);
+        sm_format_count(v->count.worst_rows, rows);
+        sm_buf_printf(out, "of %.*s %s of %s, ", SM_STR_ARG(v->count.worst), broken, rows);
+    }
+    sm_buf_printf(out, "allowed: ");
     print_allowed(v->rule, out);
 }
 
@@ -275,6 +286,13 @@ static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writ
     sm_json_set_i64(w, "violations", r->count.n_broken);
     sm_json_key(w, SM_STR("share"));
     sm_json_put_fixed(w, r->share, 9);
+    if (r->count.worst.data) {
+        sm_json_set_object(w, "worst");
+        sm_json_set_text(w, "group", r->count.worst);
+        sm_json_set_i64(w, "rows", r->count.worst_rows);
+        sm_json_set_i64(w, "violations", r->count.worst_broken);
+        sm_json_end_object(w);
+    }
     if (is_whole(r->rule->kind)) {
         put_measure(w, r->count.measure);
     }

@@ -172,6 +172,41 @@ static void test_json(void **state)
     sm_arena_free(a);
 }
 
+/* Of a rule with smelt.sharePer the share is that of the worst group. */
+static void test_worst(void **state)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+    const sm_rule_count count = {.n_rows = 1200,
+                                 .n_broken = 3,
+                                 .worst = SM_STR("2022-04-03"),
+                                 .worst_rows = 1000,
+                                 .worst_broken = 2};
+    one o;
+
+    one_init(&o, (sm_rule){.kind = SM_RULE_MINIMUM,
+                           .action = SM_POLICY_WARN,
+                           .has_fail_above = true,
+                           .fail_above = {SM_MUST_BE_GREATER, 0.1, 0, true},
+                           .has_share_per = true});
+    const sm_verdict *v = sm_contract_judge(&o.c, &o.table, 1200, &count, a);
+    assert_int_equal(v->outcome, SM_OUTCOME_FAILED);
+    sm_rule_verdict_print(&v->rules[0], &out);
+    assert_true(sm_str_is(sm_buf_str(&out), "3 of 1,200 rows break it, of 2022-04-03 2 of 1,000, "
+                                            "allowed: 0, fails > 0.1%"));
+    sm_buf_reset(&out);
+    sm_verdict_print(v, &out);
+    assert_non_null(strstr((const char *)sm_arena_take(a, &out).data, "2022-04-03: 0.2%"));
+    sm_json_begin_array(&w);
+    sm_verdict_json(v, &w);
+    sm_json_end_array(&w);
+    assert_non_null(strstr((const char *)sm_arena_take(a, &out).data,
+                           "\"share\":0.002000000,\"worst\":{\"group\":\"2022-04-03\","
+                           "\"rows\":1000,\"violations\":2},"));
+    sm_arena_free(a);
+}
+
 static void test_table(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -198,7 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_actions),
         cmocka_unit_test(test_measures), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_worst),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,10 @@ static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer)
         own->has_fail_above &&
         !(outer->has_fail_above && same_limit(&own->fail_above, &outer->fail_above));
 
-    if (!has_action && !has_limit) {
+    const bool has_share =
+        own->has_share_per && !(outer->has_share_per && own->share_per == outer->share_per);
+
+    if (!has_action && !has_limit && !has_share) {
         return;
     }
     sm_yaml_set_list(&x->w, "customProperties");
@@ -83,6 +86,9 @@ static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer)
         const sm_str n = number_text(x, own->fail_above.value);
         put_custom(x, "smelt.failAbove",
                    own->fail_above.is_percent ? sm_arena_strf(x->a, "%.*s%%", SM_STR_ARG(n)) : n);
+    }
+    if (has_share) {
+        put_custom(x, "smelt.sharePer", x->t->columns[own->share_per].path);
     }
     sm_yaml_end(&x->w);
 }

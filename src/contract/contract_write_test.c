@@ -35,7 +35,8 @@ static bool same_rule(const sm_rule *x, const sm_rule *y)
     return x->kind == y->kind && sm_str_eq(x->name, y->name) && x->column == y->column &&
            x->is_quality == y->is_quality && x->action == y->action &&
            same_limit(&x->limit, &y->limit) && x->has_fail_above == y->has_fail_above &&
-           same_limit(&x->fail_above, &y->fail_above) && sm_str_eq(x->text, y->text) &&
+           same_limit(&x->fail_above, &y->fail_above) && x->has_share_per == y->has_share_per &&
+           x->share_per == y->share_per && sm_str_eq(x->text, y->text) &&
            x->takes_null == y->takes_null && same_lists(x, y) &&
            sm_str_eq(x->other_table, y->other_table) && sm_str_eq(x->description, y->description);
 }
@@ -117,6 +118,11 @@ static const char *const properties[] = {
     " {name: d, primaryKey: true}]",
     "properties: [{name: a, primaryKey: true}, {name: b, primaryKey: true}], customProperties:"
     " [{property: smelt.onViolation, value: quarantine}, {property: smelt.failAbove, value: 5%}]",
+    "properties: [{name: a}, {name: b, logicalType: string, logicalTypeOptions: {minLength: 1},"
+    " customProperties: [{property: smelt.failAbove, value: 0.1%}, {property: smelt.sharePer,"
+    "  value: a}], quality: [{metric: nullValues, mustBe: 0}]}], quality: [{metric:"
+    " duplicateValues, unit: percent, mustBeLessThan: 1, arguments: {properties: [b, a]},"
+    " customProperties: [{property: smelt.sharePer, value: b}]}]",
     /* smelt's words: of a property, of a rule, of a rule that says otherwise */
     "properties: [{name: c, logicalType: string, logicalTypeOptions: {minLength: 1},"
     " customProperties: [{property: smelt.onViolation, value: warn},"
