@@ -338,6 +338,65 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
 
 /* ---- unique ---------------------------------------------------------------------------------- */
 
+/* Can the least and greatest value say which files a scan need not open? */
+static bool has_order(const sm_type *t)
+{
+    return sm_type_is_number(t->id) || t->id == SM_TYPE_STRING || t->id == SM_TYPE_DATE ||
+           t->id == SM_TYPE_TIME || t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
+}
+
+/* Adds to `tests` that a key lies between the least and the greatest of the added rows, which are
+ * values i and i + 1 of `ends`. */
+static sm_status between(smi_audit *u, const sm_expr *key, const sm_batch *ends, int32_t i,
+                         const sm_expr **tests, sm_error *e)
+{
+    for (int32_t k = 0; k < 2; k++) {
+        const sm_value v = sm_column_value(&ends->columns[i + k], 0);
+        const sm_expr *end = sm_expr_constant(v, u->a);
+        SM_TRY(call(u, k == 0 ? ">=" : "<=", key, end, &tests[i + k], e));
+    }
+    return SM_OK;
+}
+
+/* The rows whose keys lie between those of the added rows: so of a large table, to which the rows of
+ * one day are added, only the files of that day are read. */
+static sm_status find_range(smi_audit *u, const sm_expr *const *keys, const sm_expr *const *added,
+                            int32_t n, const sm_plan_node **rows, sm_error *e)
+{
+    sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, 2 * n);
+    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, 2 * n), *all = NULL;
+    const sm_plan_node *root = NULL;
+    sm_plan *plan = NULL;
+    sm_batch **ends = NULL;
+    int64_t n_batches = 0;
+    int32_t n_items = 0, at = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        if (has_order(keys[i]->type)) {
+            SM_TRY(call(u, "min", added[i], NULL, &items[n_items++].call, e));
+            SM_TRY(call(u, "max", added[i], NULL, &items[n_items++].call, e));
+        }
+    }
+    if (n_items == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_plan_aggregate(u->added, NULL, 0, items, n_items, u->a, &root, e));
+    SM_TRY(sm_plan_finish(root, u->a, &plan, e));
+    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &ends, &n_batches, NULL, e));
+    SM_ENSURE(n_batches == 1 && ends[0]->n_rows == 1);
+    sm_status st = SM_OK;
+    for (int32_t i = 0; i < n && st == SM_OK; i++) {
+        if (has_order(keys[i]->type)) {
+            st = between(u, keys[i], ends[0], at, tests, e);
+            at += 2;
+        }
+    }
+    release_all(ends, n_batches);
+    SM_TRY(st);
+    SM_TRY(sm_expr_and(tests, n_items, u->a, &all, e));
+    return sm_plan_filter(*rows, all, u->a, rows, e);
+}
+
 /* Of the rows those that have a key of a row that was added, as their keys alone: no others can be
  * duplicates of it. */
 static sm_status find_added(smi_audit *u, const sm_rule *r, const sm_plan_node *in, picks *keys,
@@ -345,12 +404,15 @@ static sm_status find_added(smi_audit *u, const sm_rule *r, const sm_plan_node *
 {
     const int32_t n = r->n_columns;
     const sm_expr **of_added = NULL, **own = SM_NEW_ARRAY(u->a, const sm_expr *, n);
-    const sm_plan_node *left = sm_plan_project(in, keys->exprs, keys->names, n, u->a);
-    const sm_plan_node *right = NULL;
+    const sm_plan_node *left = NULL, *right = NULL;
 
     SM_TRY(smi_bind_columns(u->in->contract, u->in->table, u->added->schema, u->a, &of_added, e));
     for (int32_t i = 0; i < n; i++) {
         own[i] = of_added[r->columns[i]];
+    }
+    SM_TRY(find_range(u, keys->exprs, own, n, &in, e));
+    left = sm_plan_project(in, keys->exprs, keys->names, n, u->a);
+    for (int32_t i = 0; i < n; i++) {
         keys->exprs[i] = sm_expr_column(left->schema, i, u->a);
     }
     SM_TRY(smi_audit_different(u, u->added, own, n, &right, e));
