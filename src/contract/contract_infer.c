@@ -49,9 +49,8 @@ typedef struct inference {
     smi_making m;
     const sm_contract_table *t; /* m.t */
     facts *facts;               /* one a column */
-    int64_t cap_facts, cap_items;
-    sm_agg_item *items; /* of the aggregate that is being made */
-    int32_t n_items;
+    int64_t cap_facts;
+    smi_items items; /* of the pass that is being made */
     int64_t n_rows;
 } inference;
 
@@ -111,60 +110,6 @@ static void add_columns(inference *p, const sm_type *of, const sm_expr *within, 
     }
 }
 
-/* ---- aggregates ------------------------------------------------------------------------------ */
-
-/* Adds the aggregate of an expression (NULL: of rows) where `filter` holds; *at: its place. */
-static sm_status add_item(inference *p, const char *name, const sm_expr *x, const sm_expr *filter,
-                          int32_t *at, sm_error *e)
-{
-    int64_t cap = p->cap_items;
-
-    p->items = sm_arena_grow(p->a, p->items, p->n_items, &cap, sizeof(*p->items));
-    p->cap_items = cap;
-    p->items[p->n_items] = (sm_agg_item){.filter = filter};
-    SM_TRY(sm_expr_call(name, &x, x ? 1 : 0, p->a, &p->items[p->n_items].call, e));
-    *at = p->n_items++;
-    return SM_OK;
-}
-
-static void begin_items(inference *p)
-{
-    p->items = NULL;
-    p->n_items = 0;
-    p->cap_items = 0;
-}
-
-/* Runs a plan that gives one row. *out is the caller's. */
-static sm_status run_for_row(const inference *p, const sm_plan_node *root, sm_batch **out,
-                             sm_exec_report *report, sm_error *e)
-{
-    sm_plan *plan = NULL;
-    sm_batch **rows = NULL;
-    int64_t n = 0;
-
-    SM_TRY(sm_plan_finish(root, p->a, &plan, e));
-    SM_TRY(sm_exec_collect(plan, p->env, p->a, &rows, &n, report, e));
-    SM_ENSURE(n == 1 && rows[0]->n_rows == 1); /* without keys there is one row */
-    *out = rows[0];
-    return SM_OK;
-}
-
-static sm_status run_items(const inference *p, const sm_plan_node *in, sm_batch **out,
-                           sm_exec_report *report, sm_error *e)
-{
-    const sm_plan_node *root = NULL;
-
-    SM_TRY(sm_plan_aggregate(in, NULL, 0, p->items, p->n_items, p->a, &root, e));
-    return run_for_row(p, root, out, report, e);
-}
-
-static int64_t whole_at(const sm_batch *row, int32_t column)
-{
-    const sm_value v = sm_column_value(&row->columns[column], 0);
-
-    return v.is_null ? 0 : v.as.i;
-}
-
 /* ---- 1: a sample ----------------------------------------------------------------------------- */
 
 /* Values of these types may be keys. Days, times and numbers with fractions differ by chance. */
@@ -178,27 +123,27 @@ static sm_status look_at_sample(inference *p, sm_error *e)
     sm_batch *row = NULL;
     int32_t at_rows = 0;
 
-    begin_items(p);
-    SM_TRY(add_item(p, "count", NULL, NULL, &at_rows, e));
+    smi_items_begin(&p->items);
+    SM_TRY(smi_items_add(&p->items, "count", NULL, NULL, &at_rows, e));
     for (int64_t i = 0; i < p->t->n_columns; i++) {
         facts *f = &p->facts[i];
         f->at_distinct = NO_ITEM;
         if (is_key_type(f)) {
-            SM_TRY(add_item(p, "count", f->x, NULL, &f->at_count, e));
-            SM_TRY(add_item(p, "count", f->x, NULL, &f->at_distinct, e));
-            sm_agg_item *item = &p->items[f->at_distinct];
+            SM_TRY(smi_items_add(&p->items, "count", f->x, NULL, &f->at_count, e));
+            SM_TRY(smi_items_add(&p->items, "count", f->x, NULL, &f->at_distinct, e));
+            sm_agg_item *item = &p->items.items[f->at_distinct];
             SM_TRY(sm_expr_distinct(item->call, p->a, &item->call, e));
         }
     }
-    SM_TRY(run_items(p, sm_plan_limit(p->rows, SAMPLE_ROWS, 0, p->a), &row, NULL, e));
-    const int64_t n_rows = whole_at(row, at_rows);
+    SM_TRY(smi_items_run(&p->items, sm_plan_limit(p->rows, SAMPLE_ROWS, 0, p->a), &row, NULL, e));
+    const int64_t n_rows = smi_whole_at(row, at_rows);
     for (int64_t i = 0; i < p->t->n_columns; i++) {
         facts *f = &p->facts[i];
         if (f->at_distinct == NO_ITEM) {
             continue;
         }
-        const int64_t n_values = whole_at(row, f->at_count);
-        const int64_t n_distinct = whole_at(row, f->at_distinct);
+        const int64_t n_values = smi_whole_at(row, f->at_count);
+        const int64_t n_distinct = smi_whole_at(row, f->at_distinct);
         f->may_be_unique = n_values == n_rows && n_distinct == n_rows;
         f->may_be_few = is_text(f) && n_distinct <= MOST_VALUES;
     }
@@ -222,7 +167,7 @@ static sm_status add_format(inference *p, facts *f, const smi_text_format *forma
         SM_TRY(sm_expr_call("contains", args, 2, p->a, &parts[1], e));
         SM_TRY(sm_expr_and(parts, 2, p->a, &holds, e));
     }
-    return add_item(p, "count", NULL, holds, at, e);
+    return smi_items_add(&p->items, "count", NULL, holds, at, e);
 }
 
 /* Is a format proposed? Words are host names too. */
@@ -237,18 +182,18 @@ static sm_status add_column_items(inference *p, facts *f, sm_error *e)
     int32_t at = 0;
 
     f->at_least = f->at_lengths = f->at_formats = NO_ITEM;
-    SM_TRY(add_item(p, "count", f->x, NULL, &f->at_count, e));
+    SM_TRY(smi_items_add(&p->items, "count", f->x, NULL, &f->at_count, e));
     if (is_ordered(f)) {
-        SM_TRY(add_item(p, "min", f->x, NULL, &f->at_least, e));
-        SM_TRY(add_item(p, "max", f->x, NULL, &at, e));
+        SM_TRY(smi_items_add(&p->items, "min", f->x, NULL, &f->at_least, e));
+        SM_TRY(smi_items_add(&p->items, "max", f->x, NULL, &at, e));
     }
     if (!is_text(f)) {
         return SM_OK;
     }
     SM_TRY(sm_expr_call("length", &f->x, 1, p->a, &length, e));
-    SM_TRY(add_item(p, "min", length, NULL, &f->at_lengths, e));
-    SM_TRY(add_item(p, "max", length, NULL, &at, e));
-    f->at_formats = p->n_items;
+    SM_TRY(smi_items_add(&p->items, "min", length, NULL, &f->at_lengths, e));
+    SM_TRY(smi_items_add(&p->items, "max", length, NULL, &at, e));
+    f->at_formats = p->items.n;
     for (int32_t i = 0; i < smi_n_text_formats; i++) {
         SM_TRY(is_telling(&smi_text_formats[i]) ? add_format(p, f, &smi_text_formats[i], &at, e)
                                                 : SM_OK);
@@ -258,7 +203,7 @@ static sm_status add_column_items(inference *p, facts *f, sm_error *e)
 
 static void take_facts(const inference *p, const sm_batch *row, facts *f)
 {
-    f->n_values = whole_at(row, f->at_count);
+    f->n_values = smi_whole_at(row, f->at_count);
     if (f->at_least != NO_ITEM) {
         f->least = sm_column_value_copy(&row->columns[f->at_least], 0, p->a);
         f->greatest = sm_column_value_copy(&row->columns[f->at_least + 1], 0, p->a);
@@ -266,14 +211,14 @@ static void take_facts(const inference *p, const sm_batch *row, facts *f)
     if (f->at_lengths == NO_ITEM) {
         return;
     }
-    f->least_length = whole_at(row, f->at_lengths);
-    f->greatest_length = whole_at(row, f->at_lengths + 1);
+    f->least_length = smi_whole_at(row, f->at_lengths);
+    f->greatest_length = smi_whole_at(row, f->at_lengths + 1);
     int32_t at = f->at_formats;
     for (int32_t i = 0; i < smi_n_text_formats; i++) {
         if (!is_telling(&smi_text_formats[i])) {
             continue;
         }
-        if (!f->format && f->n_values > 0 && whole_at(row, at) == f->n_values) {
+        if (!f->format && f->n_values > 0 && smi_whole_at(row, at) == f->n_values) {
             f->format = &smi_text_formats[i];
         }
         at++;
@@ -285,13 +230,13 @@ static sm_status look_at_all(inference *p, sm_exec_report *report, sm_error *e)
     sm_batch *row = NULL;
     int32_t at_rows = 0;
 
-    begin_items(p);
-    SM_TRY(add_item(p, "count", NULL, NULL, &at_rows, e));
+    smi_items_begin(&p->items);
+    SM_TRY(smi_items_add(&p->items, "count", NULL, NULL, &at_rows, e));
     for (int64_t i = 0; i < p->t->n_columns; i++) {
         SM_TRY(add_column_items(p, &p->facts[i], e));
     }
-    SM_TRY(run_items(p, p->rows, &row, report, e));
-    p->n_rows = whole_at(row, at_rows);
+    SM_TRY(smi_items_run(&p->items, p->rows, &row, report, e));
+    p->n_rows = smi_whole_at(row, at_rows);
     for (int64_t i = 0; i < p->t->n_columns; i++) {
         take_facts(p, row, &p->facts[i]);
     }
@@ -315,18 +260,18 @@ static sm_status plan_groups(const inference *p, const facts *f, const sm_plan_n
     return sm_plan_aggregate(some, &f->x, 1, &item, 1, p->a, out, e);
 }
 
-static sm_status find_unique(const inference *p, facts *f, sm_error *e)
+static sm_status find_unique(inference *p, facts *f, sm_error *e)
 {
-    const sm_plan_node *groups = NULL, *root = NULL;
-    sm_agg_item item = {0};
+    const sm_plan_node *groups = NULL;
     sm_batch *row = NULL;
+    int32_t at = 0;
 
     SM_TRY(plan_groups(p, f, &groups, e));
+    smi_items_begin(&p->items);
     const sm_expr *n = sm_expr_column(groups->schema, 1, p->a);
-    SM_TRY(sm_expr_call("max", &n, 1, p->a, &item.call, e));
-    SM_TRY(sm_plan_aggregate(groups, NULL, 0, &item, 1, p->a, &root, e));
-    SM_TRY(run_for_row(p, root, &row, NULL, e));
-    f->is_unique = whole_at(row, 0) == 1;
+    SM_TRY(smi_items_add(&p->items, "max", n, NULL, &at, e));
+    SM_TRY(smi_items_run(&p->items, groups, &row, NULL, e));
+    f->is_unique = smi_whole_at(row, at) == 1;
     sm_batch_release(row);
     return SM_OK;
 }
@@ -417,20 +362,6 @@ static void add_rules(inference *p, int32_t column)
 
 /* ---- descriptions ---------------------------------------------------------------------------- */
 
-/* A value, cut where it is long. */
-static void tell_value(sm_value v, sm_buf *out)
-{
-    sm_buf text = {0};
-
-    sm_value_print(v, &text);
-    const bool is_cut = text.len > SHOWN_BYTES;
-    const size_t n =
-        is_cut ? sm_utf8_check(text.data, SHOWN_BYTES) : text.len; /* no half of a character */
-    sm_buf_text(out, (sm_str){(const char *)text.data, n});
-    sm_buf_text(out, is_cut ? SM_STR("...") : SM_STR(""));
-    sm_buf_release(&text);
-}
-
 static void describe(const inference *p, int32_t column)
 {
     const facts *f = &p->facts[column];
@@ -447,9 +378,9 @@ static void describe(const inference *p, int32_t column)
     }
     if (f->at_least != NO_ITEM && f->n_values > 0) {
         sm_buf_text(&out, SM_STR(", from "));
-        tell_value(f->least, &out);
+        smi_print_short(f->least, SHOWN_BYTES, &out);
         sm_buf_text(&out, SM_STR(" to "));
-        tell_value(f->greatest, &out);
+        smi_print_short(f->greatest, SHOWN_BYTES, &out);
     }
     if (f->at_lengths != NO_ITEM && f->n_values > 0) {
         sm_buf_printf(&out, ", %" PRId64 " to %" PRId64 " characters long", f->least_length,
@@ -464,7 +395,7 @@ sm_status sm_contract_infer(const sm_plan_node *rows, sm_str name, sm_str source
                             const sm_exec_env *env, sm_arena *a, sm_contract **out,
                             sm_exec_report *report, sm_error *e)
 {
-    inference p = {.rows = rows, .env = env, .a = a};
+    inference p = {.rows = rows, .env = env, .a = a, .items = {.env = env, .a = a}};
     char n_rows[SM_COUNTED_TEXT_BYTES];
 
     sm_contract *c = smi_make_contract(&p.m, name, a);

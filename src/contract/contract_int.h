@@ -85,6 +85,31 @@ int32_t smi_make_column(smi_making *m, sm_str name, int32_t parent, sm_logical_t
 /** Adds a rule of a column, by its default name. Good until the next call. */
 sm_rule *smi_make_rule(smi_making *m, sm_rule_kind kind, int32_t column);
 
+/* ---- what the values of columns are (contract_facts.c) --------------------------------------- */
+
+/* The aggregates of one pass over rows, while they are gathered. */
+typedef struct smi_items {
+    const sm_exec_env *env;
+    sm_arena *a;
+    sm_agg_item *items;
+    int32_t n;
+    int64_t cap;
+} smi_items;
+
+/** Begins the items of another pass. */
+void smi_items_begin(smi_items *m);
+/** Adds an aggregate of x (NULL: of rows), over the rows for which `filter` (NULL: all) is true;
+ * *at: its column in the row that the pass gives. Errors: those of sm_expr_call(). */
+sm_status smi_items_add(smi_items *m, const char *name, const sm_expr *x, const sm_expr *filter,
+                        int32_t *at, sm_error *e) SM_MUST_USE;
+/** Runs the pass. *out is the caller's: one row, a column an item. */
+sm_status smi_items_run(const smi_items *m, const sm_plan_node *rows, sm_batch **out,
+                        sm_exec_report *report, sm_error *e) SM_MUST_USE;
+/** A BIGINT of the one row; 0 for NULL. */
+int64_t smi_whole_at(const sm_batch *row, int32_t column);
+/** Appends a value, cut where it has more than so many bytes. */
+void smi_print_short(sm_value v, size_t most_bytes, sm_buf *out);
+
 /* ---- a table in another form (contract_export.c) --------------------------------------------- */
 
 typedef struct smi_exporting {
