@@ -4,11 +4,12 @@
  * prints the verdict. Writes nothing. */
 #include <stdio.h>
 
+#include "base/time.h"
 #include "cli/cli_int.h"
 #include "contract/contract.h"
 
 typedef struct options {
-    const char *table, *lake;
+    const char *table, *lake, *html, *now;
     smi_list others, vars;
 } options;
 
@@ -21,6 +22,11 @@ static const smi_opt option_table[] = {
     {"--lake", SMI_OPT_TEXT, "DIR",
      "folder of the lake's tables (default: two above URI, as in lake/layer/table)",
      offsetof(options, lake)},
+    {"--html", SMI_OPT_TEXT, "FILE",
+     "write the verdict to FILE as a page too, with a drawing of each column",
+     offsetof(options, html)},
+    {"--now", SMI_OPT_TEXT, "TIME", "check as if it were that time, in UTC (default: the clock's)",
+     offsetof(options, now)},
     {"--var", SMI_OPT_LIST, "K=V", "value of var('K') in rules, as text; can be repeated",
      offsetof(options, vars)},
     {0},
@@ -57,11 +63,12 @@ static void tell_warnings(const sm_verdict *v)
     sm_buf_release(&text);
 }
 
-/* failure: what the command ends with. */
+/* failure: what the command ends with; NULL: well. */
 static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_error *failure)
 {
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
+    char now[SM_TIME_TEXT_BYTES];
 
     sm_json_begin_object(&w);
     sm_json_set_text_or_null(&w, "contract", v->contract->id);
@@ -69,6 +76,8 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
     sm_json_set_text(&w, "table", v->table->name);
     sm_json_set_text(&w, "uri", uri);
     sm_json_set_i64(&w, "rows", v->n_rows);
+    sm_format_timestamp(v->now_us, now);
+    sm_json_set_text(&w, "checked_at", sm_str_of(now));
     sm_json_set_text(&w, "outcome", sm_str_of(sm_outcome_name(v->outcome)));
     sm_json_set_array(&w, "contracts");
     sm_verdict_json(v, &w);
@@ -78,7 +87,7 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
         sm_json_put_text(&w, v->contract->notes[i].text);
     }
     sm_json_end_array(&w);
-    if (v->outcome == SM_OUTCOME_FAILED) {
+    if (failure) {
         sm_json_set_error(&w, failure);
     }
     sm_json_end_object(&w);
@@ -93,6 +102,23 @@ static void print_table(const sm_verdict *v)
     SM_ASSERT(text.len > 0);
     fwrite(text.data, 1, text.len, stdout);
     sm_buf_release(&text);
+}
+
+/* The page, whole or not at all. */
+static sm_status write_page(smi_cli *cli, const sm_verdict *v, sm_str uri, sm_str file, sm_error *e)
+{
+    const sm_page_table table = {.verdict = v, .uri = uri};
+    sm_str folder = {0}, name = {0};
+    sm_store *store = NULL;
+    sm_buf page = {0};
+
+    sm_verdict_page((sm_str){0}, &table, 1, &page);
+    sm_uri_split(file, &folder, &name);
+    sm_status st = sm_store_open(cli->env.stores, folder, &store, e);
+    st = st == SM_OK ? sm_store_put(store, name, page.data, page.len, SM_PUT_REPLACE, e) : st;
+    sm_store_release(store);
+    sm_buf_release(&page);
+    return sm_within(e, st, "the page of the verdict");
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -146,12 +172,16 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     sm_checked_rows check = {.uri = sm_str_of(args[1]),
                              .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
                              .n_others = o->others.n,
-                             .n_vars = o->vars.n};
+                             .n_vars = o->vars.n,
+                             .wants_profile = o->html != NULL};
     sm_contract *contract = NULL;
     sm_verdict *verdict = NULL;
     sm_pair *others = NULL, *vars = NULL;
 
     SM_ASSERT(n_args == 2);
+    if (o->now && !sm_parse_instant(sm_str_of(o->now), &check.now_us)) {
+        return sm_fail(e, SM_USAGE, "--now is a time, as 2022-04-01T12:00:00, not \"%s\"", o->now);
+    }
     SM_TRY(smi_options_pairs(cli, "--table-at", &o->others, &others, e));
     SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
     SM_TRY(read_contract(cli, args[0], &contract, e));
@@ -167,9 +197,11 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     smi_progress_stop(cli);
     SM_TRY(st);
     SM_ASSERT(verdict && verdict->table == check.table);
-    const sm_status failure = failure_of(verdict, e);
+    sm_status failure =
+        o->html ? write_page(cli, verdict, check.uri, sm_str_of(o->html), e) : SM_OK;
+    failure = failure == SM_OK ? failure_of(verdict, e) : failure;
     if (cli->globals.json) {
-        print_json(cli, verdict, check.uri, e);
+        print_json(cli, verdict, check.uri, failure == SM_OK ? NULL : e);
     } else {
         print_table(verdict);
     }
@@ -180,7 +212,8 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
 
 const smi_command smi_command_check = {
     .name = "check",
-    .usage = "CONTRACT URI [--table NAME] [--table-at NAME=URI]... [--lake DIR] [--var K=V]...",
+    .usage = "CONTRACT URI [--html FILE] [--table NAME] [--table-at NAME=URI]... [--lake DIR] "
+             "[--now TIME] [--var K=V]...",
     .summary = "Checks rows against a data contract.",
     .details = "CONTRACT is a file of the standard for open data contracts (ODCS, v3). URI is a "
                "Delta table, a\n"

@@ -294,6 +294,61 @@ sm_status sm_contract_bind(const sm_contract *c, const sm_contract_table *table,
                            const sm_type *schema, const sm_resolver *resolver, sm_arena *a,
                            sm_bound_rule **out, int64_t *n, sm_error *e) SM_MUST_USE;
 
+/* ---- profiles -------------------------------------------------------------------------------- */
+
+/* A bar of a histogram: the rows whose value is within its ends. */
+typedef struct sm_histogram_bar {
+    sm_str label;      /* "3", "10 to 19", "0.5 to below 1.0" */
+    double start, end; /* of the bar in the drawing: 0 is its left end, 1 its right one */
+    int64_t n_rows;
+    int64_t n_beyond; /* of them, those that a bound of a rule excludes */
+} sm_histogram_bar;
+
+/* The bound of a rule in a histogram. */
+typedef struct sm_histogram_mark {
+    const sm_rule *rule;
+    double place; /* as of bars; below 0 or over 1: outside of the drawing */
+    bool is_low;  /* the rule's values lie right of it; else left */
+} sm_histogram_mark;
+
+/* How values, or the lengths of texts, are distributed. All counts are exact. */
+typedef struct sm_histogram {
+    bool is_length;         /* of texts, in code points */
+    sm_str least, greatest; /* that there are; no NaN, no infinity */
+    sm_str start, end;      /* what the ends of the drawing are */
+    sm_histogram_bar *bars;
+    int32_t n_bars;
+    int64_t n_under, n_over; /* rows left and right of the bars: far beyond the bounds */
+    sm_histogram_mark *marks;
+    int32_t n_marks;
+} sm_histogram;
+
+/* A value with the number of its rows. */
+typedef struct sm_frequent_value {
+    sm_str text; /* cut where it is long */
+    int64_t n_rows;
+    bool is_broken; /* it breaks a rule of its column */
+} sm_frequent_value;
+
+/* The most frequent values: first those that keep the column's rules, then those that break one,
+ * each by their number of rows. */
+typedef struct sm_frequent {
+    sm_frequent_value *values;
+    int32_t n_values;
+    int64_t n_rows;   /* that have a value and were counted */
+    int64_t n_broken; /* of them, those whose value breaks a rule of the column */
+    bool is_sample;   /* only the first rows were counted, as there are many values */
+} sm_frequent;
+
+/* What the values of a column look like. */
+typedef struct sm_column_profile {
+    sm_str type; /* as the rows have it */
+    int64_t n_rows, n_null;
+    int64_t n_odd;                 /* NaN and infinities */
+    const sm_histogram *histogram; /* NULL: there is none to draw */
+    const sm_frequent *frequent;   /* NULL: there are none to draw */
+} sm_column_profile;
+
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
 /* What was counted of a rule over some rows. */
@@ -330,7 +385,9 @@ typedef struct sm_verdict {
     int64_t n_rows;
     sm_rule_verdict *rules; /* table->n_rules, in the order of the file */
     int64_t n_failed, n_warned;
-    sm_outcome outcome; /* the worst of the rules */
+    sm_outcome outcome;               /* the worst of the rules */
+    int64_t now_us;                   /* the time that it is for */
+    const sm_column_profile *profile; /* one a column of the table; NULL: it was not asked for */
 } sm_verdict;
 
 /**
@@ -381,6 +438,38 @@ typedef struct sm_audit {
  */
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e) SM_MUST_USE;
+
+/**
+ * Looks at the values of a table's columns.
+ *
+ * Shape     *out: table->n_columns. Histograms have about 25 bars at most, with round ends.
+ *           Values are counted over all rows, unless the first 10,000 have over 1,000 of them: then
+ *           over the first 100,000 rows
+ * Owner     *out lives in `a`; borrows the contract
+ * Errors    those of sm_contract_bind(), of running a plan
+ * Cost      two passes over all rows, one over the first 10,000, and one for each column whose
+ *           values are counted
+ */
+sm_status sm_contract_profile(const sm_audit *in, sm_arena *a, const sm_column_profile **out,
+                              sm_error *e) SM_MUST_USE;
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+/* A table on a page. */
+typedef struct sm_page_table {
+    const sm_verdict *verdict;
+    sm_str uri; /* of its rows */
+} sm_page_table;
+
+/**
+ * Appends a page in HTML that shows the verdicts of one table, or of all tables of a run.
+ *
+ * Shape     a whole document, for a screen of any width. It needs no other resource and no script.
+ *           Where a verdict has a profile, what the columns look like is drawn beside their rules.
+ *           title: "": the name of the only table
+ * Owner     `out` has no bound and no budget
+ */
+void sm_verdict_page(sm_str title, const sm_page_table *tables, int32_t n, sm_buf *out);
 
 /* ---- rows that are written ------------------------------------------------------------------- */
 
@@ -454,6 +543,8 @@ typedef struct sm_checked_rows {
     int32_t n_others;
     const sm_pair *vars; /* of var('name') in SQL, as texts */
     int32_t n_vars;
+    int64_t now_us;     /* the time that the check is for; 0: the clock's */
+    bool wants_profile; /* of the columns, for a page */
 } sm_checked_rows;
 
 /**

@@ -9,6 +9,7 @@
  *            3. a physicalName "layer.table": LAKE/layer/table
  *            4. beside the rows, by the physicalName, with the suffix of a file where these are one
  *          A table that the contract does not describe has its name as physicalName. */
+#include "base/time.h"
 #include "contract/contract_int.h"
 
 typedef struct checking {
@@ -140,7 +141,8 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
     SM_TRY(rows_at(k, k->in->uri, a, &audit.rows, e));
     SM_TRY(sm_contract_audit(&audit, a, &counts, &n_rows, e));
     *out = sm_contract_judge(audit.contract, audit.table, n_rows, counts, a);
-    return SM_OK;
+    (*out)->now_us = k->in->now_us ? k->in->now_us : sm_now_us();
+    return k->in->wants_profile ? sm_contract_profile(&audit, a, &(*out)->profile, e) : SM_OK;
 }
 
 sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,

@@ -163,6 +163,39 @@ sm_status smi_bind_columns(const sm_contract *c, const sm_contract_table *table,
                            const sm_type *schema, sm_arena *a, const sm_expr ***out,
                            sm_error *e) SM_MUST_USE;
 
+/** The bound of a rule, for comparisons with values of that type. Errors: it is none. */
+sm_status smi_bind_bound(const sm_contract *c, const sm_rule *r, const sm_type *schema,
+                         const sm_type *type, sm_arena *a, const sm_expr **out,
+                         sm_error *e) SM_MUST_USE;
+
+/* ---- texts of a verdict (contract_verdict.c) ------------------------------------------------- */
+
+/** Is the rule of a number of the whole table, and not of rows? */
+bool smi_is_whole(sm_rule_kind kind);
+/** Appends what a rule allows: "< 5%", or where it does less than fail "0, fails > 0.1%". */
+void smi_print_allowed(const sm_rule *r, sm_buf *out);
+/** Appends the share of rows that break a rule; never 0% or 100% of what is neither. */
+void smi_print_share(const sm_rule_count *c, sm_buf *out);
+/** Appends the number of a rule of the whole table. */
+void smi_print_measure(const sm_rule *r, double v, sm_buf *out);
+
+/* ---- a page (contract_page.c, contract_page_draw.c) ------------------------------------------ */
+
+/* A page while it is written. */
+typedef struct smi_html {
+    sm_buf *out;
+    int32_t n_ids; /* that elements have so far */
+} smi_html;
+
+/** Appends a text of the data or the contract, so that it is only text: characters that HTML takes
+ * for its own are escaped, and those that cannot be seen or change the order of others (controls,
+ * bidirectional marks) are spelled out, as \u202e. */
+void smi_html_text(sm_buf *out, sm_str s);
+/** The same of the first n characters, with an ellipsis where there are more. */
+void smi_html_short(sm_buf *out, sm_str s, int64_t n);
+/** Draws what a column looks like, and adds its numbers as tables. `name`: of the column. */
+void smi_html_draw(smi_html *h, sm_str name, const sm_column_profile *p);
+
 /* ---- an audit (contract_audit.c) ------------------------------------------------------------- */
 
 /* What the plans of an audit share. */

@@ -480,6 +480,14 @@ static sm_status bind_columns(binding *b, sm_error *e)
     return SM_OK;
 }
 
+sm_status smi_bind_bound(const sm_contract *c, const sm_rule *r, const sm_type *schema,
+                         const sm_type *type, sm_arena *a, const sm_expr **out, sm_error *e)
+{
+    const binding b = {.c = c, .schema = schema, .a = a};
+
+    return literal(&b, r, type, r->text, out, e);
+}
+
 sm_status smi_bind_columns(const sm_contract *c, const sm_contract_table *table,
                            const sm_type *schema, sm_arena *a, const sm_expr ***out, sm_error *e)
 {

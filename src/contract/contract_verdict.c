@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract_verdict.c: counts of rules become a verdict: limits applied, as JSON and as a
- * table for people. A function of contract and counts alone, so it is the same at any number of
+ * table for people (contract_page.c: as a page). A function of contract and counts alone, so it is the same at any number of
  * threads.
  *
  * Shares   A share is one division of two whole numbers, and a limit the decimal number nearest to
@@ -14,7 +14,7 @@
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-static bool is_whole(sm_rule_kind kind)
+bool smi_is_whole(sm_rule_kind kind)
 {
     return kind == SM_RULE_ROW_COUNT || kind == SM_RULE_QUERY;
 }
@@ -92,7 +92,7 @@ static void judge(const sm_rule *r, const sm_rule_count *count, bool is_written,
 
     *out = (sm_rule_verdict){.rule = r, .count = *count};
     SM_ASSERT(count->n_broken >= 0 && count->n_examples <= SM_RULE_EXAMPLES);
-    if (is_whole(r->kind)) {
+    if (smi_is_whole(r->kind)) {
         holds = !isnan(count->measure) && compares(&r->limit, count->measure);
         out->count.n_broken = !holds;
         out->count.n_rows = 1;
@@ -174,8 +174,7 @@ static void print_limit(const sm_rule_limit *l, sm_buf *out)
     sm_buf_printf(out, "%s", l->is_percent ? "%" : "");
 }
 
-/* What a rule allows: "< 5%", or where it does less than fail "0, fails > 0.1%". */
-static void print_allowed(const sm_rule *r, sm_buf *out)
+void smi_print_allowed(const sm_rule *r, sm_buf *out)
 {
     print_limit(&r->limit, out);
     if (r->has_fail_above) {
@@ -184,8 +183,7 @@ static void print_allowed(const sm_rule *r, sm_buf *out)
     }
 }
 
-/* Never 0% or 100% of what is neither. */
-static void print_share(const sm_rule_count *c, sm_buf *out)
+void smi_print_share(const sm_rule_count *c, sm_buf *out)
 {
     const double percent = percent_of(c);
 
@@ -203,7 +201,7 @@ static void print_share(const sm_rule_count *c, sm_buf *out)
     }
 }
 
-static void print_measure(double v, sm_buf *out)
+void smi_print_measure(const sm_rule *r, double v, sm_buf *out)
 {
     if (isnan(v)) {
         sm_buf_printf(out, "NULL");
@@ -216,11 +214,11 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
 {
     char rows[SM_COUNTED_TEXT_BYTES], broken[SM_SIZE_TEXT_BYTES];
 
-    if (is_whole(v->rule->kind)) {
+    if (smi_is_whole(v->rule->kind)) {
         sm_buf_printf(out, "it is ");
-        print_measure(v->count.measure, out);
+        smi_print_measure(v->rule, v->count.measure, out);
         sm_buf_printf(out, ", allowed: ");
-        print_allowed(v->rule, out);
+        smi_print_allowed(v->rule, out);
         return;
     }
     sm_format_counted(v->count.n_rows, v->rule->kind == SM_RULE_GROUP ? "group" : "row", rows);
@@ -232,7 +230,7 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
         sm_buf_printf(out, "of %.*s %s of %s, ", SM_STR_ARG(v->count.worst), broken, rows);
     }
     sm_buf_printf(out, "allowed: ");
-    print_allowed(v->rule, out);
+    smi_print_allowed(v->rule, out);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -241,7 +239,7 @@ static void put_text_of(sm_json_writer *w, const char *key, const sm_rule *r)
 {
     sm_buf text = {0};
 
-    print_allowed(r, &text);
+    smi_print_allowed(r, &text);
     sm_json_set_text(w, key, sm_buf_str(&text));
     sm_buf_release(&text);
 }
@@ -282,7 +280,7 @@ static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writ
     sm_json_set_text(w, "severity",
                      sm_str_of(r->rule->action == SM_POLICY_WARN ? "warning" : "error"));
     sm_json_set_text(w, "action", sm_str_of(sm_policy_name(r->rule->action)));
-    sm_json_set_i64(w, "rows", is_whole(r->rule->kind) ? v->n_rows : r->count.n_rows);
+    sm_json_set_i64(w, "rows", smi_is_whole(r->rule->kind) ? v->n_rows : r->count.n_rows);
     sm_json_set_i64(w, "violations", r->count.n_broken);
     sm_json_key(w, SM_STR("share"));
     sm_json_put_fixed(w, r->share, 9);
@@ -293,7 +291,7 @@ static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writ
         sm_json_set_i64(w, "violations", r->count.worst_broken);
         sm_json_end_object(w);
     }
-    if (is_whole(r->rule->kind)) {
+    if (smi_is_whole(r->rule->kind)) {
         put_measure(w, r->count.measure);
     }
     put_text_of(w, "allowed", r->rule);
@@ -323,7 +321,7 @@ static const char *const heads[N_COLUMNS] = {"rule",  "rows",    "broken",
 
 static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
 {
-    const bool whole = is_whole(v->rule->kind);
+    const bool whole = smi_is_whole(v->rule->kind);
     char count[SM_SIZE_TEXT_BYTES];
 
     switch (column) {
@@ -332,7 +330,7 @@ static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
         break;
     case COLUMN_ROWS:
         if (whole) {
-            print_measure(v->count.measure, out);
+            smi_print_measure(v->rule, v->count.measure, out);
             break;
         }
         sm_format_count(v->count.n_rows, count);
@@ -344,11 +342,11 @@ static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
         break;
     case COLUMN_SHARE:
         if (!whole) {
-            print_share(&v->count, out);
+            smi_print_share(&v->count, out);
         }
         break;
     case COLUMN_ALLOWED:
-        print_allowed(v->rule, out);
+        smi_print_allowed(v->rule, out);
         break;
     default:
         sm_buf_printf(out, "%s", sm_policy_name(v->rule->action));
