@@ -112,13 +112,15 @@ static sm_status write_page(smi_cli *cli, const sm_verdict *v, sm_str uri, sm_st
     sm_store *store = NULL;
     sm_buf page = {0};
 
+    SM_ASSERT(v->profile); /* it was asked for */
     sm_verdict_page((sm_str){0}, &table, 1, &page);
+    SM_ASSERT(page.len > 0);
     sm_uri_split(file, &folder, &name);
     sm_status st = sm_store_open(cli->env.stores, folder, &store, e);
     st = st == SM_OK ? sm_store_put(store, name, page.data, page.len, SM_PUT_REPLACE, e) : st;
     sm_store_release(store);
     sm_buf_release(&page);
-    return sm_within(e, st, "the page of the verdict");
+    return sm_within(e, st, "the page of the verdict at %.*s", SM_STR_ARG(file));
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

@@ -187,6 +187,12 @@ typedef struct smi_html {
     int32_t n_ids; /* that elements have so far */
 } smi_html;
 
+/** Appends HTML of the page's own. */
+void smi_html_put(smi_html *h, const char *html);
+/** Appends "12,345". */
+void smi_html_count(smi_html *h, int64_t n);
+/** Appends "1 row", "12,345 rows". */
+void smi_html_counted(smi_html *h, int64_t n, const char *one);
 /** Appends a text of the data or the contract, so that it is only text: characters that HTML takes
  * for its own are escaped, and those that cannot be seen or change the order of others (controls,
  * bidirectional marks) are spelled out, as \u202e. */

@@ -165,7 +165,7 @@ void smi_html_text(sm_buf *out, sm_str s)
     smi_html_short(out, s, INT64_MAX);
 }
 
-static void put(smi_html *h, const char *html)
+void smi_html_put(smi_html *h, const char *html)
 {
     sm_buf_printf(h->out, "%s", html);
 }
@@ -173,25 +173,25 @@ static void put(smi_html *h, const char *html)
 /* A text between two pieces of HTML. */
 static void put_in(smi_html *h, const char *before, sm_str text, const char *after)
 {
-    put(h, before);
+    smi_html_put(h, before);
     smi_html_text(h->out, text);
-    put(h, after);
+    smi_html_put(h, after);
 }
 
-static void put_count(smi_html *h, int64_t n)
+void smi_html_count(smi_html *h, int64_t n)
 {
     char text[SM_SIZE_TEXT_BYTES];
 
     sm_format_count(n, text);
-    put(h, text);
+    smi_html_put(h, text);
 }
 
-static void put_counted(smi_html *h, int64_t n, const char *one)
+void smi_html_counted(smi_html *h, int64_t n, const char *one)
 {
     char text[SM_COUNTED_TEXT_BYTES];
 
     sm_format_counted(n, one, text);
-    put(h, text);
+    smi_html_put(h, text);
 }
 
 /* What a function of contract_verdict.c has printed. */
@@ -270,13 +270,13 @@ static void put_rule(smi_html *h, const sm_verdict *v, const sm_rule *r)
         put_in(h, "<bdi>", r->name, "</bdi> <span class=\"soft\">");
         sm_buf_printf(h->out, "%s</span>", kind);
     } else {
-        put(h, kind);
+        smi_html_put(h, kind);
     }
     print_argument(v->table, r, &text);
     if (text.len > 0) {
-        put(h, " <code>");
+        smi_html_put(h, " <code>");
         put_printed(h, &text);
-        put(h, "</code>");
+        smi_html_put(h, "</code>");
     }
 }
 
@@ -285,13 +285,13 @@ static void put_examples(smi_html *h, const sm_rule_verdict *r)
     if (r->count.n_examples == 0 || r->outcome == SM_OUTCOME_PASSED) {
         return;
     }
-    put(h, "<details><summary>");
-    put_counted(h, r->count.n_examples, "example");
-    put(h, "</summary><div class=\"examples\">");
+    smi_html_put(h, "<details><summary>");
+    smi_html_counted(h, r->count.n_examples, "example");
+    smi_html_put(h, "</summary><div class=\"examples\">");
     for (int32_t i = 0; i < r->count.n_examples; i++) {
         put_in(h, "<div><bdi>", r->count.examples[i], "</bdi></div>");
     }
-    put(h, "</div></details>");
+    smi_html_put(h, "</div></details>");
 }
 
 /* A rule with all that is known of it. */
@@ -299,24 +299,24 @@ static void put_rule_item(smi_html *h, const sm_verdict *v, const sm_rule_verdic
 {
     sm_buf text = {0};
 
-    put(h, "<li><div class=\"rule\"><span class=\"what\">");
+    smi_html_put(h, "<li><div class=\"rule\"><span class=\"what\">");
     put_rule(h, v, r->rule);
-    put(h, "</span>");
+    smi_html_put(h, "</span>");
     put_badge(h, r->outcome);
-    put(h, "</div>");
+    smi_html_put(h, "</div>");
     if (r->rule->description.len > 0) {
         put_in(h, "<p class=\"tell\">", r->rule->description, "</p>");
     }
-    put(h, "<p class=\"tell\">");
+    smi_html_put(h, "<p class=\"tell\">");
     if (r->outcome == SM_OUTCOME_PASSED && r->count.n_broken == 0 && !smi_is_whole(r->rule->kind)) {
-        put(h, r->rule->kind == SM_RULE_GROUP ? "no group breaks it" : "no row breaks it");
+        smi_html_put(h, r->rule->kind == SM_RULE_GROUP ? "no group breaks it" : "no row breaks it");
     } else {
         sm_rule_verdict_print(r, &text);
         put_printed(h, &text);
     }
-    put(h, "</p>");
+    smi_html_put(h, "</p>");
     put_examples(h, r);
-    put(h, "</li>");
+    smi_html_put(h, "</li>");
 }
 
 static void put_rule_row(smi_html *h, const sm_rule_verdict *r)
@@ -329,35 +329,36 @@ static void put_rule_row(smi_html *h, const sm_rule_verdict *r)
         smi_print_measure(r->rule, r->count.measure, &text);
         put_printed(h, &text);
     } else {
-        put_count(h, r->count.n_rows);
+        smi_html_count(h, r->count.n_rows);
     }
-    put(h, "</td><td class=\"n\">");
+    smi_html_put(h, "</td><td class=\"n\">");
     if (!is_whole) {
-        put_count(h, r->count.n_broken);
+        smi_html_count(h, r->count.n_broken);
     }
-    put(h, "</td><td class=\"n wide\">");
+    smi_html_put(h, "</td><td class=\"n wide\">");
     if (!is_whole) {
         smi_print_share(&r->count, &text);
         put_printed(h, &text);
     }
-    put(h, "</td><td class=\"wide\">");
+    smi_html_put(h, "</td><td class=\"wide\">");
     smi_print_allowed(r->rule, &text);
     put_printed(h, &text);
     sm_buf_printf(h->out, "</td><td class=\"wide\">%s</td><td class=\"wide\">%s</td><td>",
                   r->rule->action == SM_POLICY_WARN ? "warning" : "error",
                   sm_policy_name(r->rule->action));
     put_badge(h, r->outcome);
-    put(h, "</td></tr>");
+    smi_html_put(h, "</td></tr>");
 }
 
 static void put_rules(smi_html *h, const sm_verdict *v)
 {
-    put(h, "<h2>Rules</h2>");
+    smi_html_put(h, "<h2>Rules</h2>");
     if (v->table->n_rules == 0) {
-        put(h, "<p class=\"soft\">The contract has no rules for this table.</p>");
+        smi_html_put(h, "<p class=\"soft\">The contract has no rules for this table.</p>");
         return;
     }
-    put(h,
+    smi_html_put(
+        h,
         "<div class=\"card table\"><table class=\"rules\"><thead><tr><th scope=\"col\">rule</th>"
         "<th scope=\"col\" class=\"n wide\">rows</th><th scope=\"col\" class=\"n\">broken</th>"
         "<th scope=\"col\" class=\"n wide\">share</th><th scope=\"col\" class=\"wide\">allowed</th>"
@@ -367,7 +368,7 @@ static void put_rules(smi_html *h, const sm_verdict *v)
     for (int64_t i = 0; i < v->table->n_rules; i++) {
         put_rule_row(h, &v->rules[i]);
     }
-    put(h, "</tbody></table></div>");
+    smi_html_put(h, "</tbody></table></div>");
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -380,20 +381,20 @@ static void put_kind(smi_html *h, const sm_column_profile *p)
 
     put_in(h, "<p class=\"kind\">", p->type, "");
     if (p->n_null == 0) {
-        put(h, ", no NULL");
+        smi_html_put(h, ", no NULL");
     } else {
-        put(h, ", ");
+        smi_html_put(h, ", ");
         smi_print_share(&nulls, &text);
         put_printed(h, &text);
-        put(h, " NULL (");
-        put_counted(h, p->n_null, "row");
-        put(h, ")");
+        smi_html_put(h, " NULL (");
+        smi_html_counted(h, p->n_null, "row");
+        smi_html_put(h, ")");
     }
     if (p->n_odd > 0) {
-        put(h, ", NaN or infinite: ");
-        put_count(h, p->n_odd);
+        smi_html_put(h, ", NaN or infinite: ");
+        smi_html_count(h, p->n_odd);
     }
-    put(h, "</p>");
+    smi_html_put(h, "</p>");
 }
 
 /* The column that a rule stands at; −1: none. */
@@ -418,13 +419,13 @@ static void put_rules_of(smi_html *h, const sm_verdict *v, int32_t column)
     if (count_rules(v, column) == 0) {
         return;
     }
-    put(h, "<ul>");
+    smi_html_put(h, "<ul>");
     for (int64_t i = 0; i < v->table->n_rules; i++) {
         if (column_of(v->rules[i].rule) == column) {
             put_rule_item(h, v, &v->rules[i]);
         }
     }
-    put(h, "</ul>");
+    smi_html_put(h, "</ul>");
 }
 
 static void put_column(smi_html *h, const sm_verdict *v, int32_t column)
@@ -440,27 +441,27 @@ static void put_column(smi_html *h, const sm_verdict *v, int32_t column)
         put_in(h, "<p class=\"tell\">", c->description, "</p>");
     }
     put_rules_of(h, v, column);
-    put(h, "</div>");
+    smi_html_put(h, "</div>");
     if (p && (p->histogram || p->frequent)) {
-        put(h, "<div>");
+        smi_html_put(h, "<div>");
         smi_html_draw(h, c->path, p);
-        put(h, "</div>");
+        smi_html_put(h, "</div>");
     }
-    put(h, "</section>");
+    smi_html_put(h, "</section>");
 }
 
 static void put_columns(smi_html *h, const sm_verdict *v)
 {
     if (v->table->n_columns > 0) {
-        put(h, "<h2>Columns</h2>");
+        smi_html_put(h, "<h2>Columns</h2>");
     }
     for (int32_t i = 0; i < v->table->n_columns; i++) {
         put_column(h, v, i);
     }
     if (count_rules(v, -1) > 0) {
-        put(h, "<h2>The whole table</h2><section class=\"card\">");
+        smi_html_put(h, "<h2>The whole table</h2><section class=\"card\">");
         put_rules_of(h, v, -1);
-        put(h, "</section>");
+        smi_html_put(h, "</section>");
     }
 }
 
@@ -476,19 +477,19 @@ static void put_time(smi_html *h, int64_t now_us)
 
 static void put_facts(smi_html *h, const sm_verdict *v)
 {
-    put(h, "<dl class=\"facts\"><div><dt>Rows</dt><dd>");
-    put_count(h, v->n_rows);
-    put(h, "</dd></div><div><dt>Rules</dt><dd>");
-    put_count(h, v->table->n_rules);
-    put(h, "</dd></div><div><dt>Failed</dt><dd>");
-    put_count(h, v->n_failed);
-    put(h, "</dd></div><div><dt>Warned</dt><dd>");
-    put_count(h, v->n_warned);
-    put_in(h, "</dd></div><div><dt>Contract</dt><dd>", v->contract->id, "");
+    smi_html_put(h, "<dl class=\"facts\"><div><dt>Rows</dt><dd>");
+    smi_html_count(h, v->n_rows);
+    smi_html_put(h, "</dd></div><div><dt>Rules</dt><dd>");
+    smi_html_count(h, v->table->n_rules);
+    smi_html_put(h, "</dd></div><div><dt>Failed</dt><dd>");
+    smi_html_count(h, v->n_failed);
+    smi_html_put(h, "</dd></div><div><dt>Warned</dt><dd>");
+    smi_html_count(h, v->n_warned);
+    put_in(h, "</dd></div><div><dt>Data contract</dt><dd>", v->contract->id, "");
     put_in(h, " <span class=\"soft\">", v->contract->version, "</span>");
-    put(h, "</dd></div><div><dt>Checked</dt><dd>");
+    smi_html_put(h, "</dd></div><div><dt>Checked</dt><dd>");
     put_time(h, v->now_us);
-    put(h, "</dd></div></dl>");
+    smi_html_put(h, "</dd></div></dl>");
 }
 
 static void put_notes(smi_html *h, const sm_contract *c)
@@ -496,11 +497,11 @@ static void put_notes(smi_html *h, const sm_contract *c)
     if (c->n_notes == 0) {
         return;
     }
-    put(h, "<h2>Not checked</h2><section class=\"card\"><ul>");
+    smi_html_put(h, "<h2>Not checked</h2><section class=\"card\"><ul>");
     for (int64_t i = 0; i < c->n_notes; i++) {
         put_in(h, "<li class=\"tell\">", c->notes[i].text, "</li>");
     }
-    put(h, "</ul></section>");
+    smi_html_put(h, "</ul></section>");
 }
 
 static void put_table(smi_html *h, const sm_page_table *t, int32_t i)
@@ -510,17 +511,17 @@ static void put_table(smi_html *h, const sm_page_table *t, int32_t i)
     sm_buf_printf(h->out, "<article id=\"table%d\"><header><div class=\"head\">", (int)i);
     put_in(h, "<h1><bdi>", v->table->name, "</bdi></h1>");
     put_badge(h, v->outcome);
-    put(h, "</div>");
+    smi_html_put(h, "</div>");
     put_in(h, "<p class=\"uri soft\"><bdi>", t->uri, "</bdi></p>");
     if (v->table->description.len > 0) {
         put_in(h, "<p class=\"uri\">", v->table->description, "</p>");
     }
     put_facts(h, v);
-    put(h, "</header>");
+    smi_html_put(h, "</header>");
     put_rules(h, v);
     put_columns(h, v);
     put_notes(h, v->contract);
-    put(h, "</article>");
+    smi_html_put(h, "</article>");
 }
 
 /* Where there are several tables: which, with a way to each. */
@@ -530,12 +531,12 @@ static void put_contents(smi_html *h, sm_str title, const sm_page_table *tables,
     for (int32_t i = 0; i < n; i++) {
         sm_buf_printf(h->out, "<tr><td><a href=\"#table%d\"><bdi>", (int)i);
         put_in(h, "", tables[i].verdict->table->name, "</bdi></a></td><td class=\"n\">");
-        put_counted(h, tables[i].verdict->n_rows, "row");
-        put(h, "</td><td>");
+        smi_html_counted(h, tables[i].verdict->n_rows, "row");
+        smi_html_put(h, "</td><td>");
         put_badge(h, tables[i].verdict->outcome);
-        put(h, "</td></tr>");
+        smi_html_put(h, "</td></tr>");
     }
-    put(h, "</tbody></table></div>");
+    smi_html_put(h, "</tbody></table></div>");
 }
 
 void sm_verdict_page(sm_str title, const sm_page_table *tables, int32_t n, sm_buf *out)
@@ -543,20 +544,20 @@ void sm_verdict_page(sm_str title, const sm_page_table *tables, int32_t n, sm_bu
     smi_html h = {.out = out};
 
     SM_ASSERT(n > 0 || title.len > 0);
-    put(&h, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-            "style-src 'unsafe-inline'\">"
-            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-            "<meta name=\"color-scheme\" content=\"light dark\"><title>");
+    smi_html_put(&h, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                     "style-src 'unsafe-inline'\">"
+                     "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                     "<meta name=\"color-scheme\" content=\"light dark\"><title>");
     smi_html_text(out, title.len ? title : tables[0].verdict->table->name);
-    put(&h, "</title><style>");
+    smi_html_put(&h, "</title><style>");
     sm_buf_text(out, (sm_str){style, sizeof(style) - 1});
-    put(&h, "</style></head>\n<body><main>");
+    smi_html_put(&h, "</style></head>\n<body><main>");
     if (n != 1) {
         put_contents(&h, title, tables, n);
     }
     for (int32_t i = 0; i < n; i++) {
         put_table(&h, &tables[i], i);
     }
-    put(&h, "</main></body></html>\n");
+    smi_html_put(&h, "</main></body></html>\n");
 }

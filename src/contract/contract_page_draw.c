@@ -34,27 +34,6 @@ enum {
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-static void put(smi_html *h, const char *html)
-{
-    sm_buf_printf(h->out, "%s", html);
-}
-
-static void put_count(smi_html *h, int64_t n)
-{
-    char count[SM_SIZE_TEXT_BYTES];
-
-    sm_format_count(n, count);
-    put(h, count);
-}
-
-static void put_rows(smi_html *h, int64_t n)
-{
-    char rows[SM_COUNTED_TEXT_BYTES];
-
-    sm_format_counted(n, "row", rows);
-    put(h, rows);
-}
-
 /* Opens a drawing, which a title and a description say in words. The description is open. */
 static void open_drawing(smi_html *h, int height, const char *what, sm_str name)
 {
@@ -83,7 +62,7 @@ static void put_label(smi_html *h, const char *class, double x, double y, const 
     sm_buf_printf(h->out, "<text class=\"%s\" x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">", class, x,
                   y, anchor);
     smi_html_short(h->out, s, most_chars);
-    put(h, "</text>");
+    smi_html_put(h, "</text>");
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -141,22 +120,22 @@ static void draw_bar(smi_html *h, const plot *p, sm_str label, double x, double 
         return;
     }
     whole = n_rows > n_beyond && whole < beyond + LEAST_HEIGHT ? beyond + LEAST_HEIGHT : whole;
-    put(h, "<g><title>");
+    smi_html_put(h, "<g><title>");
     smi_html_text(h->out, label);
-    put(h, ": ");
-    put_rows(h, n_rows);
+    smi_html_put(h, ": ");
+    smi_html_counted(h, n_rows, "row");
     if (n_beyond > 0) {
-        put(h, ", beyond a bound ");
-        put_count(h, n_beyond);
+        smi_html_put(h, ", beyond a bound ");
+        smi_html_count(h, n_beyond);
     }
-    put(h, "</title>");
+    smi_html_put(h, "</title>");
     if (n_rows > n_beyond) {
         put_rect(h, "bar", x, p->base - whole, width, whole - beyond);
     }
     if (n_beyond > 0) {
         put_rect(h, "bad", x, p->base - beyond, width, beyond);
     }
-    put(h, "</g>");
+    smi_html_put(h, "</g>");
 }
 
 static void draw_bars(smi_html *h, const plot *p)
@@ -210,11 +189,11 @@ static void draw_marks(smi_html *h, const plot *p)
                       place < 0.5 ? x + 3 : x - 3, y, place < 0.5 ? "start" : "end",
                       is_left ? "\xe2\x80\xb9 " : "", word_of(m->rule));
         if (sm_parse_i64(m->rule->text, &bound)) {
-            put_count(h, bound);
+            smi_html_count(h, bound);
         } else {
             smi_html_short(h->out, m->rule->text, LABEL_CHARS);
         }
-        put(h, is_right ? " \xe2\x80\xba</text>" : "</text>");
+        smi_html_put(h, is_right ? " \xe2\x80\xba</text>" : "</text>");
     }
 }
 
@@ -237,9 +216,9 @@ static void draw_ends(smi_html *h, const plot *p)
         sm_buf_printf(h->out, "<text class=\"label\" x=\"%.2f\" y=\"%d\" text-anchor=\"%s\">",
                       is_left ? x0 : x1, y, is_left ? "start" : "end");
         smi_html_short(h->out, g->start, LABEL_CHARS);
-        put(h, " to ");
+        smi_html_put(h, " to ");
         smi_html_short(h->out, g->end, LABEL_CHARS);
-        put(h, "</text>");
+        smi_html_put(h, "</text>");
     }
 }
 
@@ -257,47 +236,47 @@ static void tell_histogram(smi_html *h, const sm_histogram *g)
 {
     const int64_t n = beyond_of(g);
 
-    put(h, g->is_length ? "Lengths in characters: " : "");
+    smi_html_put(h, g->is_length ? "Lengths in characters: " : "");
     if (sm_str_eq(g->least, g->greatest)) {
-        put(h, g->is_length ? "all are " : "All are ");
+        smi_html_put(h, g->is_length ? "all are " : "All are ");
     } else {
-        put(h, g->is_length ? "from " : "From ");
+        smi_html_put(h, g->is_length ? "from " : "From ");
         smi_html_text(h->out, g->least);
-        put(h, " to ");
+        smi_html_put(h, " to ");
     }
     smi_html_text(h->out, g->greatest);
     if (n > 0) {
-        put(h, "; beyond the bounds: ");
-        put_rows(h, n);
+        smi_html_put(h, "; beyond the bounds: ");
+        smi_html_counted(h, n, "row");
     }
-    put(h, ".");
+    smi_html_put(h, ".");
 }
 
 static void draw_histogram(smi_html *h, sm_str name, const sm_histogram *g)
 {
     const plot p = plot_of(g);
 
-    put(h, "<figure>");
+    smi_html_put(h, "<figure>");
     open_drawing(h, p.base + FOOT, g->is_length ? "Lengths of" : "Distribution of", name);
     tell_histogram(h, g);
-    put(h, "</desc>");
+    smi_html_put(h, "</desc>");
     draw_bars(h, &p);
     draw_marks(h, &p);
     draw_ends(h, &p);
-    put(h, "</svg><figcaption>");
+    smi_html_put(h, "</svg><figcaption>");
     tell_histogram(h, g);
-    put(h, "</figcaption>");
+    smi_html_put(h, "</figcaption>");
 }
 
 static void put_number_row(smi_html *h, sm_str label, int64_t n_rows, int64_t n_bad)
 {
-    put(h, "<tr><th scope=\"row\"><bdi>");
+    smi_html_put(h, "<tr><th scope=\"row\"><bdi>");
     smi_html_text(h->out, label);
-    put(h, "</bdi></th><td>");
-    put_count(h, n_rows);
-    put(h, "</td><td>");
-    put_count(h, n_bad);
-    put(h, "</td></tr>");
+    smi_html_put(h, "</bdi></th><td>");
+    smi_html_count(h, n_rows);
+    smi_html_put(h, "</td><td>");
+    smi_html_count(h, n_bad);
+    smi_html_put(h, "</td></tr>");
 }
 
 static void open_numbers(smi_html *h, const char *what)
@@ -311,7 +290,7 @@ static void open_numbers(smi_html *h, const char *what)
 
 static void close_numbers(smi_html *h)
 {
-    put(h, "</tbody></table></details></figure>");
+    smi_html_put(h, "</tbody></table></details></figure>");
 }
 
 static void list_histogram(smi_html *h, const sm_histogram *g)
@@ -361,11 +340,11 @@ static void draw_line(smi_html *h, const line *l, int y, int64_t most)
 {
     const double width = (double)BAR_WIDTH * (double)l->n_rows / (double)most;
 
-    put(h, "<g><title>");
+    smi_html_put(h, "<g><title>");
     smi_html_text(h->out, l->text);
-    put(h, ": ");
-    put_rows(h, l->n_rows);
-    put(h, l->is_broken && !l->is_rest ? ", breaks a rule</title>" : "</title>");
+    smi_html_put(h, ": ");
+    smi_html_counted(h, l->n_rows, "row");
+    smi_html_put(h, l->is_broken && !l->is_rest ? ", breaks a rule</title>" : "</title>");
     put_label(h,
               l->is_rest     ? "rest"
               : l->is_broken ? "value broken"
@@ -382,22 +361,22 @@ static void draw_line(smi_html *h, const line *l, int y, int64_t most)
              LABEL_WIDTH, y + 5, width < LEAST_HEIGHT ? LEAST_HEIGHT : width, LINE - 10);
     sm_buf_printf(h->out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH,
                   y + 15);
-    put_count(h, l->n_rows);
-    put(h, "</text></g>");
+    smi_html_count(h, l->n_rows);
+    smi_html_put(h, "</text></g>");
 }
 
 static void tell_values(smi_html *h, const sm_frequent *f)
 {
-    put(h, f->values[0].is_broken ? "Most frequent values that break a rule, of "
-                                  : "Most frequent values of ");
-    put(h, f->is_sample ? "a sample, the first " : "all ");
-    put_rows(h, f->n_rows);
-    put(h, " with a value");
+    smi_html_put(h, f->values[0].is_broken ? "Most frequent values that break a rule, of "
+                                           : "Most frequent values of ");
+    smi_html_put(h, f->is_sample ? "a sample, the first " : "all ");
+    smi_html_counted(h, f->n_rows, "row");
+    smi_html_put(h, " with a value");
     if (f->n_broken > 0) {
-        put(h, "; breaking a rule: ");
-        put_count(h, f->n_broken);
+        smi_html_put(h, "; breaking a rule: ");
+        smi_html_count(h, f->n_broken);
     }
-    put(h, ".");
+    smi_html_put(h, ".");
 }
 
 static void draw_values(smi_html *h, sm_str name, const sm_frequent *f)
@@ -411,16 +390,16 @@ static void draw_values(smi_html *h, sm_str name, const sm_frequent *f)
     for (int32_t i = 0; i < n; i++) {
         most = lines[i].n_rows > most ? lines[i].n_rows : most;
     }
-    put(h, "<figure>");
+    smi_html_put(h, "<figure>");
     open_drawing(h, n * LINE, "Most frequent values of", name);
     tell_values(h, f);
-    put(h, "</desc>");
+    smi_html_put(h, "</desc>");
     for (int32_t i = 0; i < n; i++) {
         draw_line(h, &lines[i], i * LINE, most);
     }
-    put(h, "</svg><figcaption>");
+    smi_html_put(h, "</svg><figcaption>");
     tell_values(h, f);
-    put(h, "</figcaption>");
+    smi_html_put(h, "</figcaption>");
     open_numbers(h, "value");
     for (int32_t i = 0; i < n; i++) {
         put_number_row(h, lines[i].text.len ? lines[i].text : SM_STR("\"\""), lines[i].n_rows,

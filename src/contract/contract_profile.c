@@ -13,9 +13,10 @@
  *           are exact for all of them. The bound of a rule is one more edge: of two counts the
  *           smaller belongs to the edge further right, so the counts themselves say how many rows
  *           of a bar lie beyond the bound.
- * Steps     The width of a bar is 1, 2 or 5 times a power of 10, of times a part of a day, of days
- *           whole weeks. The first bar begins at a multiple of it; of days at the first day. Values of whole steps (integers, days, DECIMAL, microseconds) are computed
- *           in 128 bits, all others as DOUBLE.
+ * Steps     The width of a bar is 1, 2 or 5 times a power of 10; of times a part of a day, or
+ *           days, or whole weeks. The first bar begins at a multiple of it; of days at the first
+ *           day. Values of whole steps (integers, days, DECIMAL, microseconds) are computed in 128
+ *           bits, all others as DOUBLE.
  * Window    Where a column has two bounds, values far beyond them are counted, and not drawn: else
  *           one wrong value makes all others one bar. */
 #include <math.h>

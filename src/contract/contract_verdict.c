@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract_verdict.c: counts of rules become a verdict: limits applied, as JSON and as a
- * table for people (contract_page.c: as a page). A function of contract and counts alone, so it is the same at any number of
- * threads.
+ * table for people (contract_page.c: as a page). A function of contract and counts alone, so it is
+ * the same at any number of threads.
  *
  * Shares   A share is one division of two whole numbers, and a limit the decimal number nearest to
  *          what the file says. So 1 of 1,000 rows is not more than "0.1%". */

@@ -155,7 +155,7 @@ def test_the_head_and_all_rules(smelt, tmp_path):
     failed = sum(rule["outcome"] == "failed" for rule in told["contracts"])
     warned = sum(rule["outcome"] == "warned" for rule in told["contracts"])
     assert facts == {"Rows": "500", "Rules": str(len(told["contracts"])), "Failed": str(failed),
-                     "Warned": str(warned), "Contract": "shop 1.2.3", "Checked": "2022-05-01 12:00:00 UTC"}
+                     "Warned": str(warned), "Data contract": "shop 1.2.3", "Checked": "2022-05-01 12:00:00 UTC"}
     table = cells(all_of(page.root, "table", kind="rules")[0])[1:]
     assert [(row[0], row[-1], row[-2], row[-3]) for row in table] == [
         (rule["rule"], rule["outcome"], rule["action"], rule["severity"]) for rule in told["contracts"]]
