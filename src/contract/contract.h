@@ -155,6 +155,12 @@ typedef struct sm_contract_column {
     bool is_required;     /* by `required` or as a part of the primary key */
     int32_t key_position; /* in the primary key, from 1; INT32_MAX: the file gives none; 0: it is
                            * not in the key */
+    sm_str derive;    /* SQL that makes its values when rows are written; "": the rows have them */
+    bool has_default; /* NULL becomes … */
+    sm_str default_text;   /* … this value of its type, when rows are written */
+    bool casts;            /* it becomes physical_type, when rows are written */
+    sm_policy cast_action; /* FAIL or NULL: what becomes of a value that cannot */
+    sm_yaml_place made_at; /* of the last of these three words */
     sm_str description;
     sm_yaml_place at;
 } sm_contract_column;
@@ -525,7 +531,8 @@ const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
  *           count as duplicates only if one that was written has their key. A rule whose action is
  *           QUARANTINE or NULL warns where it took rows away or changed them, and fails where they
  *           were more than its fail_above, or a limit other than `mustBe: 0`, allows
- * Owner     the verdict lives in `a`
+ * Owner     the verdict lives in `a`, and borrows the guard: behind the file's rules it has one for
+ *           each column that is cast, "column:cast"
  * Errors    those of sm_contract_audit()
  */
 sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,

@@ -4,7 +4,7 @@
  * was written.
  *
  * Calls    sm_guard_new() before the write, which runs sm_guard_rows(); sm_guard_judge() behind it.
- * Method   One CHECK node has all row rules; it sees the rows as they come in. It counts, and takes
+ * Method   First what the contract makes of the values (contract_guard_make.c). One CHECK node has all row rules; it sees the rows as they come in. It counts, and takes
  *          away or changes what its rules say, in the pass of the write itself. Each set rule that
  *          takes rows away or changes them is a CHECK of its own above it (contract_guard_set.c).
  *          All other set rules are audited over what the write has staged (contract_audit.c), as
@@ -53,32 +53,40 @@ static bool is_checked_set(const sm_rule *r)
     return !sm_rule_info_of(r->kind)->is_row && smi_mends(r->action);
 }
 
-/* How many CHECK nodes there will be, and how many side outputs they have. */
-static void count_checks(sm_guard *g, const sm_bound_rule *rules, int64_t n_rules)
+/* How many CHECK nodes there may be, and by how many of them rows leave. */
+static void count_checks(sm_guard *g)
 {
     const sm_contract_table *t = g->in.table;
-    int32_t n_checks = n_rules > 0;
+    int32_t n_checks = 2; /* of casts, of row rules */
+    bool leaves_row_rule = false;
 
-    g->n_sides = has_mending(rules, n_rules, SM_POLICY_QUARANTINE);
     for (int64_t i = 0; i < t->n_rules; i++) {
-        n_checks += is_checked_set(&t->rules[i]);
-        g->n_sides += is_checked_set(&t->rules[i]) && t->rules[i].action == SM_POLICY_QUARANTINE;
+        const bool leaves = t->rules[i].action == SM_POLICY_QUARANTINE;
+        if (sm_rule_info_of(t->rules[i].kind)->is_row) {
+            leaves_row_rule = leaves_row_rule || leaves;
+        } else if (is_checked_set(&t->rules[i])) {
+            n_checks++;
+            g->n_sides += leaves;
+        }
     }
-    g->checks = SM_NEW_ARRAY(g->a, smi_guard_checks, n_checks + 1);
+    g->n_sides += leaves_row_rule;
+    g->checks = SM_NEW_ARRAY(g->a, smi_guard_checks, n_checks);
     g->next_side = g->in.first_side;
     g->next_silent = g->in.first_side + g->n_sides;
 }
 
+/* All checks, from the rows up. */
 static sm_status build(sm_guard *g, sm_error *e)
 {
-    const sm_contract_table *t = g->in.table;
     sm_bound_rule *rules = NULL;
     int64_t n_rules = 0;
 
     g->rows = g->in.rows;
+    count_checks(g);
+    SM_TRY(smi_guard_make(g, e));
+    const sm_contract_table *t = g->of_file;
     SM_TRY(sm_contract_bind(g->in.contract, t, g->rows->schema, &g->in.names, g->a, &rules,
                             &n_rules, e));
-    count_checks(g, rules, n_rules);
     SM_TRY(n_rules > 0 ? smi_guard_check(g, rules, (int32_t)n_rules, g->rows, e) : SM_OK);
     for (int64_t i = 0; i < t->n_rules; i++) {
         const sm_rule *r = &t->rules[i];
@@ -93,7 +101,7 @@ sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_err
 {
     sm_guard *g = SM_NEW(a, sm_guard);
 
-    *g = (sm_guard){.in = *in, .a = a};
+    *g = (sm_guard){.in = *in, .of_file = in->table, .a = a};
     SM_TRY(build(g, e));
     *out = g;
     return SM_OK;
@@ -153,15 +161,31 @@ sm_audit smi_guard_audit(const sm_guard *g, const sm_plan_node *rows)
                       .env = g->in.env};
 }
 
+/* The columns of the table as far as rows have them, of whatever type; NULL: they do not. */
+static const sm_expr **columns_there(const sm_contract_table *t, const sm_type *rows, sm_arena *a)
+{
+    const sm_expr **out = SM_NEW_ARRAY(a, const sm_expr *, t->n_columns + 1);
+
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        const sm_contract_column *c = &t->columns[i];
+        const sm_expr *parent = c->parent >= 0 ? out[c->parent] : NULL;
+        const sm_type *of = c->parent < 0 ? rows : parent ? parent->type : NULL;
+        const int32_t at = of && of->id == SM_TYPE_STRUCT ? sm_type_find(of, c->physical) : -1;
+        out[i] = at < 0   ? NULL
+                 : parent ? sm_expr_field(parent, at, a)
+                          : sm_expr_column(rows, at, a);
+    }
+    return out;
+}
+
 /* What the pass says of one CHECK node. */
 static sm_status take_checks(const sm_guard *g, const smi_guard_checks *c,
                              const sm_exec_report *report, sm_arena *a, sm_rule_count *counts,
                              sm_error *e)
 {
     const sm_audit in = smi_guard_audit(g, c->node->inputs[0]);
-    smi_audit u = {.in = &in, .a = a};
+    smi_audit u = {.in = &in, .a = a, .columns = columns_there(in.table, in.rows->schema, a)};
 
-    SM_TRY(smi_bind_columns(in.contract, in.table, in.rows->schema, a, &u.columns, e));
     for (int32_t i = 0; i < c->n_rules; i++) {
         const sm_check_report *found = NULL;
         for (int32_t k = 0; k < report->n_checks && !found; k++) {
@@ -220,10 +244,10 @@ static sm_status find_shares(const sm_guard *g, const sm_plan_node *written, sm_
     sm_bound_rule *rules = NULL;
     int64_t n = 0;
 
-    SM_TRY(sm_contract_bind(in.contract, in.table, written->schema, &in.names, a, &rules, &n, e));
+    SM_TRY(sm_contract_bind(in.contract, g->of_file, written->schema, &in.names, a, &rules, &n, e));
     SM_TRY(smi_bind_columns(in.contract, in.table, written->schema, a, &u.columns, e));
     for (int64_t i = 0; i < n; i++) {
-        sm_rule_count *out = &counts[rules[i].rule - in.table->rules];
+        sm_rule_count *out = &counts[rules[i].rule - g->of_file->rules];
         SM_TRY(out->n_broken > 0 ? smi_audit_share(&u, &rules[i], out, e) : SM_OK);
     }
     return SM_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * contract/contract_guard_int.h: what the two files of a guard share. */
+ * contract/contract_guard_int.h: what the files of a guard share. */
 #ifndef SM_CONTRACT_GUARD_INT_H
 #define SM_CONTRACT_GUARD_INT_H
 
@@ -15,7 +15,8 @@ typedef struct smi_guard_checks {
 } smi_guard_checks;
 
 struct sm_guard {
-    sm_guarded in;
+    sm_guarded in; /* its table may be the guard's own: that of the file, with more rules behind */
+    const sm_contract_table *of_file; /* rules are at the same places in both */
     sm_arena *a;
     const sm_plan_node *rows; /* those that are left behind the checks so far */
     smi_guard_checks *checks; /* in the order in which rows come to them */
@@ -30,6 +31,9 @@ sm_audit smi_guard_audit(const sm_guard *g, const sm_plan_node *rows);
  * leaves are then the guard's rows. Keeps `rules`. */
 sm_status smi_guard_check(sm_guard *g, const sm_bound_rule *rules, int32_t n,
                           const sm_plan_node *in, sm_error *e) SM_MUST_USE;
+/** Puts what the contract makes of values between the rows and all checks of the file's rules
+ * (contract_guard_make.c). */
+sm_status smi_guard_make(sm_guard *g, sm_error *e) SM_MUST_USE;
 /** Puts a CHECK of a set rule over the rows of the guard (contract_guard_set.c). */
 sm_status smi_guard_set(sm_guard *g, const sm_rule *r, sm_error *e) SM_MUST_USE;
 

@@ -22,7 +22,14 @@ typedef struct smi_reading {
     int64_t cap_columns, cap_nodes, cap_rules, cap_notes;
 } smi_reading;
 
-/* smelt's own words at a property or a quality rule; {0}: the file says nothing. */
+/* Where smelt's own words stand, as flags. */
+typedef enum smi_custom_place {
+    SMI_AT_TABLE = 1,
+    SMI_AT_PROPERTY = 2,
+    SMI_AT_RULE = 4,
+} smi_custom_place;
+
+/* smelt's own words at a table, a property or a rule; {0}: the file says nothing. */
 typedef struct smi_custom {
     bool has_action, has_fail_above, has_share_per;
     sm_policy action;
@@ -30,11 +37,20 @@ typedef struct smi_custom {
     sm_rule_limit fail_above;
     int32_t share_per;
     sm_yaml_place share_at;
+    /* of a property alone; casts of a table too */
+    sm_str derive, default_text;
+    bool has_default, has_casts, casts;
+    sm_yaml_place made_at; /* of the last of these */
 } smi_custom;
 
 /** Reads smelt's words of a list of customProperties (may be NULL) into *out, over what is there.
- * SM_NAME: none of smelt's words; SM_INVALID: its value. */
-sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom *out,
+ * SM_NAME: none of smelt's words; SM_INVALID: its value, or it does not stand in such a place. */
+sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom_place place,
+                          smi_custom *out, sm_error *e) SM_MUST_USE;
+/** Sets what smelt's words at a property, and at its table, say is made of the column's values.
+ * type_at: the place of its physicalType. SM_INVALID, SM_SYNTAX: it cannot be. */
+sm_status smi_column_made(const smi_reading *r, sm_contract_column *c, sm_yaml_place type_at,
+                          const smi_custom *of_table, const smi_custom *custom,
                           sm_error *e) SM_MUST_USE;
 /** Adds a rule to the table that is read. SM_INVALID: its action cannot be done. */
 sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *custom,
@@ -57,6 +73,15 @@ sm_status smi_find_column(const smi_reading *r, const sm_yaml *path, int32_t *ou
  * names the list in messages. */
 sm_status smi_find_columns(const smi_reading *r, const sm_yaml *paths, const char *what,
                            sm_rule *rule, sm_error *e) SM_MUST_USE;
+/** A plain word of YAML that stands for no value. */
+static inline bool smi_is_null_word(sm_str text)
+{
+    return text.len == 0 || sm_str_is(text, "~") || sm_str_is(text, "null");
+}
+
+/** true or false. SM_INVALID. */
+sm_status smi_read_bool(const smi_reading *r, const sm_yaml *n, const char *what, bool *out,
+                        sm_error *e) SM_MUST_USE;
 /** A number of the file: no NaN, no infinity. SM_INVALID. */
 sm_status smi_read_number(const smi_reading *r, const sm_yaml *n, const char *what, double *out,
                           sm_error *e) SM_MUST_USE;

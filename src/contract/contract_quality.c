@@ -161,7 +161,7 @@ static sm_status read_values(const smi_reading *r, const sm_yaml *list, const ch
     for (const sm_yaml *item = list->child; item; item = item->next) {
         sm_str text = {0};
         SM_TRY(sm_yaml_text(r->d, item, what, &text, e));
-        if (item->is_plain && (text.len == 0 || sm_str_is(text, "~") || sm_str_is(text, "null"))) {
+        if (item->is_plain && smi_is_null_word(text)) {
             rule->takes_null = true;
         } else {
             values[rule->n_values++] = (sm_rule_value){text, item->is_plain};
@@ -346,7 +346,7 @@ static sm_status read_head(const smi_reading *r, const sm_yaml_fields *f, sm_rul
     SM_TRY(sm_yaml_fields_text(r->d, f, Q_SEVERITY, "a quality rule", false, &severity, e));
     rule->action = sm_str_is(severity, "warning") || sm_str_is(severity, "info") ? SM_POLICY_WARN
                                                                                  : SM_POLICY_FAIL;
-    return smi_read_custom(r, f->values[Q_CUSTOM], custom, e);
+    return smi_read_custom(r, f->values[Q_CUSTOM], SMI_AT_RULE, custom, e);
 }
 
 static sm_status read_rule(smi_reading *r, const sm_yaml *map, int32_t column,

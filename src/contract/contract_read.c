@@ -52,23 +52,26 @@ const sm_rule_info *sm_rule_info_of(sm_rule_kind kind)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+sm_status smi_read_bool(const smi_reading *r, const sm_yaml *n, const char *what, bool *out,
+                        sm_error *e)
+{
+    sm_str text = {0};
+
+    SM_TRY(sm_yaml_text(r->d, n, what, &text, e));
+    *out = sm_str_is(text, "true");
+    return *out || sm_str_is(text, "false")
+               ? SM_OK
+               : sm_yaml_at(r->d, n->at,
+                            sm_fail(e, SM_INVALID, "%s is true or false, not \"%.*s\"", what,
+                                    SM_STR_ARG(text)),
+                            e);
+}
+
 /* true or false; *out stays as it is where the key is missing. */
 static sm_status read_flag(const smi_reading *r, const sm_yaml_fields *f, int key, bool *out,
                            sm_error *e)
 {
-    sm_str text = {0};
-
-    if (!f->has[key]) {
-        return SM_OK;
-    }
-    SM_TRY(sm_yaml_text(r->d, f->values[key], f->keys[key], &text, e));
-    *out = sm_str_is(text, "true");
-    return *out || sm_str_is(text, "false")
-               ? SM_OK
-               : sm_yaml_at(r->d, f->values[key]->at,
-                            sm_fail(e, SM_INVALID, "%s is true or false, not \"%.*s\"",
-                                    f->keys[key], SM_STR_ARG(text)),
-                            e);
+    return f->has[key] ? smi_read_bool(r, f->values[key], f->keys[key], out, e) : SM_OK;
 }
 
 sm_status smi_read_number(const smi_reading *r, const sm_yaml *n, const char *what, double *out,
@@ -98,73 +101,6 @@ void smi_note_unchecked(smi_reading *r, sm_yaml_place at, const char *what, int3
     smi_note(r, at,
              sm_arena_strf(r->arena, "%s of column %.*s is not checked", what,
                            SM_STR_ARG(r->table->columns[column].path)));
-}
-
-/* ---- smelt's own words ----------------------------------------------------------------------- */
-
-static sm_status read_fail_above(const smi_reading *r, const sm_yaml *value, smi_custom *out,
-                                 sm_error *e)
-{
-    sm_str text = {0};
-    double number = 0;
-
-    SM_TRY(sm_yaml_text(r->d, value, "smelt.failAbove", &text, e));
-    const bool is_percent = sm_str_ends(text, SM_STR("%"));
-    if (!sm_parse_f64((sm_str){text.data, text.len - is_percent}, false, &number) || number < 0) {
-        const sm_status st =
-            sm_fail(e, SM_INVALID, "smelt.failAbove cannot be \"%.*s\"", SM_STR_ARG(text));
-        sm_error_todo(e, "Write a number of rows (100) or their share (\"0.1%%\").");
-        return sm_yaml_at(r->d, value->at, st, e);
-    }
-    out->has_fail_above = true;
-    out->fail_above = (sm_rule_limit){SM_MUST_BE_GREATER, number, 0, is_percent};
-    return SM_OK;
-}
-
-static sm_status read_action(const smi_reading *r, const sm_yaml *value, smi_custom *out,
-                             sm_error *e)
-{
-    const unsigned takes = SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_QUARANTINE) |
-                           SM_TAKES(SM_POLICY_WARN) | SM_TAKES(SM_POLICY_NULL);
-    sm_str word = {0};
-
-    SM_TRY(sm_yaml_text(r->d, value, "smelt.onViolation", &word, e));
-    out->has_action = true;
-    out->action_at = value->at;
-    return sm_yaml_at(r->d, value->at,
-                      sm_policy_parse("smelt.onViolation", word, takes, &out->action, e), e);
-}
-
-sm_status smi_read_custom(const smi_reading *r, const sm_yaml *list, smi_custom *out, sm_error *e)
-{
-    static const char *const keys[] = {"id", "property", "value", "description", NULL};
-    static const sm_str words[] = {
-        {"smelt.onViolation", 17}, {"smelt.failAbove", 15}, {"smelt.sharePer", 14}};
-
-    SM_TRY(list ? sm_yaml_want(r->d, list, list->at, SM_YAML_LIST, "customProperties", e) : SM_OK);
-    for (const sm_yaml *item = list ? list->child : NULL; item; item = item->next) {
-        sm_yaml_fields f;
-        sm_str name = {0};
-        SM_TRY(sm_yaml_fields_read(r->d, item, "a custom property", keys, &f, e));
-        SM_TRY(sm_yaml_fields_text(r->d, &f, 1, "a custom property", true, &name, e));
-        if (!f.has[2]) {
-            return sm_yaml_at(r->d, f.at, sm_fail(e, SM_SYNTAX, "a custom property has no value"),
-                              e);
-        }
-        if (sm_str_eq(name, words[0])) {
-            SM_TRY(read_action(r, f.values[2], out, e));
-        } else if (sm_str_eq(name, words[1])) {
-            SM_TRY(read_fail_above(r, f.values[2], out, e));
-        } else if (sm_str_eq(name, words[2])) {
-            out->has_share_per = true;
-            out->share_at = f.values[2]->at;
-            SM_TRY(smi_find_column(r, f.values[2], &out->share_per, e));
-        } else if (sm_str_starts(name, SM_STR("smelt."))) {
-            return sm_yaml_fail_word(r->d, f.values[1]->at, "no custom property", name, words,
-                                     SM_COUNT(words), e);
-        }
-    }
-    return SM_OK;
 }
 
 /* ---- rules ----------------------------------------------------------------------------------- */
@@ -514,15 +450,16 @@ static sm_status add_flag_rule(smi_reading *r, const sm_yaml_fields *f, int key,
     return is ? smi_rule_add(r, &rule, custom, e) : SM_OK;
 }
 
-static sm_status read_column_rules(smi_reading *r, int32_t column, sm_error *e)
+static sm_status read_column_rules(smi_reading *r, int32_t column, const smi_custom *of_table,
+                                   sm_error *e)
 {
     sm_yaml_fields f;
     smi_custom custom = {0};
-    const sm_contract_column *c = &r->table->columns[column];
+    sm_contract_column *c = &r->table->columns[column];
     SM_ASSERT(r->nodes && column < r->table->n_columns);
 
     SM_TRY(read_property_fields(r, r->nodes[column], &f, e));
-    SM_TRY(smi_read_custom(r, f.values[PROP_CUSTOM], &custom, e));
+    SM_TRY(smi_read_custom(r, f.values[PROP_CUSTOM], SMI_AT_PROPERTY, &custom, e));
     if (custom.has_action && custom.action == SM_POLICY_NULL && c->is_required) {
         return sm_yaml_at(r->d, custom.action_at,
                           sm_fail(e, SM_INVALID,
@@ -531,6 +468,9 @@ static sm_status read_column_rules(smi_reading *r, int32_t column, sm_error *e)
                                   SM_STR_ARG(c->path)),
                           e);
     }
+    const sm_yaml_place type_at =
+        f.has[PROP_PHYSICAL_TYPE] ? f.values[PROP_PHYSICAL_TYPE]->at : c->at;
+    SM_TRY(smi_column_made(r, c, type_at, of_table, &custom, e));
     SM_TRY(add_flag_rule(r, &f, PROP_REQUIRED, SM_RULE_REQUIRED, column, &custom, e));
     SM_TRY(add_flag_rule(r, &f, PROP_UNIQUE, SM_RULE_UNIQUE, column, &custom, e));
     if (c->key_position > 0 && (!f.has[PROP_REQUIRED] || !f.values[PROP_REQUIRED] ||
@@ -565,14 +505,13 @@ enum {
 
 /* The columns of the primary key, by their positions; those without one come last. smelt's words at
  * the table are those of this rule: the others have a place of their own for them. */
-static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
+static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, const smi_custom *custom,
+                                 sm_error *e)
 {
     const sm_contract_table *t = r->table;
     int32_t *columns = SM_NEW_ARRAY(r->arena, int32_t, t->n_columns + 1);
-    smi_custom custom = {0};
     int32_t n = 0;
 
-    SM_TRY(smi_read_custom(r, f->values[TABLE_CUSTOM], &custom, e));
     for (int32_t i = 0; i < t->n_columns; i++) {
         int32_t at = n;
         if (t->columns[i].key_position == 0) {
@@ -586,7 +525,7 @@ static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, sm_err
         n++;
     }
     if (n == 0) {
-        return custom.has_action || custom.has_fail_above || custom.has_share_per
+        return custom->has_action || custom->has_fail_above || custom->has_share_per
                    ? sm_yaml_at(r->d, f->places[TABLE_CUSTOM],
                                 sm_fail(e, SM_INVALID,
                                         "smelt's words at a table are for its primary key, and it "
@@ -599,7 +538,7 @@ static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, sm_err
                           .columns = columns,
                           .n_columns = n,
                           .at = t->columns[columns[0]].at};
-    return smi_rule_add(r, &rule, &custom, e);
+    return smi_rule_add(r, &rule, custom, e);
 }
 
 static int compare_places(const void *a, const void *b)
@@ -633,19 +572,21 @@ static sm_status order_rules(smi_reading *r, sm_error *e)
 
 static sm_status read_table_rules(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
 {
+    const smi_custom none = {0};
     smi_custom custom = {0};
 
+    SM_TRY(smi_read_custom(r, f->values[TABLE_CUSTOM], SMI_AT_TABLE, &custom, e));
     for (int32_t i = 0; i < r->table->n_columns; i++) {
-        SM_TRY(read_column_rules(r, i, e));
+        SM_TRY(read_column_rules(r, i, &custom, e));
     }
-    SM_TRY(add_primary_key(r, f, e));
+    SM_TRY(add_primary_key(r, f, &custom, e));
     if (f->has[TABLE_RELATIONSHIPS]) {
         SM_TRY(smi_read_relationships(r, f->values[TABLE_RELATIONSHIPS],
-                                      f->places[TABLE_RELATIONSHIPS], -1, &custom, e));
+                                      f->places[TABLE_RELATIONSHIPS], -1, &none, e));
     }
     if (f->has[TABLE_QUALITY]) {
-        SM_TRY(smi_read_quality(r, f->values[TABLE_QUALITY], f->places[TABLE_QUALITY], -1, &custom,
-                                e));
+        SM_TRY(
+            smi_read_quality(r, f->values[TABLE_QUALITY], f->places[TABLE_QUALITY], -1, &none, e));
     }
     return order_rules(r, e);
 }

@@ -360,6 +360,29 @@ static const struct {
      SM_INVALID, 13, 47, "which group they are in", ""},
     {TYPED "    customProperties: [{property: smelt.onViolation, value: warn}]\n", SM_INVALID, 11,
      5, "it has none", ""},
+    /* what is made of values */
+    {TYPED "        customProperties: [{property: smelt.cast, value: true}]\n", SM_INVALID, 11, 58,
+     "it has no physicalType", ""},
+    {TYPED "        physicalType: BIGIN\n"
+           "        customProperties: [{property: smelt.cast, value: true}]\n",
+     SM_SYNTAX, 11, 23, "BIGIN", "bigint"},
+    {TYPED "        customProperties: [{property: smelt.cast, value: yes}]\n", SM_INVALID, 11, 58,
+     "smelt.cast is true or false", ""},
+    {TYPED "        customProperties: [{property: smelt.derive, value: ''}]\n", SM_SYNTAX, 11, 61,
+     "smelt.derive is empty", ""},
+    {TYPED "        customProperties: [{property: smelt.default, value: null}]\n", SM_INVALID, 11,
+     61, "takes the place of NULL", ""},
+    {TYPED "        customProperties:\n          - {property: smelt.derive, value: c + 1}\n"
+           "          - {property: smelt.default, value: 2}\n",
+     SM_INVALID, 13, 46, "coalesce", ""},
+    {TYPED "    customProperties: [{property: smelt.derive, value: c}]\n", SM_INVALID, 11, 35,
+     "smelt.derive stands on a property", ""},
+    {RULE "{metric: nullValues, mustBe: 0,\n"
+          "             customProperties: [{property: smelt.cast, value: true}]}\n",
+     SM_INVALID, 13, 44, "smelt.cast stands on a property or a table", ""},
+    {TABLE "        properties:\n          - name: f\n"
+           "            customProperties: [{property: smelt.default, value: 2}]\n",
+     SM_INVALID, 12, 65, "field within an object", ""},
     /* references */
     {TYPED "        relationships: [{from: t.c, to: u.c}]\n", SM_SYNTAX, 11, 26, "no from", ""},
     {TYPED "        relationships: [{to: u}]\n", SM_INVALID, 11, 30, "table.column, not \"u\"", ""},

@@ -116,7 +116,7 @@ static sm_status read_relationship(smi_reading *r, const sm_yaml *map, int32_t c
     sm_rule rule = {.kind = SM_RULE_REFERENCE, .column = column, .at = map->at};
 
     SM_TRY(sm_yaml_fields_read(r->d, map, "a relationship", keys, &f, e));
-    SM_TRY(smi_read_custom(r, f.values[3], &custom, e));
+    SM_TRY(smi_read_custom(r, f.values[3], SMI_AT_RULE, &custom, e));
     if (!f.has[2] || f.has[4] == (column >= 0)) {
         return sm_yaml_at(r->d, f.at,
                           sm_fail(e, SM_SYNTAX, "a relationship of a %s has %s",

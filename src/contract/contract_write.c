@@ -63,10 +63,25 @@ static void put_custom(writing *x, const char *name, sm_str value)
     sm_yaml_end_item(&x->w);
 }
 
-/* customProperties with what `own` says otherwise than `outer`, which holds where it says
- * nothing. */
-static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer)
+static void write_made(writing *x, const sm_contract_column *c)
 {
+    if (c->derive.len > 0) {
+        put_custom(x, "smelt.derive", c->derive);
+    }
+    if (c->has_default) {
+        put_custom(x, "smelt.default", c->default_text);
+    }
+    if (c->casts) {
+        put_custom(x, "smelt.cast", SM_STR("true"));
+    }
+}
+
+/* customProperties with what `own` says otherwise than `outer`, which holds where it says nothing;
+ * of a column, also what is made of its values. */
+static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer,
+                         const sm_contract_column *column)
+{
+    const bool is_made = column && (column->derive.len > 0 || column->has_default || column->casts);
     const bool has_action = own->action != outer->action;
     const bool has_limit =
         own->has_fail_above &&
@@ -75,7 +90,7 @@ static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer)
     const bool has_share =
         own->has_share_per && !(outer->has_share_per && own->share_per == outer->share_per);
 
-    if (!has_action && !has_limit && !has_share) {
+    if (!has_action && !has_limit && !has_share && !is_made) {
         return;
     }
     sm_yaml_set_list(&x->w, "customProperties");
@@ -89,6 +104,9 @@ static void write_custom(writing *x, const sm_rule *own, const sm_rule *outer)
     }
     if (has_share) {
         put_custom(x, "smelt.sharePer", x->t->columns[own->share_per].path);
+    }
+    if (is_made) {
+        write_made(x, column);
     }
     sm_yaml_end(&x->w);
 }
@@ -210,7 +228,7 @@ static void write_quality_rule(writing *x, const sm_rule *r, const sm_rule *oute
         break;
     }
     set_text(x, "description", r->description);
-    write_custom(x, r, outer);
+    write_custom(x, r, outer, NULL);
     sm_yaml_end_item(&x->w);
 }
 
@@ -247,7 +265,7 @@ static void write_reference(writing *x, const sm_rule *r, const sm_rule *outer)
         write_ends(x, "from", x->t->name, own, r->n_columns);
     }
     write_ends(x, "to", r->other_table, r->other_columns, r->n_columns);
-    write_custom(x, r, outer);
+    write_custom(x, r, outer, NULL);
     sm_yaml_end_item(&x->w);
 }
 
@@ -405,9 +423,9 @@ static void write_groups(writing *x, int32_t column, int64_t first[GROUPS], cons
 
 static void write_column(writing *x, int32_t column)
 {
-    static const sm_rule plain = {.action = SM_POLICY_FAIL};
+    static const sm_rule plain = {.action = SM_POLICY_FAIL}, nulls = {.action = SM_POLICY_NULL};
     const sm_contract_column *c = &x->t->columns[column];
-    const sm_rule *outer = &plain;
+    const sm_rule *outer = c->casts && c->cast_action == SM_POLICY_NULL ? &nulls : &plain;
     int64_t first[GROUPS];
 
     sm_yaml_begin_item(&x->w);
@@ -422,7 +440,7 @@ static void write_column(writing *x, int32_t column)
     for (int g = GROUP_REQUIRED; g <= GROUP_OPTIONS; g++) {
         outer = first[g] != INT64_MAX ? &x->t->rules[first[g]] : outer;
     }
-    write_custom(x, outer, &plain);
+    write_custom(x, outer, &plain, c);
     write_groups(x, column, first, outer);
     sm_yaml_end_item(&x->w);
 }
@@ -451,7 +469,7 @@ static void write_table(writing *x)
     set_text(x, "description", x->t->description);
     for (int64_t i = 0; i < x->t->n_rules; i++) {
         if (x->t->rules[i].kind == SM_RULE_PRIMARY_KEY) { /* the only rule that is of the table */
-            write_custom(x, &x->t->rules[i], &plain);
+            write_custom(x, &x->t->rules[i], &plain, NULL);
         }
     }
     find_groups(x->t, -1, first);

@@ -46,7 +46,10 @@ static bool same_column(const sm_contract_column *x, const sm_contract_column *y
     return sm_str_eq(x->path, y->path) && sm_str_eq(x->physical, y->physical) &&
            sm_str_eq(x->physical_type, y->physical_type) && x->parent == y->parent &&
            x->logical == y->logical && x->is_required == y->is_required &&
-           x->key_position == y->key_position && sm_str_eq(x->description, y->description);
+           x->key_position == y->key_position && sm_str_eq(x->derive, y->derive) &&
+           x->has_default == y->has_default && sm_str_eq(x->default_text, y->default_text) &&
+           x->casts == y->casts && x->cast_action == y->cast_action &&
+           sm_str_eq(x->description, y->description);
 }
 
 static void check_table(const sm_contract_table *x, const sm_contract_table *y, sm_str text)
@@ -123,6 +126,14 @@ static const char *const properties[] = {
     "  value: a}], quality: [{metric: nullValues, mustBe: 0}]}], quality: [{metric:"
     " duplicateValues, unit: percent, mustBeLessThan: 1, arguments: {properties: [b, a]},"
     " customProperties: [{property: smelt.sharePer, value: b}]}]",
+    /* what is made of values */
+    "properties: [{name: a, physicalType: BIGINT, customProperties: [{property: smelt.cast, value:"
+    " true}, {property: smelt.onViolation, value: 'null'}]}, {name: b, customProperties: "
+    "[{property:"
+    "  smelt.default, value: '007'}]}, {name: d, required: true, customProperties: [{property:"
+    "  smelt.derive, value: \"a || ': ' || b\"}]}, {name: e, physicalType: DATE}], "
+    "customProperties:"
+    " [{property: smelt.cast, value: true}]",
     /* smelt's words: of a property, of a rule, of a rule that says otherwise */
     "properties: [{name: c, logicalType: string, logicalTypeOptions: {minLength: 1},"
     " customProperties: [{property: smelt.onViolation, value: warn},"
