@@ -363,7 +363,7 @@ typedef struct sm_rule_count {
     int64_t n_broken; /* of them, those that break it; of rowCount and sql the verdict says it */
     double measure;   /* of rowCount and sql: the number itself; NaN: it is NULL */
     sm_str worst;     /* of a rule with share_per that is broken: the value of the group with the
-                       * largest share; else no text */
+                       * largest share; else NULL, as where no row is left to be in one */
     int64_t worst_rows, worst_broken; /* in it, as n_rows and n_broken */
     sm_str *examples; /* of rows that break it: JSON objects, in the order of the rows */
     int32_t n_examples;

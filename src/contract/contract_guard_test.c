@@ -394,6 +394,11 @@ static const write set_rules[] = {
      "{properties: [d, c]}, " PER("c", "25%") "}]",
      STAYS, TWICE "{\"n\":7,\"c\":7}\n{\"n\":8,\"c\":7,\"d\":\"a\"}\n", NULL, "",
      "d,c:duplicateValues failed 1/12 {\"d\":\"a\",\"c\":1,\"count(*)\":2} 1: 1 of 3;"},
+    /* no row is left to be in a group */
+    {"properties: [{name: d}, " C("required: true, " PER(
+         "d", "1%")) "], quality: [{name: e, type: "
+                     "custom, engine: smelt, implementation: false, " DO("quarantine") "}]",
+     NULL, "{\"n\":1}\n", "", "e 1;", "c:required failed 1/1 {\"c\":null};e warned 1/1;"},
     /* a key of a field */
     {"properties: [{name: s, logicalType: object, properties: [{name: z, unique: true, " DO(
          "quarantine") "}]}]",

@@ -38,7 +38,10 @@ static sm_status take_worst(smi_audit *u, const sm_plan_node *groups, sm_rule_co
     SM_TRY(sm_plan_sort(groups, keys, SM_COUNT(keys), u->a, &root, e));
     SM_TRY(sm_plan_finish(sm_plan_limit(root, 1, 0, u->a), u->a, &plan, e));
     SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n, NULL, e));
-    SM_ENSURE(n == 1 && rows[0]->n_rows == 1); /* some row breaks the rule, and it is in a group */
+    if (n == 0) { /* those that broke the rule left by another one, and no others are there */
+        return SM_OK;
+    }
+    SM_ENSURE(n == 1 && rows[0]->n_rows == 1);
     sm_column_print(&rows[0]->columns[GROUP_VALUE], 0, &text);
     out->worst = sm_arena_take(u->a, &text);
     out->worst_rows = sm_column_value(&rows[0]->columns[GROUP_ROWS], 0).as.i;
