@@ -530,9 +530,9 @@ const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
  *           all. References are audited over `written`, other set rules over `table`, where rows
  *           count as duplicates only if one that was written has their key. A rule whose action is
  *           QUARANTINE or NULL warns where it took rows away or changed them, and fails where they
- *           were more than its fail_above, or a limit other than `mustBe: 0`, allows
- * Owner     the verdict lives in `a`, and borrows the guard: behind the file's rules it has one for
- *           each column that is cast, "column:cast"
+ *           were more than its fail_above, or a limit other than `mustBe: 0`, allows.
+ *           Behind the file's rules the verdict has one for each column that is cast, "column:cast"
+ * Owner     the verdict lives in `a`; it borrows the contract
  * Errors    those of sm_contract_audit()
  */
 sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,

@@ -4,11 +4,12 @@
  * was written.
  *
  * Calls    sm_guard_new() before the write, which runs sm_guard_rows(); sm_guard_judge() behind it.
- * Method   First what the contract makes of the values (contract_guard_make.c). One CHECK node has all row rules; it sees the rows as they come in. It counts, and takes
- *          away or changes what its rules say, in the pass of the write itself. Each set rule that
- *          takes rows away or changes them is a CHECK of its own above it (contract_guard_set.c).
- *          All other set rules are audited over what the write has staged (contract_audit.c), as
- *          nothing of it is published yet.
+ * Method   First comes what the contract makes of the values (contract_guard_make.c). Then one CHECK
+ *          node has all row rules; it sees the rows as they are now. It counts, and takes away or
+ *          changes what its rules say, in the pass of the write itself. Each set rule that takes
+ *          rows away or changes them is a CHECK of its own above it (contract_guard_set.c). All
+ *          other set rules are audited over what the write has staged (contract_audit.c), as nothing
+ *          of it is published yet.
  * Sides    CHECK nodes by which rows may leave are numbered first, then the others: so an
  *          unbroken range of side outputs needs a sink.
  * Memory   A CHECK keeps ten examples a rule; set rules are joins and windows, which spill. */
@@ -16,24 +17,15 @@
 
 /* ---- the checks ------------------------------------------------------------------------------ */
 
-static bool has_mending(const sm_bound_rule *rules, int64_t n, sm_policy action)
-{
-    bool has = false;
-
-    for (int64_t i = 0; i < n && !has; i++) {
-        has = rules[i].rule->action == action;
-    }
-    return has;
-}
-
 sm_status smi_guard_check(sm_guard *g, const sm_bound_rule *rules, int32_t n,
                           const sm_plan_node *in, sm_error *e)
 {
     sm_check *checks = SM_NEW_ARRAY(g->a, sm_check, n);
-    const bool leaves = has_mending(rules, n, SM_POLICY_QUARANTINE);
     smi_guard_checks *own = &g->checks[g->n_checks++];
+    bool leaves = false;
 
     for (int32_t i = 0; i < n; i++) {
+        leaves = leaves || rules[i].rule->action == SM_POLICY_QUARANTINE;
         checks[i] = (sm_check){.name = rules[i].rule->name,
                                .holds = rules[i].holds,
                                .action = rules[i].rule->action,
@@ -243,7 +235,16 @@ static sm_status find_shares(const sm_guard *g, const sm_plan_node *written, sm_
     smi_audit u = {.in = &in, .a = a};
     sm_bound_rule *rules = NULL;
     int64_t n = 0;
+    bool is_any = false;
 
+    for (int64_t i = 0; i < g->of_file->n_rules; i++) {
+        const sm_rule *r = &g->of_file->rules[i];
+        is_any = is_any ||
+                 (r->has_share_per && sm_rule_info_of(r->kind)->is_row && counts[i].n_broken > 0);
+    }
+    if (!is_any) {
+        return SM_OK;
+    }
     SM_TRY(sm_contract_bind(in.contract, g->of_file, written->schema, &in.names, a, &rules, &n, e));
     SM_TRY(smi_bind_columns(in.contract, in.table, written->schema, a, &u.columns, e));
     for (int64_t i = 0; i < n; i++) {
@@ -267,6 +268,24 @@ static sm_status count_pass(const sm_guard *g, const sm_rule_count *counts,
     return smi_audit_count(&u, written, out, e);
 }
 
+/* The table of the verdict, which outlives the guard: a copy where it is the guard's own. */
+static const sm_contract_table *lasting_table(const sm_guard *g, sm_arena *a)
+{
+    const sm_contract_table *own = g->in.table;
+    sm_contract_table *t = SM_NEW(a, sm_contract_table);
+
+    if (own == g->of_file) {
+        return own;
+    }
+    *t = *own;
+    t->rules = SM_NEW_ARRAY(a, sm_rule, t->n_rules);
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        t->rules[i] = own->rules[i];
+        t->rules[i].name = sm_arena_str(a, own->rules[i].name);
+    }
+    return t;
+}
+
 sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
                          const sm_plan_node *written, sm_arena *a, sm_verdict **out, sm_error *e)
 {
@@ -280,6 +299,6 @@ sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const 
     SM_TRY(audit_sets(g, written, false, NULL, a, counts, e));
     SM_TRY(find_shares(g, written, a, counts, e));
     SM_TRY(count_pass(g, counts, written, a, &n_rows, e));
-    *out = smi_judge_written(g->in.contract, g->in.table, n_rows, counts, a);
+    *out = smi_judge_written(g->in.contract, lasting_table(g, a), n_rows, counts, a);
     return SM_OK;
 }

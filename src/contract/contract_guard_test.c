@@ -192,7 +192,8 @@ static void print_verdict(const sm_verdict *v, sm_buf *out)
     }
 }
 
-static sm_status guard_new(kit *k, const char *yaml, bool has_stays, sm_guard **out, sm_error *e)
+static sm_status guard_new(kit *k, const char *yaml, bool has_stays, sm_arena *a, sm_guard **out,
+                           sm_error *e)
 {
     const sm_contract_table *t = NULL;
     sm_error why = {0};
@@ -207,7 +208,7 @@ static sm_status guard_new(kit *k, const char *yaml, bool has_stays, sm_guard **
                            .other = find_other,
                            .ctx = k,
                            .env = &k->env};
-    return sm_guard_new(&in, k->a, out, e);
+    return sm_guard_new(&in, a, out, e);
 }
 
 /* Writes; texts: the rows, those that left, the verdict. */
@@ -215,13 +216,14 @@ static sm_outcome guarded_write(kit *k, const write *w, sm_buf *texts)
 {
     sm_buf json = {0};
     sm_exec_report report = {0};
+    sm_arena *a = sm_arena_new(NULL); /* of the guard, which the verdict outlives */
     sm_guard *g = NULL;
     sm_verdict *v = NULL;
     sm_error e = {0};
 
     put_file(k, "rows.json", sm_str_of(w->rows));
     put_file(k, "stays.json", sm_str_of(w->stays ? w->stays : ""));
-    assert_ok(guard_new(k, w->yaml, w->stays != NULL, &g, &e), &e);
+    assert_ok(guard_new(k, w->yaml, w->stays != NULL, a, &g, &e), &e);
     run(k, g, &report, &json, texts);
     put_file(k, "written.json", sm_buf_str(&json));
     const sm_plan_node *written = rows_with(k, "written.json", sm_guard_rows(g)->schema);
@@ -230,8 +232,9 @@ static sm_outcome guarded_write(kit *k, const write *w, sm_buf *texts)
         assert_ok(sm_plan_union(rows_of(k, "stays.json"), written, k->a, &table, &e), &e);
     }
     assert_ok(sm_guard_judge(g, &report, table, written, k->a, &v, &e), &e);
-    print_verdict(v, &texts[2]);
     sm_exec_report_release(&report);
+    sm_arena_free(a);
+    print_verdict(v, &texts[2]);
     sm_buf_release(&json);
     return v->outcome;
 }
@@ -540,7 +543,7 @@ static void test_mistakes(void **state)
         kit_open(&k, 1);
         put_file(&k, "rows.json", SM_STR(ROWS));
         put_file(&k, "other.json", SM_STR(ROWS));
-        const sm_status st = guard_new(&k, mistakes[i].yaml, false, &g, &e);
+        const sm_status st = guard_new(&k, mistakes[i].yaml, false, k.a, &g, &e);
         if (st != mistakes[i].want || (mistakes[i].what && strcmp(e.what, mistakes[i].what) != 0) ||
             e.object[0] == '\0' || e.line < 1) {
             fail_msg("mistake %d: %d %s at %s:%d", i, (int)st, e.what, e.object, (int)e.line);
