@@ -502,8 +502,8 @@ typedef struct sm_guarded {
  *
  * Method    First what the contract makes of the rows: values that are derived, defaults for NULL,
  *           casts. Then the row rules, as one CHECK. Then each set rule with the action QUARANTINE
- *           or NULL, over the rows that remain and those that stay, as one more. Set rules that FAIL
- *           or WARN are audited behind the pass, over what it staged
+ *           or NULL, over the rows that remain and those that stay, as one more. Set rules that
+ *           FAIL or WARN are audited behind the pass, over what it staged
  * Owner     *out lives in `a`; borrows `in`, which is copied, and what it points to
  * Errors    those of sm_contract_bind(); SM_INVALID with the rule's place: an action that a rule of
  *           its kind cannot have

@@ -361,8 +361,8 @@ static sm_status between(smi_audit *u, const sm_expr *key, const sm_batch *ends,
     return SM_OK;
 }
 
-/* The rows whose keys lie between those of the added rows: so of a large table, to which the rows of
- * one day are added, only the files of that day are read. */
+/* The rows whose keys lie between those of the added rows: so of a large table, to which the rows
+ * of one day are added, only the files of that day are read. */
 static sm_status find_range(smi_audit *u, const sm_expr *const *keys, const sm_expr *const *added,
                             int32_t n, const sm_plan_node **rows, sm_error *e)
 {

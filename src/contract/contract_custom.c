@@ -4,8 +4,8 @@
  * customProperties of a table, a property or a rule. Called by contract_read.c, contract_quality.c
  * and contract_reference.c.
  *
- * Words     are the rows of one table below, with the places where each may stand. Custom properties
- *           without "smelt." are others' and are passed over. */
+ * Words     are the rows of one table below, with the places where each may stand. Custom
+ *           properties without "smelt." are others' and are passed over. */
 #include "base/text.h"
 #include "contract/contract_int.h"
 

@@ -4,12 +4,12 @@
  * was written.
  *
  * Calls    sm_guard_new() before the write, which runs sm_guard_rows(); sm_guard_judge() behind it.
- * Method   First comes what the contract makes of the values (contract_guard_make.c). Then one CHECK
- *          node has all row rules; it sees the rows as they are now. It counts, and takes away or
- *          changes what its rules say, in the pass of the write itself. Each set rule that takes
- *          rows away or changes them is a CHECK of its own above it (contract_guard_set.c). All
- *          other set rules are audited over what the write has staged (contract_audit.c), as nothing
- *          of it is published yet.
+ * Method   First comes what the contract makes of the values (contract_guard_make.c). Then one
+ *          CHECK node has all row rules; it sees the rows as they are now. It counts, and takes
+ *          away or changes what its rules say, in the pass of the write itself. Each set rule that
+ *          takes rows away or changes them is a CHECK of its own above it (contract_guard_set.c).
+ *          All other set rules are audited over what the write has staged (contract_audit.c), as
+ *          nothing of it is published yet.
  * Sides    CHECK nodes by which rows may leave are numbered first, then the others: so an
  *          unbroken range of side outputs needs a sink.
  * Memory   A CHECK keeps ten examples a rule; set rules are joins and windows, which spill. */

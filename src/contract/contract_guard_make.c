@@ -3,14 +3,14 @@
  * contract/contract_guard_make.c: what a contract makes of rows before its rules see them:
  * smelt.cast, smelt.default and smelt.derive. Called by contract_guard.c, below all its checks.
  *
- * Method   1 A CHECK over the rows as they came in, with a rule "column:cast" for each column that is
- *            of another type than its physicalType: can the value be one? So values that cannot are
- *            counted and shown as they were, and with the action NULL they become NULL.
+ * Method   1 A CHECK over the rows as they came in, with a rule "column:cast" for each column that
+ *            is of another type than its physicalType: can the value be one? So values that cannot
+ *            are counted and shown as they were, and with the action NULL they become NULL.
  *          2 A projection, of the casts (TRY_CAST, as what cannot be cast was counted) and of the
  *            defaults in the place of NULL.
  *          3 A projection, of derived columns: in the place of those that the rows have, or at the
  *            end. Their SQL sees the columns that 2 made.
- * Rules    of 1 are no rules of the file: the guard's table is a copy with these behind the others. */
+ * Rules    of 1 are none of the file: the guard's table is a copy with these behind the others. */
 #include "base/text.h"
 #include "contract/contract_guard_int.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * contract/contract_guard_set.c: set rules that take rows away, or make their value NULL, while they
- * are written. Called by contract_guard.c, once for each such rule, over the rows that the checks
- * before it left.
+ * contract/contract_guard_set.c: set rules that take rows away, or make their value NULL, while
+ * they are written. Called by contract_guard.c, once for each such rule, over the rows that the
+ * checks before it left.
  *
  * Method   The rows get one or two columns beside their own that say what the other rows are; the
  *          rule is then a CHECK like any other, which drops these columns.
@@ -10,7 +10,8 @@
  *                     join with their different keys. "place": the number of the row among those of
  *                     its key, in the order of the input. A row is kept where it is the first of
  *                     its key, and none that stays has it.
- *          reference  "found": has the other table the value? A left join with its different values.
+ *          reference  "found": has the other table the value? A left join with its different
+ *                     values.
  * Order    Joins and windows keep the order of their input, so of duplicates always the same row
  *          stays, and rows are written in the order in which they came.
  * Memory   The different keys of the rows that stay, or values of the other table, are the right

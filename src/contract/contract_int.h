@@ -246,7 +246,7 @@ sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *ou
 /** Runs a plan of ten rows at most, which become the examples of a rule; names: one a column. */
 sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_str *names,
                              sm_rule_count *out, sm_error *e) SM_MUST_USE;
-/** Adds the examples of a rule that rows of a batch are, over whose columns `u` and the rule are. */
+/** Adds rows of a batch as the examples of a rule; `u` and the rule are over its columns. */
 sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *rows,
                          sm_rule_count *out, sm_error *e) SM_MUST_USE;
 /** The different values of expressions over a plan, none of them NULL: a column each. */
@@ -281,12 +281,12 @@ sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
 
 /* ---- shares of groups (contract_share.c) ----------------------------------------------------- */
 
-/** Finds the worst group of rows by r->share_per; `broken`: BOOLEAN over `rows`, whose first columns
- * are those that `u` is over. */
+/** Finds the worst group of rows by r->share_per; `broken`: BOOLEAN over `rows`, whose first
+ * columns are those that `u` is over. */
 sm_status smi_share_rows(smi_audit *u, const sm_rule *r, const sm_plan_node *rows,
                          const sm_expr *broken, sm_rule_count *out, sm_error *e) SM_MUST_USE;
-/** The same for duplicates among u->in->rows. twice: the keys of the rule that more than one row has,
- * and how many rows. */
+/** The same for duplicates among u->in->rows. twice: the keys of the rule that more than one row
+ * has, and how many rows. */
 sm_status smi_share_unique(smi_audit *u, const sm_rule *r, const sm_plan_node *twice,
                            sm_rule_count *out, sm_error *e) SM_MUST_USE;
 

@@ -5,8 +5,8 @@
  * contract_audit.c and contract_guard.c.
  *
  * Method   A plan of one row for each group: its value, its rows, and those that break the rule.
- *          Sorted by share, and groups of the same share by value, the first one is the worst; so it
- *          is the same at any number of threads. NULL is a group of its own. */
+ *          Sorted by share, and groups of the same share by value, the first one is the worst; so
+ *          it is the same at any number of threads. NULL is a group of its own. */
 #include "contract/contract_int.h"
 
 enum { GROUP_VALUE, GROUP_ROWS, GROUP_BROKEN };

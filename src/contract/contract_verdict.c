@@ -66,7 +66,7 @@ static sm_outcome outcome_of(const sm_rule *r, const sm_rule_count *c, bool hold
     return r->action == SM_POLICY_WARN ? SM_OUTCOME_WARNED : SM_OUTCOME_FAILED;
 }
 
-/* Does the limit say how many rows there may be that break it? `mustBe: 0` only says that they do. */
+/* Does the limit say how many rows may break it? `mustBe: 0` only says that some do. */
 static bool bounds(const sm_rule_limit *l)
 {
     return l->op != SM_MUST_BE || l->value != 0;

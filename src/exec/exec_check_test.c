@@ -392,7 +392,7 @@ static void tells_each_row(void **state)
     }
 }
 
-/* Columns that are there for the rules alone do not go on, do not leave, and are in the examples. */
+/* Columns for the rules alone do not go on and do not leave; they are in the examples. */
 static const struct {
     rule rules[4];
     const sm_plan_node *(*above)(kit *k, const sm_plan_node *in);

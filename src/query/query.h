@@ -749,8 +749,8 @@ sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, s
  */
 sm_status sm_plan_check(const sm_plan_node *in, const sm_check *checks, int32_t n, int32_t side,
                         sm_arena *a, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
-/** The same, where only the first n_columns >= 1 of the input go on, and only they leave with a row:
- * those behind them are there for the checks, and in the report's examples. */
+/** The same, where only the first n_columns >= 1 of the input go on, and only they leave with a
+ * row: those behind them are there for the checks, and in the report's examples. */
 sm_status sm_plan_check_first(const sm_plan_node *in, int32_t n_columns, const sm_check *checks,
                               int32_t n, int32_t side, sm_arena *a, const sm_plan_node **out,
                               sm_error *e) SM_MUST_USE;

@@ -418,7 +418,8 @@ sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root)
     return named;
 }
 
-/* A CHECK has all columns of its input; rows leave it under the names that its checks were made over. */
+/* A CHECK has all columns of its input; rows leave it under the names that its checks were made
+ * over. */
 static pruned prune_check(sm_arena *a, sm_plan_node *n)
 {
     int32_t *const same = SM_NEW_ARRAY(a, int32_t, n->schema->n_fields + 1);
