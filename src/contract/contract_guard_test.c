@@ -1,8 +1,13 @@
 /* contract/contract_guard_test.c: rows that are written under a contract: which of them are left,
  * which leave and by which rule, and the verdict; for each kind of rule and action, with rows that
  * stay in the table and without, at one and at several threads. */
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include "test.h"
 
+#include "base/random.h"
+#include "base/text.h"
 #include "contract/contract_testkit.h"
 #include "stores.h"
 
@@ -153,26 +158,33 @@ static sm_status push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
 typedef struct write {
     const char *yaml, *stays, *rows;
     const char *written, *left, *verdict;
+    int64_t *counts; /* of each rule, if they are wanted: rows that break it */
 } write;
 
 static void run(kit *k, const sm_guard *g, sm_exec_report *report, sm_buf *json, sm_buf *texts)
 {
-    sink sinks[4];
-    sm_sink ends[4];
-    const sm_sink *sides[4];
+    sink sinks[5];
+    sm_sink ends[5];
+    const sm_sink *sides[5];
+    sm_buf left[4] = {0};
     sm_plan *plan = NULL;
     sm_error e = {0};
     const int32_t n = sm_guard_sides(g);
 
-    assert_true(n < 4 && sm_guard_checks(g) >= n);
+    assert_true(n <= 4 && sm_guard_checks(g) >= n);
     for (int32_t i = 0; i <= n; i++) {
-        sinks[i] = (sink){.guard = g, .side = i < n ? i : -1, .json = json, .text = &texts[i < n]};
+        sinks[i] = (sink){
+            .guard = g, .side = i < n ? i : -1, .json = json, .text = i < n ? &left[i] : &texts[0]};
         ends[i] = (sm_sink){.ctx = &sinks[i], .push = push};
         sides[i] = &ends[i];
     }
     assert_ok(sm_plan_finish(sm_guard_rows(g), k->a, &plan, &e), &e);
     const sm_outputs to = {.main = &ends[n], .sides = sides, .n_sides = n};
     assert_ok(sm_exec_run_to(plan, &k->env, &to, report, &e), &e);
+    for (int32_t i = 0; i < n; i++) {
+        sm_buf_text(&texts[1], sm_buf_str(&left[i]));
+        sm_buf_release(&left[i]);
+    }
 }
 
 static void print_verdict(const sm_verdict *v, sm_buf *out)
@@ -235,6 +247,9 @@ static sm_outcome guarded_write(kit *k, const write *w, sm_buf *texts)
     sm_exec_report_release(&report);
     sm_arena_free(a);
     print_verdict(v, &texts[2]);
+    for (int64_t i = 0; w->counts && i < v->table->n_rules; i++) {
+        w->counts[i] = v->rules[i].count.n_broken;
+    }
     sm_buf_release(&json);
     return v->outcome;
 }
@@ -514,6 +529,174 @@ static void test_many(void **state)
     sm_buf_release(&lines);
 }
 
+/* ---- random rows ----------------------------------------------------------------------------- */
+
+/* Rows against a model in a few lines: the rules one after the other, each over what the ones before
+ * left; and the rows before a row decide whether it is a duplicate. -1 is NULL. */
+enum { N_ROWS = 400, N_STAYS = 40, MOST_N = 9 };
+enum { MODEL_MAXIMUM, MODEL_UNIQUE, MODEL_REFERENCE, MODEL_PAIR, MODEL_RULES };
+
+static const char *const model_names[MODEL_RULES] = {"n:maximum", "c:duplicateValues",
+                                                     "c:reference", "c,d:duplicateValues"};
+
+typedef struct model_row {
+    int n, c, d;
+    bool has_left;
+} model_row;
+
+static void random_rows(uint64_t *x, model_row *rows, int n, sm_buf *out)
+{
+    for (int i = 0; i < n; i++) {
+        rows[i] = (model_row){.n = (int)random_below(x, MOST_N + 3),
+                              .c = (int)random_below(x, 60) - 1,
+                              .d = (int)random_below(x, 3) - 1};
+        sm_buf_printf(out, "{\"n\":%d", rows[i].n);
+        if (rows[i].c >= 0) {
+            sm_buf_printf(out, ",\"c\":%d", rows[i].c);
+        }
+        if (rows[i].d >= 0) {
+            sm_buf_printf(out, ",\"d\":\"%d\"", rows[i].d);
+        }
+        sm_buf_printf(out, "}\n");
+    }
+    sm_buf_text(out, (sm_str){"", 1});
+}
+
+static bool is_among(const model_row *row, const model_row *rows, int n, bool with_d)
+{
+    bool is = false;
+
+    for (int i = 0; i < n && !is; i++) {
+        is = !rows[i].has_left && rows[i].c == row->c && (!with_d || rows[i].d == row->d);
+    }
+    return is;
+}
+
+static bool breaks(int rule, const model_row *rows, int i, const model_row *stays)
+{
+    const model_row *row = &rows[i];
+    const bool is_pair = rule == MODEL_PAIR;
+
+    if (row->has_left || rule == MODEL_MAXIMUM) {
+        return !row->has_left && row->n > MOST_N;
+    }
+    if (row->c < 0 || (is_pair && row->d < 0)) {
+        return false;
+    }
+    return rule == MODEL_REFERENCE
+               ? row->c % 8 == 0
+               : is_among(row, stays, N_STAYS, is_pair) || is_among(row, rows, i, is_pair);
+}
+
+/* Applies a rule to all rows; prints those that leave, and returns how many break it. */
+static int64_t apply_rule(int rule, bool nulls, model_row *rows, const model_row *stays,
+                          sm_buf *left)
+{
+    static bool is_broken[N_ROWS];
+    int64_t n = 0;
+
+    for (int i = 0; i < N_ROWS; i++) {
+        is_broken[i] = breaks(rule, rows, i, stays);
+        n += is_broken[i];
+    }
+    for (int i = 0; i < N_ROWS; i++) {
+        if (is_broken[i] && nulls) {
+            rows[i].c = -1;
+        } else if (is_broken[i]) {
+            rows[i].has_left = true;
+            sm_buf_printf(left, "%s %d;", model_names[rule], rows[i].n);
+        }
+    }
+    return n;
+}
+
+static void print_number(int v, sm_buf *out)
+{
+    if (v >= 0) {
+        sm_buf_printf(out, "%d", v);
+    }
+    sm_buf_printf(out, ",");
+}
+
+static void print_kept(const model_row *rows, sm_buf *out)
+{
+    for (int i = 0; i < N_ROWS; i++) {
+        if (!rows[i].has_left) {
+            print_number(rows[i].n, out);
+            print_number(rows[i].c, out);
+            print_number(rows[i].d, out);
+            sm_buf_printf(out, ";");
+        }
+    }
+}
+
+#define RANDOM_TABLE                                                                                                                                                 \
+    "properties: [{name: n, logicalType: integer, logicalTypeOptions: {maximum: %d}, " DO("quaran"                                                                   \
+                                                                                          "tine") "}, {name: c, quality: [{metric: duplicateValues, mustBe: 0, " DO( \
+        "%s") "}], relationships: [{to: other.c, " DO("%s") "}]}, {name: d}], quality: [{metric: "                                                                   \
+                                                            "duplicateValues, mustBe: 0, "                                                                           \
+                                                            "arguments: {properties: [c, "                                                                           \
+                                                            "d]}, " DO("quarantine") "}]"
+
+static void check_random(uint64_t *x, kit *k)
+{
+    static model_row rows[N_ROWS], stays[N_STAYS];
+    static const char *const words[] = {"quarantine", "'null'"};
+    const bool nulls[MODEL_RULES] = {
+        [MODEL_UNIQUE] = random_below(x, 2), [MODEL_REFERENCE] = random_below(x, 2)};
+    sm_buf lines = {0}, staying = {0}, want[2] = {0}, texts[3] = {0};
+    int64_t counts[MODEL_RULES] = {0};
+
+    random_rows(x, rows, N_ROWS, &lines);
+    random_rows(x, stays, N_STAYS, &staying);
+    guarded_write(
+        k,
+        &(write){.yaml = sm_arena_printf(k->a, RANDOM_TABLE, MOST_N, words[nulls[MODEL_UNIQUE]],
+                                         words[nulls[MODEL_REFERENCE]]),
+                 .stays = (const char *)staying.data,
+                 .rows = (const char *)lines.data,
+                 .counts = counts},
+        texts);
+    for (int r = 0; r < MODEL_RULES; r++) {
+        assert_int_equal(apply_rule(r, nulls[r], rows, stays, &want[1]), counts[r]);
+    }
+    print_kept(rows, &want[0]);
+    for (int i = 0; i < SM_COUNT(want); i++) {
+        assert_true(sm_str_eq(sm_buf_str(&want[i]), sm_buf_str(&texts[i])));
+        sm_buf_release(&want[i]);
+    }
+    for (int i = 0; i < SM_COUNT(texts); i++) {
+        sm_buf_release(&texts[i]);
+    }
+    sm_buf_release(&staying);
+    sm_buf_release(&lines);
+}
+
+/* SMELT_SEED=n repeats a run. */
+static void test_random(void **state)
+{
+    const char *given = sm_env("SMELT_SEED");
+    sm_buf other = {0};
+    uint64_t x = 0;
+
+    sm_random_bytes(&x, sizeof(x));
+    x = given ? strtoull(given, NULL, 10) : x;
+    print_message("SMELT_SEED=%" PRIu64 "\n", x);
+    for (int i = 0; i < 60; i++) { /* the values that a reference may have */
+        if (i % 8 != 0) {
+            sm_buf_printf(&other, "{\"c\":%d}\n", i);
+        }
+    }
+    for (int i = 0; i < 12; i++) {
+        kit k;
+        kit_open(&k, 1 + i % 4);
+        put_file(&k, "other.json", sm_buf_str(&other));
+        check_random(&x, &k);
+        kit_close(&k);
+    }
+    sm_buf_release(&other);
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -558,7 +741,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_row_rules), cmocka_unit_test(test_set_rules),
         cmocka_unit_test(test_makings),   cmocka_unit_test(test_many),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,4 +32,11 @@ static inline const char *kit_table(const char *yaml, sm_arena *a)
     return sm_arena_printf(a, KIT_HEAD "schema:\n  - {name: t, %s}\n", yaml);
 }
 
+/** The next random number below n, of a state that a seed begins. */
+static inline uint64_t random_below(uint64_t *x, uint64_t n)
+{
+    *x = *x * 6364136223846793005u + 1442695040888963407u;
+    return (*x >> 33) % n;
+}
+
 #endif

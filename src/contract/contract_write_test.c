@@ -170,12 +170,6 @@ static void test_properties(void **state)
 
 /* ---- random contracts ------------------------------------------------------------------------ */
 
-static uint64_t random_below(uint64_t *x, uint64_t n)
-{
-    *x = *x * 6364136223846793005u + 1442695040888963407u;
-    return (*x >> 33) % n;
-}
-
 /* One of n texts, or none. */
 #define MAYBE(x, ...)                                                                              \
     maybe((x), (const char *const[]){__VA_ARGS__}, SM_COUNT(((const char *const[]){__VA_ARGS__})))
