@@ -380,7 +380,7 @@ bool sm_candidate_keeps_rows(const sm_candidate *c);
 typedef struct sm_note {
     const sm_delta_txn *txns;
     int64_t n_txns;
-    sm_str info_json; /* see sm_delta_commit */
+    sm_str info_json; /* see sm_delta_commit; its member "smelt", if it has one, comes first */
     sm_str key, text; /* an object that the commit names: made, where it is not there, right before
                        * the commit, and deleted where that fails. key "": none */
 } sm_note;
@@ -394,9 +394,23 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note);
  * empty is left out of a publication anyway.
  */
 void sm_candidate_guard(sm_candidate *c);
-/** The verdict. json: an object, which the commit's information has as "smelt": {"verdict": …};
- * copied. A second verdict takes the place of the first. */
+/** The verdict. json: an object, which the commit's information has as "smelt": {"verdict": …},
+ * beside what a note says there; copied. A second verdict takes the place of the first. */
 void sm_candidate_judge(sm_candidate *c, bool passes, sm_str json);
+
+/* Rows of a candidate. */
+typedef enum sm_candidate_part {
+    SM_CANDIDATE_TABLE,   /* all that the table will have */
+    SM_CANDIDATE_WRITTEN, /* those that the write was given: not the ones that it moved */
+} sm_candidate_part;
+/**
+ * Rows of a candidate as a plan by calls.
+ *
+ * Shape     the columns that the table will have, in their order
+ * Owner     *out lives as long as `n`, and borrows the candidate; `label` is for messages
+ */
+sm_status sm_names_candidate_rows(sm_names *n, sm_candidate *c, sm_candidate_part part,
+                                  sm_str label, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 
 /** Counts one more owner; gives c back. Any thread. */
 sm_candidate *sm_candidate_retain(sm_candidate *c);

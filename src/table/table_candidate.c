@@ -108,6 +108,31 @@ static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int6
     return copy;
 }
 
+/* The members of commitInfo: those of the note, with the verdict in its member "smelt". */
+static void settle_info(sm_candidate *c)
+{
+    const sm_str smelt = SM_STR("\"smelt\":{");
+    const sm_str info = c->note_info;
+    const bool has_smelt = sm_str_starts(info, smelt);
+    const sm_str rest = {info.data + (has_smelt ? smelt.len : 0),
+                         info.len - (has_smelt ? smelt.len : 0)};
+    sm_buf text = {0};
+
+    if (c->verdict.len == 0) {
+        c->record.info_json = info;
+        return;
+    }
+    SM_ASSERT(has_smelt || !memmem(info.data, info.len, smelt.data, smelt.len));
+    sm_buf_printf(&text, "\"smelt\":{\"verdict\":%.*s", SM_STR_ARG(c->verdict));
+    if (has_smelt) {
+        sm_buf_printf(&text, "%s%.*s", rest.data[0] == '}' ? "" : ",", SM_STR_ARG(rest));
+    } else {
+        sm_buf_printf(&text, "}%s%.*s", rest.len > 0 ? "," : "", SM_STR_ARG(rest));
+    }
+    c->record.info_json = sm_arena_str(c->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+}
+
 void sm_candidate_note(sm_candidate *c, const sm_note *note)
 {
     SM_ASSERT(!c->has_note && !c->keeps_files); /* not published yet */
@@ -115,10 +140,42 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note)
     SM_ASSERT(note->key.len > 0 || note->text.len == 0);
     c->record.txns = copy_txns(c->arena, note->txns, note->n_txns);
     c->record.n_txns = note->n_txns;
-    c->record.info_json = sm_arena_str(c->arena, note->info_json);
+    c->note_info = sm_arena_str(c->arena, note->info_json);
+    settle_info(c);
     c->note_key = sm_arena_str(c->arena, note->key);
     c->note_text = sm_arena_str(c->arena, note->text);
 }
+
+/* ---- its contract ---------------------------------------------------------------------------- */
+
+void sm_candidate_guard(sm_candidate *c)
+{
+    SM_ASSERT(!c->has_note && !c->keeps_files); /* not published yet */
+    c->is_guarded = true;
+}
+
+void sm_candidate_judge(sm_candidate *c, bool passes, sm_str json)
+{
+    SM_ASSERT(c->is_guarded && !c->has_note && !c->keeps_files);
+    SM_ASSERT(json.len > 0 && json.data[0] == '{');
+    c->passes = passes;
+    c->verdict = sm_arena_str(c->arena, json);
+    settle_info(c);
+}
+
+sm_status smi_candidate_check_verdict(const sm_candidate *c, sm_error *e)
+{
+    if (!c->is_guarded || c->passes) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_CONTRACT, "table %.*s %s", SM_STR_ARG(c->uri),
+                                 c->verdict.len > 0 ? "does not keep its contract"
+                                                    : "was not judged by its contract");
+    sm_error_todo(e, "Nothing was published.");
+    return st;
+}
+
+/* ---- its rows -------------------------------------------------------------------------------- */
 
 /* What the base has without the files that go; −1: not known. */
 static int64_t kept_rows(const sm_candidate *c)

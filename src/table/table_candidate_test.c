@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_candidate_test.c: what a write leaves in its record, so that nothing behind the
- * stage has to ask how it was made; and what a candidate's check finds. */
+ * stage has to ask how it was made; what a candidate's check finds; which verdicts let it be
+ * published; and its rows. */
 #include "orders.h"
 
 #include "table/table_int.h"
@@ -183,12 +184,188 @@ static void test_promises(void **state)
     kit_release(&k);
 }
 
+/* ---- contracts ------------------------------------------------------------------------------- */
+
+/* What the newest version of the table says of itself; "": there is none. */
+static const char *newest_info(kit *k)
+{
+    sm_store *store = NULL;
+    sm_delta_commit_info *infos = NULL;
+    int64_t n = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &store, &e), &e);
+    const sm_status st = sm_delta_history(store, 1, k->arena, &infos, &n, &e);
+    sm_store_release(store);
+    assert_true(st == SM_OK || st == SM_NOT_FOUND);
+    return n > 0 ? sm_arena_printf(k->arena, "%.*s", SM_STR_ARG(infos[0].json)) : "";
+}
+
+typedef enum judging { NOT_JUDGED, BROKEN, KEPT, BROKEN_THEN_KEPT, KEPT_THEN_BROKEN } judging;
+
+static void judge(sm_candidate *c, judging j)
+{
+    if (j == BROKEN || j == BROKEN_THEN_KEPT) {
+        sm_candidate_judge(c, false, SM_STR("{\"rules\":1}"));
+    }
+    if (j == KEPT || j == BROKEN_THEN_KEPT || j == KEPT_THEN_BROKEN) {
+        sm_candidate_judge(c, true, SM_STR("{\"rules\":2}"));
+    }
+    if (j == KEPT_THEN_BROKEN) {
+        sm_candidate_judge(c, false, SM_STR("{\"rules\":3}"));
+    }
+}
+
+/* A guarded candidate is published only with a verdict that passes, and the commit has it beside
+ * what the note says, in whatever order they came. */
+static void test_verdicts(void **state)
+{
+    static const char both[] = "\"smelt\":{\"verdict\":{\"rules\":2},\"run\":\"r1\"},\"more\":1";
+    static const struct {
+        bool is_guarded;
+        judging judged;
+        bool is_noted_first;
+        const char *note, *info;
+        sm_status want;
+        const char *what;
+    } rows[] = {
+        {false, NOT_JUDGED, true, "\"smelt\":{\"run\":\"r1\"}", "\"smelt\":{\"run\":\"r1\"}", SM_OK,
+         ""},
+        {true, NOT_JUDGED, true, "", "", SM_CONTRACT, "was not judged"},
+        {true, BROKEN, true, "", "", SM_CONTRACT, "does not keep"},
+        {true, KEPT_THEN_BROKEN, true, "", "", SM_CONTRACT, "does not keep"},
+        {true, KEPT, true, "", "\"smelt\":{\"verdict\":{\"rules\":2}}", SM_OK, ""},
+        {true, BROKEN_THEN_KEPT, true, "\"more\":1",
+         "\"smelt\":{\"verdict\":{\"rules\":2}},\"more\":1", SM_OK, ""},
+        {true, KEPT, true, "\"smelt\":{\"run\":\"r1\"},\"more\":1", both, SM_OK, ""},
+        {true, KEPT, false, "\"smelt\":{\"run\":\"r1\"},\"more\":1", both, SM_OK, ""},
+        {true, KEPT, false, "\"smelt\":{}", "\"smelt\":{\"verdict\":{\"rules\":2}}", SM_OK, ""},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        int64_t version = -1;
+        kit_init(&k);
+        const sm_write w = write_to(&k, SM_WRITE_APPEND, "");
+        const sm_note note = {.info_json = sm_str_of(rows[i].note)};
+        assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+        if (rows[i].is_guarded) {
+            sm_candidate_guard(c);
+        }
+        if (rows[i].is_noted_first) {
+            sm_candidate_note(c, &note);
+        }
+        judge(c, rows[i].judged);
+        if (!rows[i].is_noted_first) {
+            sm_candidate_note(c, &note);
+        }
+        assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), rows[i].want, &e);
+        sm_candidate_release(c);
+        assert_int_equal(version, rows[i].want == SM_OK ? 0 : -1);
+        assert_true(strstr(newest_info(&k), rows[i].info));
+        assert_true(strstr(e.what, rows[i].what));
+        assert_int_equal(count_data_files(&k, "silver/orders"), rows[i].want == SM_OK);
+        kit_release(&k);
+    }
+}
+
+/* One of two that breaks its contract holds both back; one that changes nothing is left out. */
+static void test_verdict_of_one(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_candidate *c[2] = {0};
+    int64_t versions[2] = {0};
+    kit_init(&k);
+    const sm_write good = {.uri = kit_uri(&k, "bronze/orders")};
+    const sm_write bad = write_to(&k, SM_WRITE_APPEND, "");
+    assert_ok(stage_orders(&k, &good, new_rows, 1, 1, &c[0], &e), &e);
+    assert_ok(stage_orders(&k, &bad, new_rows, 1, 1, &c[1], &e), &e);
+    sm_candidate_guard(c[1]);
+    assert_status(sm_publish(c, 2, k.budget, versions, NULL, &e), SM_CONTRACT, &e);
+    assert_int_equal(versions[0], -1);
+    assert_string_equal(newest_info(&k), "");
+    sm_candidate_release(c[1]);
+    assert_ok(stage_orders(&k, &bad, NULL, 0, 1, &c[1], &e), &e);
+    sm_candidate_guard(c[1]);
+    assert_ok(sm_publish(c, 2, k.budget, versions, NULL, &e), &e);
+    assert_int_equal(versions[0], 0);
+    assert_int_equal(versions[1], -1);
+    sm_candidate_release(c[0]);
+    sm_candidate_release(c[1]);
+    kit_release(&k);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static int64_t count_part(kit *k, sm_candidate *c, sm_candidate_part part, int64_t *sum)
+{
+    sm_names *names = sm_names_new(test_stores, SM_STR(""), k->budget);
+    sm_arena *a = sm_arena_new(k->budget);
+    const sm_plan_node *node = NULL;
+    sm_plan *plan = NULL;
+    sm_batch **rows = NULL;
+    int64_t n = 0, n_rows = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_names_candidate_rows(names, c, part, SM_STR("orders"), &node, &e), &e);
+    assert_true(sm_type_eq(node->schema, sm_candidate_schema(c)));
+    assert_ok(sm_plan_finish(node, a, &plan, &e), &e);
+    assert_ok(sm_exec_collect(plan, &k->env, a, &rows, &n, NULL, &e), &e);
+    const int32_t amount = sm_type_find(node->schema, SM_STR("amount"));
+    *sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t row = 0; row < rows[i]->n_rows; row++) {
+            *sum += sm_column_value(&rows[i]->columns[amount], row).as.i;
+        }
+        n_rows += rows[i]->n_rows;
+        sm_batch_release(rows[i]);
+    }
+    sm_arena_free(a);
+    sm_names_free(names);
+    return n_rows;
+}
+
+/* What the table will have, and of it what the write was given: rows that it moves are not. */
+static void test_parts(void **state)
+{
+    static const struct {
+        sm_write_mode mode;
+        const char *where;
+        int64_t n_table, sum_table;
+    } rows[] = {
+        {SM_WRITE_APPEND, "", 4, 19},
+        {SM_WRITE_OVERWRITE, "", 1, 1},
+        {SM_WRITE_REPLACE_WHERE, "amount = 6", 3, 13}, /* 5 is moved */
+        {SM_WRITE_REPLACE_WHERE, "amount > 5", 2, 6},
+        {SM_WRITE_REPLACE_WHERE, "amount = 60", 4, 19},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        int64_t sum = 0;
+        kit_init(&k);
+        const sm_write old = {.uri = kit_uri(&k, "silver/orders"), .split_by = SM_STR("day")};
+        assert_ok(write_orders(&k, &old, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+        const sm_write w = write_to(&k, rows[i].mode, rows[i].where);
+        assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+        assert_int_equal(count_part(&k, c, SM_CANDIDATE_TABLE, &sum), rows[i].n_table);
+        assert_int_equal(sum, rows[i].sum_table);
+        assert_int_equal(count_part(&k, c, SM_CANDIDATE_WRITTEN, &sum), 1);
+        assert_int_equal(sum, 1);
+        sm_candidate_release(c);
+        kit_release(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_keeps_rows),
-        cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_verdict_of_one),
+        cmocka_unit_test(test_parts),      cmocka_unit_test(test_records),
+        cmocka_unit_test(test_keeps_rows), cmocka_unit_test(test_promises),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

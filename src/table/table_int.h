@@ -407,9 +407,15 @@ struct sm_candidate {
     sm_delta_commit record;     /* what it points to is in the arena, or the base's */
     bool removes_all;           /* no file of the base stays: its columns may be others */
     bool is_always_made;        /* it makes a version even where the record changes nothing */
-    sm_str note_key, note_text; /* sm_note */
+    sm_str note_info;           /* sm_note: info_json; record.info_json has the verdict, too */
+    sm_str note_key, note_text; /* likewise */
     bool has_note;              /* this candidate has put that object */
 
+    bool is_guarded; /* it has to keep a contract, … */
+    bool passes;     /* … and was found to */
+    sm_str verdict;  /* as JSON; "": it was not judged */
+
+    int64_t n_moved;   /* of the adds, the first ones, with rows that a replace moved */
     int64_t kept_rows; /* of the base's files that stay; −1: not known */
     bool has_kept_rows;
     int64_t n_rows;     /* of the write; rows that a replace moved are not counted */
@@ -418,6 +424,8 @@ struct sm_candidate {
     bool keeps_files;   /* it was published, or nobody knows: the last release deletes nothing */
 };
 
+/** May the candidate be published, as to its contract? SM_CONTRACT. */
+sm_status smi_candidate_check_verdict(const sm_candidate *c, sm_error *e) SM_MUST_USE;
 /** Publishes a change that a record says all of: it has no new files. base: NULL for a new table.
  * Borrows the record. */
 sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,

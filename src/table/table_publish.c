@@ -401,6 +401,15 @@ static sm_status publish_in_lake(publishing *w, sm_error *e)
     return st;
 }
 
+/* A table that breaks its contract, or was not judged by it, is never seen. */
+static sm_status check_verdicts(const publishing *w, sm_error *e)
+{
+    for (int32_t i = 0; i < w->n; i++) {
+        SM_TRY(smi_candidate_check_verdict(w->items[i], e));
+    }
+    return SM_OK;
+}
+
 /* ---- the door -------------------------------------------------------------------------------- */
 
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
@@ -421,6 +430,7 @@ sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budg
         }
     }
     if (w.n > 0) {
+        SM_TRY_GOTO(st, done, check_verdicts(&w, e));
         SM_TRY_GOTO(st, done, check_lakes(&w, e));
         st = w.places[0].lake.len > 0 ? publish_in_lake(&w, e) : publish_alone(&w, e);
     }

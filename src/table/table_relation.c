@@ -290,20 +290,22 @@ sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const
     };
 }
 
-sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
-                                 sm_error *e)
+/* A part of the candidate's rows as a relation. */
+static sm_status part_relation(sm_names *n, sm_candidate *c, sm_candidate_part part, sm_str label,
+                               sm_relation *out, sm_error *e)
 {
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
+    const bool is_all = part == SM_CANDIDATE_TABLE;
     int32_t *columns = NULL;
 
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), n->arena, d, &columns, e));
     d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_marks + c->record.n_adds + 1);
-    SM_TRY(marked_files(n, c, d, e));
-    for (int64_t i = 0; i < c->record.n_adds; i++) {
+    SM_TRY(is_all ? marked_files(n, c, d, e) : SM_OK);
+    for (int64_t i = is_all ? 0 : c->n_moved; i < c->record.n_adds; i++) {
         d->files[d->n_files++] = smi_added_file(c, &c->record.adds[i], columns, n->arena);
     }
-    if (c->base && !c->removes_all) {
+    if (is_all && c->base && !c->removes_all) {
         staged_lister *l = SM_NEW(n->arena, staged_lister);
         *l = (staged_lister){
             .base = {.list = list_staged, .of = c},
@@ -315,5 +317,21 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
         d->n_files = 0;
     }
     *out = relation_of(n, d, columns, sm_arena_strf(n->arena, "%.*s@staged", SM_STR_ARG(label)));
+    return SM_OK;
+}
+
+sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
+                                 sm_error *e)
+{
+    return part_relation(n, c, SM_CANDIDATE_TABLE, label, out, e);
+}
+
+sm_status sm_names_candidate_rows(sm_names *n, sm_candidate *c, sm_candidate_part part,
+                                  sm_str label, const sm_plan_node **out, sm_error *e)
+{
+    sm_relation rows = {0};
+
+    SM_TRY(part_relation(n, c, part, label, &rows, e));
+    *out = rows.dataset ? sm_plan_scan(&rows, false, n->arena) : rows.node;
     return SM_OK;
 }

@@ -511,6 +511,7 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
     } else if (s->mode == SM_WRITE_REPLACE_WHERE && s->candidate->base) {
         SM_TRY(smi_replace(s, e));
         put_moved_first(s, n_written);
+        s->candidate->n_moved = s->out.n_adds - n_written;
     } else if (s->mode == SM_WRITE_REPLACE_PARTITIONS) {
         SM_TRY(smi_partition_replace(s, e));
         s->candidate->record.isolation = isolation_of(s);
