@@ -752,9 +752,58 @@ static void test_spread(void **state)
     sm_arena_free(b.a);
 }
 
+/* A plan on the rows of a query is that of the query around it, with its subqueries and its bounds
+ * on fields; and the query's own plan is what it would be. */
+static void test_on_a_query(void **state)
+{
+    static const char *const rows[][2] = {
+        {"SELECT Key, Secs FROM log WHERE Day = DATE '2022-04-01'",
+         "SELECT * FROM (SELECT Key, Secs FROM log WHERE Day = DATE '2022-04-01') WHERE Secs > 5"},
+        {"SELECT Key, Secs FROM log WHERE Secs < (SELECT max(i) FROM t)",
+         "SELECT * FROM (SELECT Key, Secs FROM log WHERE Secs < (SELECT max(i) FROM t)) "
+         "WHERE Secs > 5"},
+        {"SELECT i AS Secs FROM t WHERE p.y > 0.5",
+         "SELECT * FROM (SELECT i AS Secs FROM t WHERE p.y > 0.5) WHERE Secs > 5"},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        builder b = builder_new();
+        sm_statement *s = NULL;
+        sm_plan *plan = NULL;
+        sm_error e = {0};
+        const sm_sql sql = {SM_STR("q"), sm_str_of(rows[i][0])};
+        assert_ok(sm_query_select(&sql, &kit_resolver, b.a, &s, &e), &e);
+        const sm_plan_node *root =
+            filter(&b, s->target, call(&b, ">", col(&b, s->target, "Secs"), number(&b, 5)));
+        assert_ok(sm_statement_finish(s, root, b.a, &plan, &e), &e);
+        char *is = plan_text(plan), *want = sql_text(&b, rows[i][1]);
+        assert_string_equal(is, want);
+        free(is);
+        free(want);
+        is = plan_text(s->plan);
+        want = sql_text(&b, rows[i][0]);
+        assert_string_equal(is, want);
+        free(is);
+        free(want);
+        sm_arena_free(b.a);
+    }
+}
+
+/* It is asked for a query alone. */
+static void test_on_no_query(void **state)
+{
+    builder b = builder_new();
+    sm_statement *s = NULL;
+    sm_error e = {0};
+    const sm_sql sql = {SM_STR("q"), SM_STR("DELETE FROM log")};
+    assert_status(sm_query_select(&sql, &kit_resolver, b.a, &s, &e), SM_DENIED, &e);
+    sm_arena_free(b.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_on_a_query),
+        cmocka_unit_test(test_on_no_query),
         cmocka_unit_test(test_same_as_sql),
         cmocka_unit_test(test_nodes_stay),
         cmocka_unit_test(test_node_twice),

@@ -85,6 +85,28 @@ sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, s
     return SM_OK;
 }
 
+sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+                          sm_statement **out, sm_error *e)
+{
+    smi_binding q = {.resolver = resolver, .a = a};
+    smi_select *select = NULL;
+    sm_plan_node *root = NULL;
+    sm_plan *plan = NULL;
+    sm_sql *const kept = SM_NEW(a, sm_sql);
+    sm_statement *const s = SM_NEW(a, sm_statement);
+    *kept = *sql;
+    SM_TRY(smi_parse_select(kept, a, &select, e));
+    SM_TRY(smi_bind_query(&q, kept, select, &root, e));
+    *s = (sm_statement){.kind = SM_STATEMENT_SELECT,
+                        .target = root,
+                        .params = q.params,
+                        .n_params = (int32_t)q.n_params};
+    SM_TRY(sm_statement_finish(s, root, a, &plan, e));
+    s->plan = plan;
+    *out = s;
+    return SM_OK;
+}
+
 /* Plans one row with the values of all subqueries. */
 static sm_status plan_params(sm_statement *s, sm_arena *a, sm_error *e)
 {

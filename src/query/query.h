@@ -586,7 +586,8 @@ typedef struct sm_statement {
     const sm_str *partition_by;
     int32_t n_partition_by;
     const void *table;          /* sm_relation.table; but for CREATE TABLE */
-    const sm_plan_node *target; /* its rows; for sm_statement_finish */
+    const sm_plan_node *target; /* its rows; of SELECT those of the query; for
+                                 * sm_statement_finish */
     const sm_dataset *dataset;  /* its files, as scans of it have them */
     const sm_alter *alters;     /* ALTER TABLE; its plan is one row, of nothing */
     int32_t n_alters;
@@ -608,6 +609,12 @@ const char *sm_statement_name(sm_statement_kind kind);
  */
 sm_status sm_query_statement(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
                              sm_statement **out, sm_error *e) SM_MUST_USE;
+/**
+ * As sm_query_plan(), for a caller that looks at the plan and then builds another one on the rows
+ * of the query: (*out)->plan, and (*out)->target for sm_statement_finish().
+ */
+sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+                          sm_statement **out, sm_error *e) SM_MUST_USE;
 /**
  * Puts values in the place of the subqueries of s->change, whose expressions then have none. Its
  * source keeps its own: sm_statement_finish().
