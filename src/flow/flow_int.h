@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/policy.h"
 #include "base/yaml.h"
+#include "contract/contract.h"
 #include "flow/flow.h"
 #include "flow/flow_books_int.h"
 #include "serve/serve.h"
@@ -100,6 +101,14 @@ typedef struct smi_flow_merge {
     bool closes_missing;
 } smi_flow_merge;
 
+/* A contract file that tasks name. */
+typedef struct smi_flow_contract {
+    sm_str name; /* of the file, for messages */
+    const sm_contract *model;
+    sm_str hash; /* of the model, as hex */
+    struct smi_flow_contract *next;
+} smi_flow_contract;
+
 typedef struct smi_flow_task {
     sm_task_kind kind;
     sm_str name;           /* layer.table */
@@ -122,6 +131,8 @@ typedef struct smi_flow_task {
     const sm_pair *properties; /* of a load or table: those that its table has after each run */
     int32_t n_properties;
     sm_yaml_place properties_at;
+    const smi_flow_contract *contract;   /* of a load, table or view; NULL: it has none */
+    const sm_contract_table *contracted; /* what the contract says of it */
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
@@ -141,12 +152,22 @@ struct sm_pipeline {
     int32_t lake; /* a variable, or −1 */
     smi_flow_source *sources;
     int32_t n_sources;
-    smi_flow_task *tasks; /* in the order in which they run */
+    smi_flow_contract *contracts; /* each once */
+    smi_flow_task *tasks;         /* in the order in which they run */
     int32_t n_tasks;
 };
 
 /** Reads the file and the SQL beside it; the tasks stand in the order of the file. */
 sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** Reads a text beside the pipeline file, unless its path is absolute. *name: the whole path. Both
+ * live in the pipeline's arena. SM_LIMIT: it is longer than max_bytes. */
+sm_status smi_flow_read_text(const sm_pipeline *p, sm_str path, size_t max_bytes, sm_str *name,
+                             sm_str *out, sm_error *e) SM_MUST_USE;
+/** Reads the contract that key number `key` of a task names (flow_contract.c). Errors with the
+ * place in the contract's file or the pipeline's: those of sm_contract_read(); SM_NAME: the
+ * contract has no such table. */
+sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int key, smi_flow_task *t,
+                                 sm_error *e) SM_MUST_USE;
 /** Finds what each task needs, and puts the tasks in order. SM_INVALID: tasks need each other. */
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
 /** Marks the tasks that `--task` means. SM_NAME with the nearest name. `a`: scratch; a pipeline's

@@ -370,23 +370,22 @@ static sm_status find_source(const sm_pipeline *p, sm_str name, sm_yaml_place at
     return smi_flow_at(p, at, st, e);
 }
 
-/* The SQL file's text; a relative path lies beside the pipeline file. */
-static sm_status read_sql(const sm_pipeline *p, sm_str path, sm_sql *out, sm_error *e)
+sm_status smi_flow_read_text(const sm_pipeline *p, sm_str path, size_t max_bytes, sm_str *name,
+                             sm_str *out, sm_error *e)
 {
     sm_status st = SM_OK;
-    sm_str folder, name;
+    sm_str folder, key;
     sm_store *store = NULL;
-    sm_buf text = {.max_bytes = MAX_SQL_BYTES};
+    sm_buf text = {.max_bytes = max_bytes};
     const bool is_absolute = path.data[0] == '/' || strstr(path.data, "://");
     const bool is_here = is_absolute || sm_str_is(p->folder, ".");
 
-    out->name = is_here
-                    ? path
+    *name = is_here ? path
                     : sm_arena_strf(p->arena, "%.*s/%.*s", SM_STR_ARG(p->folder), SM_STR_ARG(path));
-    sm_uri_split(out->name, &folder, &name);
+    sm_uri_split(*name, &folder, &key);
     SM_TRY_GOTO(st, done, sm_store_open(p->stores, folder, &store, e));
-    SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
-    out->text = sm_arena_str(p->arena, sm_buf_str(&text));
+    SM_TRY_GOTO(st, done, sm_store_get(store, key, &text, e));
+    *out = sm_arena_str(p->arena, sm_buf_str(&text));
 done:
     sm_buf_release(&text);
     sm_store_release(store);
@@ -411,6 +410,7 @@ enum {
     KEY_PARTITION_BY,
     KEY_PROPERTIES,
     KEY_CURVE,
+    KEY_CONTRACT,
 };
 
 /* The one key of five that says what kind of task it is. */
@@ -458,6 +458,7 @@ static sm_status read_publish(const sm_pipeline *p, const sm_yaml_fields *f, smi
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
+    SM_TRY(refuse_keys(p, f, KEY_CONTRACT, KEY_CONTRACT, "loads, views and tables", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_FROM, "what is published", true, &t->from, e));
     return check_table_name(p, t->from, sm_yaml_place_of(f->values[KEY_FROM]), e);
@@ -512,6 +513,7 @@ static sm_status read_cluster(const sm_pipeline *p, const sm_yaml_fields *f, smi
     SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_CONTRACT, KEY_CONTRACT, "loads, views and tables", e));
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
     }
@@ -785,8 +787,7 @@ static sm_status check_one_way(const sm_pipeline *p, const sm_yaml_fields *f, sm
 }
 
 /* The keys of tasks that make a table or a view. */
-static sm_status read_made(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
-                           sm_error *e)
+static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t, sm_error *e)
 {
     if (t->kind == SM_TASK_VIEW) {
         SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
@@ -794,6 +795,7 @@ static sm_status read_made(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     }
     SM_TRY(read_partition_by(p, f, t, e));
     SM_TRY(f->has[KEY_PROPERTIES] ? read_properties(p, f, t, e) : SM_OK);
+    SM_TRY(f->has[KEY_CONTRACT] ? smi_flow_contract_read(p, f, KEY_CONTRACT, t, e) : SM_OK);
     if (t->kind == SM_TASK_LOAD) {
         return read_load(p, f, t, e);
     }
@@ -809,13 +811,13 @@ static sm_status read_made(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
 static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load",  "view", "table",        "publish",    "cluster",   "sql",
-        "from",  "by",   "evolve",       "replace",    "overwrite", "append",
-        "merge", "scd2", "partition_by", "properties", "curve",     NULL,
+        "load",         "view",       "table",   "publish",   "cluster", "sql",   "from",
+        "by",           "evolve",     "replace", "overwrite", "append",  "merge", "scd2",
+        "partition_by", "properties", "curve",   "contract",  NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};
-    _Static_assert(SM_COUNT(keys) == KEY_CURVE + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(keys) == KEY_CONTRACT + 2, "a key for each number, and the end");
     _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
     sm_yaml_fields f;
     int key = 0;
@@ -839,7 +841,7 @@ static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t,
     SM_TRY(refuse_keys(p, &f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, KEY_SQL, "a task", true, &path, e));
     SM_TRY(read_made(p, &f, t, e));
-    const sm_status st = read_sql(p, path, &t->sql, e);
+    const sm_status st = smi_flow_read_text(p, path, MAX_SQL_BYTES, &t->sql.name, &t->sql.text, e);
     return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
                      (int)sm_yaml_place_of(f.values[KEY_SQL]).line);
 }

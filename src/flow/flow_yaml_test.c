@@ -18,6 +18,9 @@
 
 #define PUBLISHER "connections: [{clickhouse: ch, url: 'http://h:1/d'}]\n"
 
+#define CONTRACT                                                                                   \
+    "apiVersion: v3.1.0\nkind: DataContract\nid: k\nversion: 1.0.0\nstatus: active\nschema:\n"
+
 /* The pipeline of that text, beside a.sql, b.sql and c.sql. */
 static sm_status open_text(const scratch *at, const char *yaml, sm_pipeline **out, sm_error *e)
 {
@@ -30,6 +33,12 @@ static sm_status open_text(const scratch *at, const char *yaml, sm_pipeline **ou
     put_text(s, "c.sql", "SELECT x FROM L.B JOIN other.t ON true");
     put_text(s, "loop.sql", "SELECT x FROM l.c");
     put_text(s, "no.sql", "SELECT FROM WHERE");
+    put_text(s, "one.yaml", CONTRACT "  - {name: things, properties: [{name: x}]}\n");
+    put_text(s, "more.yaml",
+             CONTRACT "  - {name: a, properties: [{name: x}]}\n"
+                      "  - {name: other, physicalName: l.b, properties: [{name: x}]}\n"
+                      "  - {name: third, properties: [{name: x}]}\n");
+    put_text(s, "bad.yaml", CONTRACT "  - {name: a, propertys: []}\n");
     sm_store_release(s);
     snprintf(path, sizeof(path), "%s/p.yaml", at->path);
     return sm_pipeline_open(test_stores, sm_str_of(path), out, e);
@@ -143,6 +152,22 @@ static const struct {
      "merge is for tables only", ""},
     {HEAD "tasks:\n  - {view: l.a, sql: a.sql, append: month}\n", SM_SYNTAX, 8, 29,
      "append is for tables only", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: []}\n", SM_SYNTAX, 8, 30,
+     "contract is not a text", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: ''}\n", SM_SYNTAX, 8, 30,
+     "contract is empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: {fil: one.yaml}}\n", SM_NAME, 8, 41,
+     "contract has no key \"fil\"", "\"file\""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: {table: a}}\n", SM_SYNTAX, 8, 30,
+     "contract has no file", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: {file: more.yaml, table: thrid}}\n",
+     SM_NAME, 8, 65, "no table \"thrid\"", "\"third\""},
+    {HEAD "tasks:\n  - {table: l.x, sql: a.sql, contract: more.yaml}\n", SM_NAME, 8, 40,
+     "more.yaml has 3 tables, and none is called l.x", "table: a"},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ch.t, from: l.a, contract: one.yaml}\n", SM_SYNTAX, 9,
+     32, "contract is for loads, views and tables only", ""},
+    {HEAD "tasks:\n  - {cluster: l.a, by: x, contract: one.yaml}\n", SM_SYNTAX, 8, 27,
+     "contract is for loads, views and tables only", ""},
     {HEAD SOURCE "tasks:\n  - {load: l.a, sql: a.sql, from: log, by: d}\n", SM_NAME, 10, 35,
      "no source \"log\"", "\"logs\""},
     {HEAD SOURCE "tasks:\n  - {table: bad.Orders, sql: a.sql}\n", SM_EXISTS, 10, 13,
@@ -266,6 +291,55 @@ static void test_what_it_says(void **state)
     assert_true(sm_str_is(p->sources[0].quarantine, "bad.orders"));
     assert_true(p->vars[0].has_default && !p->vars[2].has_default);
     assert_true(sm_str_is(p->vars[1].default_text, "./lake"));
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
+static void test_contract_that_is_wrong(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_status(
+        open_text(&at, HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: no.yaml}\n", &p, &e),
+        SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.object, "no.yaml"));
+    assert_string_equal(e.frame[0], "task l.a, line 8 of the pipeline");
+    assert_status(
+        open_text(&at, HEAD "tasks:\n  - {table: l.a, sql: a.sql, contract: bad.yaml}\n", &p, &e),
+        SM_NAME, &e);
+    assert_non_null(strstr(e.object, "bad.yaml"));
+    assert_non_null(strstr(e.todo, "\"properties\""));
+    assert_true(e.line == 7 && e.byte == 15);
+    scratch_free(&at);
+}
+
+/* Which table of a contract a task makes; a file that several name is read once. */
+static void test_contracts(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_ok(open_text(&at,
+                        HEAD "tasks:\n"
+                             "  - {table: l.a, sql: a.sql, contract: more.yaml}\n"
+                             "  - {table: l.b, sql: b.sql, contract: more.yaml}\n"
+                             "  - {view: l.c, sql: a.sql, contract: {file: more.yaml, table: "
+                             "Third}}\n"
+                             "  - {table: l.d, sql: a.sql, contract: one.yaml}\n"
+                             "  - {table: l.e, sql: a.sql}\n",
+                        &p, &e),
+              &e);
+    static const char *const names[] = {"a", "other", "third", "things"};
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        assert_true(sm_str_is(p->tasks[i].contracted->name, names[i]));
+    }
+    assert_ptr_equal(p->tasks[0].contract, p->tasks[2].contract);
+    assert_int_equal(p->tasks[0].contract->hash.len, 32);
+    assert_false(sm_str_eq(p->tasks[0].contract->hash, p->tasks[3].contract->hash));
+    assert_null(p->tasks[4].contract);
     sm_pipeline_close(p);
     scratch_free(&at);
 }
@@ -423,6 +497,7 @@ static void test_policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contracts),         cmocka_unit_test(test_contract_that_is_wrong),
         cmocka_unit_test(test_policies),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sql_that_is_wrong), cmocka_unit_test(test_what_it_says),
         cmocka_unit_test(test_what_is_published), cmocka_unit_test(test_what_is_clustered),
