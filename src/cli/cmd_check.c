@@ -147,27 +147,6 @@ static sm_status check_table_named(const sm_contract *c, const options *o, sm_er
     return st;
 }
 
-/* The first rule that failed is the error; all of them are in the answer. */
-static sm_status failure_of(const sm_verdict *v, sm_error *e)
-{
-    sm_buf text = {0};
-    sm_status st = SM_OK;
-
-    for (int64_t i = 0; i < v->table->n_rules && st == SM_OK; i++) {
-        if (v->rules[i].outcome == SM_OUTCOME_FAILED) {
-            sm_rule_verdict_print(&v->rules[i], &text);
-            st = sm_fail(e, SM_CONTRACT, "rule %.*s is broken: %.*s",
-                         SM_STR_ARG(v->rules[i].rule->name), SM_STR_ARG(sm_buf_str(&text)));
-        }
-    }
-    sm_buf_release(&text);
-    SM_ASSERT((st != SM_OK) == (v->n_failed > 0));
-    if (v->n_failed > 1) {
-        sm_error_todo(e, "%d rules are broken in all.", (int)v->n_failed);
-    }
-    return st;
-}
-
 static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -201,7 +180,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     SM_ASSERT(verdict && verdict->table == check.table);
     sm_status failure =
         o->html ? write_page(cli, verdict, check.uri, sm_str_of(o->html), e) : SM_OK;
-    failure = failure == SM_OK ? failure_of(verdict, e) : failure;
+    failure = failure == SM_OK ? sm_verdict_status(verdict, e) : failure;
     if (cli->globals.json) {
         print_json(cli, verdict, check.uri, failure == SM_OK ? NULL : e);
     } else {

@@ -47,6 +47,7 @@ static const smi_opt option_table[] = {
 
 #define SHOWN_UNKNOWN_KEYS 5
 #define SHOWN_FILES        20 /* of those that moved, of copies, and of those that are gone */
+#define SHOWN_EXAMPLES     3  /* of each rule; --json has more */
 
 static const char *count_text(int64_t n, char text[SM_SIZE_TEXT_BYTES])
 {
@@ -133,9 +134,49 @@ static void print_moved(const sm_run_report *r)
     print_others("moved", r->n_moved_files);
 }
 
+/* A rule that did not pass, with the rows that break it. */
+static void print_rule(const sm_contract_report *c, const sm_rule_report *rule)
+{
+    fprintf(stderr, "%s %.*s %.*s: %.*s\n",
+            rule->outcome == SM_OUTCOME_FAILED ? "failed " : "warning", SM_STR_ARG(c->table),
+            SM_STR_ARG(rule->rule), SM_STR_ARG(rule->text));
+    for (int32_t i = 0; i < rule->n_examples && i < SHOWN_EXAMPLES; i++) {
+        fprintf(stderr, "        %.*s\n", SM_STR_ARG(rule->examples[i]));
+    }
+}
+
+/* The rules of all contracts that did not pass. */
+static void print_broken(const sm_run_report *r)
+{
+    for (int64_t i = 0; i < r->n_contracts; i++) {
+        for (int64_t k = 0; k < r->contracts[i]->n_rules; k++) {
+            if (r->contracts[i]->rules[k].outcome != SM_OUTCOME_PASSED) {
+                print_rule(r->contracts[i], &r->contracts[i]->rules[k]);
+            }
+        }
+    }
+}
+
+static void print_contracts(const sm_run_report *r)
+{
+    char rules[SM_COUNTED_TEXT_BYTES];
+
+    for (int64_t i = 0; i < r->n_contracts; i++) {
+        const sm_contract_report *c = r->contracts[i];
+        sm_format_counted(c->n_passed, "rule", rules);
+        fprintf(stderr, "contract %.*s: %s passed", SM_STR_ARG(c->table), rules);
+        if (c->n_warned > 0) {
+            fprintf(stderr, ", %" PRId64 " warned", c->n_warned);
+        }
+        SM_ASSERT(c->n_failed == 0); /* else the run has failed */
+        fputc('\n', stderr);
+    }
+}
+
 /* What is printed with --json and --quiet too. */
 static void print_warnings(const sm_run_report *r)
 {
+    print_broken(r);
     for (int64_t i = 0; i < r->n_copied_files && i < SHOWN_FILES; i++) {
         fprintf(stderr, "copy    %.*s has the content of %.*s, and is %s\n",
                 SM_STR_ARG(r->copied_files[i].name), SM_STR_ARG(r->copied_files[i].of),
@@ -264,6 +305,7 @@ static void print_summary(const sm_run_report *r)
     print_odd(r);
     print_periods(r);
     print_moved(r);
+    print_contracts(r);
     print_warnings(r);
     print_tables(r);
     print_publication(r);
@@ -377,6 +419,8 @@ static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n
         print_warnings(&report);
     } else if (st == SM_OK) {
         print_summary(&report);
+    } else {
+        print_broken(&report);
     }
     if (cli->globals.json) {
         print_json(cli, &report, st == SM_OK ? NULL : e);

@@ -223,6 +223,16 @@ sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
  */
 void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out);
 
+/**
+ * The tables that a rule speaks of, beside its own: those of its query, or the one that it refers
+ * to. A name of one part is one of the contract's tables.
+ *
+ * Owner     *out lives in `a`, and borrows the rule
+ * Errors    those of sm_query_tables(), with the place of the rule
+ */
+sm_status sm_rule_tables(const sm_contract *c, const sm_contract_table *table, const sm_rule *r,
+                         sm_arena *a, sm_table_name **out, int32_t *n, sm_error *e) SM_MUST_USE;
+
 /* ---- contracts that are made ----------------------------------------------------------------- */
 
 /**
@@ -388,6 +398,8 @@ typedef struct sm_rule_verdict {
 typedef struct sm_verdict {
     const sm_contract *contract;
     const sm_contract_table *table;
+    sm_str
+        name; /* of the table, as reports have it: the contract's, unless the caller sets another */
     int64_t n_rows;
     sm_rule_verdict *rules; /* table->n_rules, in the order of the file */
     int64_t n_failed, n_warned;
@@ -406,6 +418,8 @@ typedef struct sm_verdict {
  */
 sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
                               const sm_rule_count *counts, sm_arena *a);
+/** SM_OK, or SM_CONTRACT: the first rule that failed, with its place, and how many did. */
+sm_status sm_verdict_status(const sm_verdict *v, sm_error *e) SM_MUST_USE;
 /** "passed", "warned", "failed". */
 const char *sm_outcome_name(sm_outcome o);
 /** Writes a verdict's rules into an open array, an object each: table, rule, kind, columns,

@@ -223,3 +223,49 @@ sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm
     }
     return n_rows <= 1 ? SM_OK : sm_fail(e, SM_TYPE, "the query gives more than one row");
 }
+
+/* ---- what a query names ---------------------------------------------------------------------- */
+
+static bool is_own(const sm_contract_table *t, const sm_table_name *n)
+{
+    return n->n_parts == 1 &&
+           (sm_str_is(n->parts[0], OBJECT) || sm_str_eq_nocase(n->parts[0], t->name));
+}
+
+static sm_status query_tables(const smi_audit *u, const sm_rule *r, sm_table_name **out, int32_t *n,
+                              sm_error *e)
+{
+    sm_buf text = {0};
+    sm_table_name *all = NULL;
+    int32_t n_all = 0;
+
+    const sm_status st = print_query(u, r, &text, e);
+    const sm_sql sql = {.name = r->name, .text = sm_arena_take(u->a, &text)};
+    SM_TRY(st);
+    SM_TRY(sm_query_tables(&sql, u->a, &all, &n_all, e));
+    *out = all;
+    for (int32_t i = 0; i < n_all; i++) {
+        if (!is_own(u->in->table, &all[i])) {
+            (*out)[(*n)++] = all[i];
+        }
+    }
+    return SM_OK;
+}
+
+sm_status sm_rule_tables(const sm_contract *c, const sm_contract_table *table, const sm_rule *r,
+                         sm_arena *a, sm_table_name **out, int32_t *n, sm_error *e)
+{
+    const sm_audit in = {.contract = c, .table = table};
+    const smi_audit u = {.in = &in, .a = a};
+
+    *n = 0;
+    if (r->kind == SM_RULE_QUERY) {
+        return smi_at_rule(c, r, query_tables(&u, r, out, n, e), e);
+    }
+    if (r->kind == SM_RULE_REFERENCE) {
+        *out = SM_NEW(a, sm_table_name);
+        **out = (sm_table_name){.parts = &r->other_table, .n_parts = 1};
+        *n = 1;
+    }
+    return SM_OK;
+}

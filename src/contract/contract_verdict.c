@@ -111,7 +111,7 @@ static sm_verdict *judge_all(const sm_contract *c, const sm_contract_table *tabl
 {
     sm_verdict *v = SM_NEW(a, sm_verdict);
 
-    *v = (sm_verdict){.contract = c, .table = table, .n_rows = n_rows};
+    *v = (sm_verdict){.contract = c, .table = table, .name = table->name, .n_rows = n_rows};
     v->rules = SM_NEW_ARRAY(a, sm_rule_verdict, table->n_rules + 1);
     for (int64_t i = 0; i < table->n_rules; i++) {
         judge(&table->rules[i], &counts[i], is_written, &v->rules[i]);
@@ -233,6 +233,27 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
     smi_print_allowed(v->rule, out);
 }
 
+sm_status sm_verdict_status(const sm_verdict *v, sm_error *e)
+{
+    const sm_rule_verdict *broken = v->rules;
+    sm_buf text = {0};
+
+    if (v->n_failed == 0) {
+        return SM_OK;
+    }
+    while (broken->outcome != SM_OUTCOME_FAILED) {
+        broken++;
+    }
+    sm_rule_verdict_print(broken, &text);
+    const sm_status st = sm_fail(e, SM_CONTRACT, "rule %.*s is broken: %.*s",
+                                 SM_STR_ARG(broken->rule->name), SM_STR_ARG(sm_buf_str(&text)));
+    sm_buf_release(&text);
+    if (v->n_failed > 1) {
+        sm_error_todo(e, "%d rules are broken in all.", (int)v->n_failed);
+    }
+    return sm_yaml_at(&v->contract->yaml, broken->rule->at, st, e);
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void put_text_of(sm_json_writer *w, const char *key, const sm_rule *r)
@@ -273,7 +294,7 @@ static void put_columns(const sm_contract_table *t, const sm_rule *r, sm_json_wr
 static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writer *w)
 {
     sm_json_begin_object(w);
-    sm_json_set_text(w, "table", v->table->name);
+    sm_json_set_text(w, "table", v->name);
     sm_json_set_text(w, "rule", r->rule->name);
     sm_json_set_text(w, "kind", sm_str_of(sm_rule_info_of(r->rule->kind)->name));
     put_columns(v->table, r->rule, w);
@@ -404,7 +425,7 @@ static void print_sum(const sm_verdict *v, sm_buf *out)
     sm_format_counted(v->n_rows, "row", rows);
     sm_format_counted(v->table->n_rules, "rule", rules);
     sm_buf_printf(out, "\n%.*s %s: %s, %s, %" PRId64 " failed, %" PRId64 " warned\n",
-                  SM_STR_ARG(v->table->name), sm_outcome_name(v->outcome), rows, rules, v->n_failed,
+                  SM_STR_ARG(v->name), sm_outcome_name(v->outcome), rows, rules, v->n_failed,
                   v->n_warned);
 }
 

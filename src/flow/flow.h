@@ -6,6 +6,7 @@
 #define SM_FLOW_FLOW_H
 
 #include "base/json_write.h"
+#include "contract/contract.h"
 #include "table/table.h"
 
 /* ---- pipelines ------------------------------------------------------------------------------- */
@@ -60,6 +61,24 @@ typedef struct sm_task_begin {
                                   * until the run is closed */
 } sm_task_begin;
 
+/* A rule of a contract, judged. */
+typedef struct sm_rule_report {
+    sm_str rule;
+    sm_outcome outcome;
+    sm_str text;            /* "4 of 1,000 rows break it, allowed: 0" */
+    const sm_str *examples; /* rows that break it, as JSON objects */
+    int32_t n_examples;
+} sm_rule_report;
+
+/* What was found of a table by its contract. */
+typedef struct sm_contract_report {
+    sm_str table; /* layer.table */
+    sm_outcome outcome;
+    const sm_rule_report *rules; /* all of the contract's table, in their order */
+    int64_t n_rules, n_passed, n_warned, n_failed;
+    sm_str json; /* members of an array: the rules as sm_verdict_json() has them */
+} sm_contract_report;
+
 /* What an attempt at a task did. */
 typedef struct sm_task_report {
     int32_t task;
@@ -69,6 +88,7 @@ typedef struct sm_task_report {
     sm_status status;
     int64_t rows;   /* written into its table; 0 for a view, and where nothing had changed */
     uint64_t bytes; /* of the data files that were written */
+    const sm_contract_report *contract; /* NULL: it was not judged; as long as the run's report */
     int64_t wall_ns;
 } sm_task_report;
 
@@ -135,6 +155,9 @@ typedef struct sm_run_report {
     int64_t n_copied_files;
     sm_str *warnings;
     int64_t n_warnings;
+    const sm_contract_report **contracts; /* of tables that were judged, in that order; also of
+                                           * one that failed */
+    int64_t n_contracts;
     sm_table_report *tables;
     int64_t n_tables;
     int64_t mixed_ns;        /* as sm_publish gives it */

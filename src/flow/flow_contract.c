@@ -8,6 +8,9 @@
  *         behind the dot; else the only one that there is.
  * Hash    of the contract as a text that has all of it (sm_contract_write). It decides whether a
  *         table is made again, so layout and comments do not count.
+ * Others  Where another table of the contract is: the first of these that says it is its
+ *         physicalName, if it has a '/' or a dot; a task that makes that very table by the same
+ *         contract; a task of that name in the same layer, or in only one; the same layer.
  * Once    A file is read once, however many tasks name it: then its tables are of one model. */
 #include "flow/flow_int.h"
 
@@ -107,6 +110,10 @@ sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int ke
     sm_str path = {0}, table = {0};
     sm_yaml_fields own;
 
+    if (t->kind == SM_TASK_VIEW) {
+        return smi_flow_at(p, f->places[key],
+                           sm_fail(e, SM_UNSUPPORTED, "contract is for loads and tables only"), e);
+    }
     if (node->type == SM_YAML_MAP) {
         SM_TRY(sm_yaml_fields_read(&p->yaml, node, "contract", keys, &own, e));
         own.at = f->places[key];
@@ -120,4 +127,101 @@ sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int ke
     SM_TRY(sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
                      (int)f->places[key].line));
     return find_table(p, t, table, at, e);
+}
+
+/* ---- other tables ---------------------------------------------------------------------------- */
+
+/* The task whose name ends so, behind the dot; −1: none, or several that are of other layers. */
+static int32_t task_of_part(const sm_pipeline *p, sm_str layer, sm_str part)
+{
+    int32_t found = -1, n = 0;
+
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        const sm_str name = p->tasks[i].name;
+        const char *dot = memchr(name.data, '.', name.len);
+        const sm_str own = {name.data, (size_t)(dot - name.data)};
+        const sm_str rest = {dot + 1, name.len - own.len - 1};
+        if (smi_flow_is_after(p->tasks[i].kind) || !sm_str_eq_nocase(rest, part)) {
+            continue;
+        }
+        if (sm_str_eq_nocase(own, layer)) {
+            return i;
+        }
+        found = i;
+        n++;
+    }
+    return n == 1 ? found : -1;
+}
+
+sm_str smi_flow_contract_place(const sm_pipeline *p, const smi_flow_task *t, sm_str name,
+                               sm_arena *a)
+{
+    const sm_contract *c = t->contract->model;
+    const sm_str layer = {
+        t->name.data,
+        (size_t)((const char *)memchr(t->name.data, '.', t->name.len) - t->name.data)};
+    const sm_contract_table *of = NULL;
+
+    for (int64_t i = 0; i < c->n_tables && !of; i++) {
+        of = sm_str_eq_nocase(c->tables[i].name, name) ? &c->tables[i] : NULL;
+    }
+    const sm_str physical = of ? of->physical : name;
+    if (memchr(physical.data, '/', physical.len) || memchr(physical.data, '.', physical.len)) {
+        return physical;
+    }
+    for (int32_t i = 0; i < p->n_tasks && of; i++) {
+        if (p->tasks[i].contract == t->contract && p->tasks[i].contracted == of) {
+            return p->tasks[i].name;
+        }
+    }
+    const int32_t task = task_of_part(p, layer, physical);
+    return task >= 0 ? p->tasks[task].name
+                     : sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(physical));
+}
+
+static void add_check(const sm_pipeline *p, smi_flow_task *t, sm_str *checks, sm_str name)
+{
+    if (memchr(name.data, '/', name.len) || sm_str_eq_nocase(name, t->name)) {
+        return; /* a file, or its own table */
+    }
+    for (int32_t i = 0; i < t->n_checks; i++) {
+        if (sm_str_eq_nocase(checks[i], name)) {
+            return;
+        }
+    }
+    checks[t->n_checks++] = sm_arena_str(p->arena, name);
+}
+
+/* Adds the tables that one rule speaks of. */
+static sm_status find_checks(const sm_pipeline *p, smi_flow_task *t, const sm_rule *r,
+                             sm_str **checks, int64_t *cap, sm_error *e)
+{
+    sm_table_name *names = NULL;
+    int32_t n = 0;
+
+    SM_TRY(sm_rule_tables(t->contract->model, t->contracted, r, p->arena, &names, &n, e));
+    for (int32_t i = 0; i < n; i++) {
+        const sm_str *parts = names[i].parts;
+        *checks = sm_arena_grow(p->arena, *checks, t->n_checks, cap, sizeof(**checks));
+        if (names[i].n_parts == 1) {
+            add_check(p, t, *checks, smi_flow_contract_place(p, t, parts[0], p->arena));
+        } else if (names[i].n_parts == 2) {
+            add_check(
+                p, t, *checks,
+                sm_arena_strf(p->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1])));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_flow_contract_find(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
+{
+    sm_str *checks = NULL;
+    int64_t cap = 0;
+
+    for (int64_t i = 0; t->contract && i < t->contracted->n_rules; i++) {
+        SM_TRY(find_checks(p, t, &t->contracted->rules[i], &checks, &cap, e));
+    }
+    t->checks = checks;
+    return SM_OK;
 }

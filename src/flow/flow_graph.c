@@ -3,7 +3,8 @@
  * flow/flow_graph.c: finds which task needs which, and orders them. Called by sm_pipeline_open, and
  * by a run that was asked for one task.
  *
- * Needs  A task needs the tasks whose tables its SQL names. Other tables are expected in the lake.
+ * Needs  A task needs the tasks whose tables its SQL names, or the rules of its contract. Other
+ *        tables are expected in the lake.
  * Order  is that of the file as far as the needs allow: each time, the first task that has all it
  *        needs comes next. */
 #include "flow/flow_int.h"
@@ -56,6 +57,19 @@ static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
     return smi_flow_at(p, t->at, st, e);
 }
 
+/* need: −1 for none. */
+static void add_need(smi_flow_task *t, int32_t need)
+{
+    for (int32_t i = 0; i < t->n_needs; i++) {
+        if (t->needs[i] == need) {
+            return;
+        }
+    }
+    if (need >= 0) {
+        t->needs[t->n_needs++] = need;
+    }
+}
+
 static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
     sm_table_name *tables = NULL;
@@ -64,8 +78,9 @@ static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
         return find_table(p, t, e);
     }
     SM_TRY(sm_query_tables(&t->sql, p->arena, &tables, &t->n_tables, e));
+    SM_TRY(smi_flow_contract_find(p, t, e));
     t->tables = tables;
-    t->needs = SM_NEW_ARRAY(p->arena, int32_t, t->n_tables);
+    t->needs = SM_NEW_ARRAY(p->arena, int32_t, t->n_tables + t->n_checks);
     t->n_needs = 0;
     for (int32_t i = 0; i < t->n_tables; i++) {
         if (tables[i].n_parts != 2) {
@@ -73,10 +88,10 @@ static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
         }
         const sm_str name = sm_arena_strf(p->arena, "%.*s.%.*s", SM_STR_ARG(tables[i].parts[0]),
                                           SM_STR_ARG(tables[i].parts[1]));
-        const int32_t need = smi_flow_task_find(p, name);
-        if (need >= 0) {
-            t->needs[t->n_needs++] = need;
-        }
+        add_need(t, smi_flow_task_find(p, name));
+    }
+    for (int32_t i = 0; i < t->n_checks; i++) {
+        add_need(t, smi_flow_task_find(p, t->checks[i]));
     }
     return SM_OK;
 }

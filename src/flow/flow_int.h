@@ -133,6 +133,8 @@ typedef struct smi_flow_task {
     sm_yaml_place properties_at;
     const smi_flow_contract *contract;   /* of a load, table or view; NULL: it has none */
     const sm_contract_table *contracted; /* what the contract says of it */
+    const sm_str *checks; /* the other tables that the contract's rules speak of, layer.table */
+    int32_t n_checks;
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
@@ -168,6 +170,12 @@ sm_status smi_flow_read_text(const sm_pipeline *p, sm_str path, size_t max_bytes
  * contract has no such table. */
 sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int key, smi_flow_task *t,
                                  sm_error *e) SM_MUST_USE;
+/** What a task's contract calls by that name: `layer.table`, or a path. In `a`. */
+sm_str smi_flow_contract_place(const sm_pipeline *p, const smi_flow_task *t, sm_str name,
+                               sm_arena *a);
+/** Finds the tables that the rules of a task's contract speak of: t->checks. When all tasks are
+ * read. Errors with the place of the rule: those of sm_query_tables(). */
+sm_status smi_flow_contract_find(const sm_pipeline *p, smi_flow_task *t, sm_error *e) SM_MUST_USE;
 /** Finds what each task needs, and puts the tasks in order. SM_INVALID: tasks need each other. */
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
 /** Marks the tasks that `--task` means. SM_NAME with the nearest name. `a`: scratch; a pipeline's
@@ -226,8 +234,9 @@ typedef struct smi_flow_task_state {
     sm_cluster_report clustered;
     sm_merged merged; /* of a table whose rows are merged */
     sm_candidate *candidate;
-    int64_t n_rows_before; /* of the table; −1: there was none */
-    sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
+    int64_t n_rows_before;             /* of the table; −1: there was none */
+    const sm_contract_report *verdict; /* of the last attempt; NULL: it was not judged */
+    sm_str period; /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
 } smi_flow_task_state;
 
@@ -241,7 +250,16 @@ typedef struct smi_flow_asked {
     bool has_opened_one; /* planning opened a source */
     int32_t period;  /* the first variable of type month or date that decides the rows, or −1 */
     int32_t by_path; /* a task of this run whose table it names by its path, or −1 */
+    const sm_statement *select; /* of a task's SQL: the query, as long as the plan */
 } smi_flow_asked;
+
+/* Names that note in r->asked what SQL asks for (flow_plan.c). */
+typedef struct smi_flow_asking {
+    sm_run *run;
+    sm_names *names;
+    sm_resolver inner;
+    int32_t own; /* the source whose files the caller has set, or −1 */
+} smi_flow_asking;
 
 #define SMI_MAX_SOURCES 16
 
@@ -283,7 +301,7 @@ struct sm_run {
     sm_run_report *report; /* own_report */
     sm_run_report own_report;
     bool has_told_sources;
-    int64_t cap_unknown, cap_warnings, cap_gone, cap_moved, cap_copied;
+    int64_t cap_contracts, cap_unknown, cap_warnings, cap_gone, cap_moved, cap_copied;
     sm_map *told; /* what the report has of files, and its warnings, so that each is told once */
 };
 
@@ -304,17 +322,51 @@ sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e) SM_MUST_USE;
 /** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
 sm_str smi_flow_metadata(const sm_run *r);
 sm_str smi_flow_metadata_with(const sm_run *r, sm_str inputs);
+/* The rows that a write replaces: those in which a column has one of these values. */
+typedef struct smi_flow_rows {
+    sm_str column;
+    const sm_value *values;
+    int64_t n; /* 0: none */
+} smi_flow_rows;
+
+/* The rows of a task on their way into its table, guarded by its contract (flow_guard.c). It stays
+ * where it is from its opening on. */
+typedef struct smi_flow_guard {
+    sm_run *run;
+    int32_t task;
+    const sm_plan *plan;   /* to be executed: of the rows that are left */
+    sm_exec_report report; /* of that */
+    sm_guard *guard;       /* NULL: the task has no contract */
+    sm_arena *arena;       /* of the guard and the plan; the caller's */
+    sm_names *names;       /* what rules name now, … */
+    sm_names *before;      /* … and what they named before the rows were staged; NULL: the same */
+    smi_flow_asking asking;
+    sm_resolver resolver;
+} smi_flow_guard;
+
+/* The rows of a table that stay beside those of a write. */
+typedef struct smi_flow_staying {
+    sm_snapshot *base;             /* NULL: none do */
+    const smi_flow_rows *replaced; /* … but for these; NULL: all do */
+} smi_flow_staying;
+
 /** A new set of names with the run's variables, views and candidates. */
 sm_names *smi_flow_names(const sm_run *r);
+/** A resolver of these names that opens sources; *k is borrowed as long as it is used. */
+sm_resolver smi_flow_asking_init(smi_flow_asking *k, sm_run *r, sm_names *names);
+/** Empties r->asked, and lets the names read open sources by their files. Before SQL is planned,
+ * and again where that has opened a source (r->asked.has_opened_one): then it is planned anew. */
+void smi_flow_asking_reset(smi_flow_asking *k);
 /** Plans a task's SQL; r->asked is what it asked for. Opens sources that it reads. `names`: NULL
  * for the run's own, which read a source's whole period; else those of a load, in which the files
  * of its source are set. */
 sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
-                        sm_plan **out, sm_error *e) SM_MUST_USE;
+                        const sm_plan **out, sm_error *e) SM_MUST_USE;
 /** Runs the plan that r->asked is of, for a task; its counts go to the report, refused lines to
- * quarantine. `main` NULL: its rows are dropped. */
+ * quarantine. `main` NULL: its rows are dropped. *report (may be NULL) is the caller's, also after
+ * a failure. */
 sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_error *e) SM_MUST_USE;
+                           sm_exec_report *report, sm_error *e) SM_MUST_USE;
 /** Forgets what a failed task read: the next attempt reads it again. */
 void smi_flow_sources_undo(sm_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
@@ -347,21 +399,39 @@ sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bo
  * known)? SM_INVALID with what differs and what to do. */
 sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
-/* The rows that a write replaces: those in which a column has one of these values. */
-typedef struct smi_flow_rows {
-    sm_str column;
-    const sm_value *values;
-    int64_t n; /* 0: none */
-} smi_flow_rows;
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Opens the write of a task's table, partitioned as the task says: sm_stage_open() with the place
  * in the pipeline file where `partition_by` is the mistake. */
 sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, const sm_type *schema,
                               sm_stage **out, sm_error *e) SM_MUST_USE;
-/** Runs the plan that r->asked is of into the stage, in the order in which that wants its rows. */
-sm_status smi_flow_execute_into(sm_run *r, int32_t task, const sm_plan *plan, sm_stage *stage,
-                                sm_error *e) SM_MUST_USE;
+/** Runs the plan of the rows, which r->asked is of, into the stage, in the order in which that
+ * wants them. */
+sm_status smi_flow_execute_into(smi_flow_guard *rows, sm_stage *stage, sm_error *e) SM_MUST_USE;
+/**
+ * Puts the rules of a task's contract, if it has one, around the rows of its SQL.
+ *
+ * Shape     plan: of the SQL, which r->asked is of; out->plan may have other columns
+ * Owner     *out is the caller's, smi_flow_guard_close() it; it keeps `a`. `stays` is borrowed
+ * Errors    those of sm_guard_new, with the place in the contract; SM_UNSUPPORTED: a rule that
+ *           cannot take rows away from such a write
+ */
+sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
+                              const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
+                              sm_error *e) SM_MUST_USE;
+/** Judges what the execution of the guard's plan has staged: c is the task's candidate, `written`
+ * the one that has its rows, mostly the same. The verdict goes to the candidate and the report.
+ * SM_CONTRACT: a rule of severity error is broken. */
+sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_candidate *c,
+                               sm_error *e) SM_MUST_USE;
+/** Judges a candidate that takes rows away and adds none. */
+sm_status smi_flow_guard_leaving(sm_run *r, int32_t task, sm_candidate *c, sm_error *e) SM_MUST_USE;
+/** After the candidate is judged, or never will be. Takes {0}. */
+void smi_flow_guard_close(smi_flow_guard *g);
+/** Adds to a fingerprint what decides the verdict of a task, but for the tables that its rules
+ * speak of (smi_flow_task.checks). */
+void smi_flow_guard_text(const sm_run *r, const smi_flow_task *t, sm_buf *out);
+
 /** Is the task's table to be made anew (--full-refresh)? */
 bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
 /** Does a load of this source make its table anew? */
@@ -432,9 +502,9 @@ sm_status smi_flow_merge_bind(sm_run *r, int32_t task, const sm_plan *plan, sm_s
  * of order; a warning where older rows may take the place of newer ones. */
 sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_flow_merging *g,
                                sm_error *e) SM_MUST_USE;
-/** Runs the plan that r->asked is of, and stages the merge of its rows: the task's candidate. */
-sm_status smi_flow_merge_rows(sm_run *r, int32_t task, const sm_plan *plan,
-                              const smi_flow_merging *g, const sm_write *w,
+/** Runs the plan of the rows, which r->asked is of, and stages their merge: the task's candidate,
+ * which is judged. */
+sm_status smi_flow_merge_rows(smi_flow_guard *guarded, const smi_flow_merging *g, const sm_write *w,
                               sm_error *e) SM_MUST_USE;
 /** Binds an expression of the pipeline file over a schema; its variables are added to r->asked. */
 sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
@@ -469,6 +539,10 @@ void smi_flow_quarantine_release(smi_flow_quarantine *q); /* takes {0} */
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 
 void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x);
+/** What was found of a task's contract. Only the last attempt at the task counts. */
+void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v);
+/** Warns of what smelt does not check of a task's contract. */
+void smi_flow_report_notes(sm_run *r, const smi_flow_task *t);
 /** The same text counts once. */
 void smi_flow_report_warn(sm_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
 /* Of several loads' words on the same file the first counts. */

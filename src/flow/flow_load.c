@@ -125,7 +125,7 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
 
 /* Plans the SQL over these files; its rows fit the table. */
 static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_arena *a,
-                          sm_plan **out, sm_error *e)
+                          const sm_plan **out, sm_error *e)
 {
     sm_names_set_files(names, l->source->path, files, l->known);
     SM_TRY(smi_flow_plan(l->run, names, l->task, a, out, e));
@@ -198,11 +198,13 @@ static bool is_wider(const load *l, const sm_type *schema)
     return is;
 }
 
-/* plan: of the rows of the SQL; NULL: none are written, and the table's own stay, or go. */
-static sm_status open_stage(load *l, const sm_plan *plan, sm_stage **out, sm_error *e)
+/* plan: of the SQL; rows: of those that are written. NULL: none are, and the table's own stay, or
+ * go. */
+static sm_status open_stage(load *l, const sm_plan *plan, const sm_plan *rows, sm_stage **out,
+                            sm_error *e)
 {
     const sm_type *schema =
-        plan ? plan->root->schema : sm_snapshot_metadata(l->books.snapshot)->schema;
+        rows ? rows->root->schema : sm_snapshot_metadata(l->books.snapshot)->schema;
     const smi_flow_rows replaced = replaced_dates(l);
     SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* only an existing table has rows to lose */
     sm_write write = {
@@ -259,32 +261,49 @@ static void take_columns(load *l, const sm_plan *plan)
         d->sampled ? sm_type_struct(l->run->arena, d->schema->fields, n_stored) : NULL);
 }
 
+/* Puts the contract around the rows. */
+static sm_status guard_rows(const load *l, const sm_plan *plan, sm_arena *a, smi_flow_guard *out,
+                            sm_error *e)
+{
+    const smi_flow_rows replaced = replaced_dates(l);
+    const smi_flow_staying stays = {
+        .base = smi_flow_is_refreshed(l->run, l->index) ? NULL : l->books.snapshot,
+        .replaced = &replaced,
+    };
+
+    return smi_flow_guard_open(l->run, l->index, plan, &stays, a, out, e);
+}
+
 /* Reads the files for which keep() is true by the SQL; the rows go into the table or nowhere. */
 static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), bool to_table,
                             sm_error *e)
 {
     sm_status st = SM_OK;
     sm_run *r = l->run;
-    sm_plan *plan = NULL;
+    const sm_plan *plan = NULL;
     sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(r);
     sm_arena *a = sm_arena_new(r->env->budget);
     const sm_files *files = choose_files(l, keep, to_table);
+    smi_flow_guard rows = {0};
 
     if (files->n == 0) {
         goto done;
     }
     SM_TRY_GOTO(st, done, plan_sql(l, names, files, a, &plan, e));
     if (!to_table) {
-        st = smi_flow_execute(r, l->index, plan, NULL, e);
+        st = smi_flow_execute(r, l->index, plan, NULL, NULL, e);
         goto done;
     }
     take_columns(l, plan);
     choose_versions(l);
-    SM_TRY_GOTO(st, done, open_stage(l, plan, &stage, e));
-    SM_TRY_GOTO(st, done, smi_flow_execute_into(r, l->index, plan, stage, e));
-    st = end_stage(l, stage, e);
+    SM_TRY_GOTO(st, done, guard_rows(l, plan, a, &rows, e));
+    SM_TRY_GOTO(st, done, open_stage(l, plan, rows.plan, &stage, e));
+    SM_TRY_GOTO(st, done, smi_flow_execute_into(&rows, stage, e));
+    SM_TRY_GOTO(st, done, end_stage(l, stage, e));
+    st = smi_flow_guard_judge(&rows, r->tasks[l->index].candidate, r->tasks[l->index].candidate, e);
 done:
+    smi_flow_guard_close(&rows);
     sm_stage_close(stage);
     sm_names_free(names);
     sm_arena_free(a);
@@ -296,7 +315,7 @@ done:
  * file, so a difference to those of another day is no error.) */
 static sm_status bind_sql(load *l, sm_error *e)
 {
-    sm_plan *plan = NULL;
+    const sm_plan *plan = NULL;
     sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(l->run);
     sm_arena *a = sm_arena_new(l->run->env->budget);
@@ -304,7 +323,7 @@ static sm_status bind_sql(load *l, sm_error *e)
 
     sm_status st = plan_sql(l, names, files, a, &plan, e);
     if (st == SM_OK && l->books.snapshot && l->books.has_other_query) {
-        st = open_stage(l, plan, &stage, e);
+        st = open_stage(l, plan, plan, &stage, e);
     }
     sm_stage_close(stage);
     sm_names_free(names);
@@ -396,12 +415,14 @@ static sm_status write_books(load *l, sm_error *e)
         !(smi_flow_books_has_news(&l->books) || lacks_property(l))) {
         return SM_OK;
     }
-    sm_status st = open_stage(l, NULL, &stage, e);
+    sm_status st = open_stage(l, NULL, NULL, &stage, e);
     if (st == SM_OK) {
         st = end_stage(l, stage, e);
     }
     sm_stage_close(stage);
-    return st;
+    return st == SM_OK
+               ? smi_flow_guard_leaving(l->run, l->index, l->run->tasks[l->index].candidate, e)
+               : st;
 }
 
 /* ---- files that are gone -------------------------------------------------------------------- */

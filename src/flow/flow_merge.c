@@ -336,10 +336,12 @@ sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_
 /* ---- the rows ------------------------------------------------------------------------------- */
 
 /* Runs the SQL into files beside the table's. */
-static sm_status stage_rows(sm_run *r, int32_t task, const sm_plan *plan, const sm_write *w,
-                            sm_candidate **out, sm_error *e)
+static sm_status stage_rows(smi_flow_guard *rows, const sm_write *w, sm_candidate **out,
+                            sm_error *e)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
+    sm_run *r = rows->run;
+    const smi_flow_task *t = &r->p->tasks[rows->task];
+    const sm_type *schema = rows->plan->root->schema;
     const bool are_table = !w->base && !t->merge->is_history; /* the rows may be all of it */
     sm_write own = {.uri = w->uri,
                     .mode = SM_WRITE_OVERWRITE,
@@ -347,9 +349,9 @@ static sm_status stage_rows(sm_run *r, int32_t task, const sm_plan *plan, const 
                     .has_base = true};
     sm_stage *stage = NULL;
 
-    SM_TRY(are_table ? smi_flow_stage_open(r, t, &own, plan->root->schema, &stage, e)
-                     : sm_stage_open(&own, plan->root->schema, r->env, &stage, e));
-    sm_status st = smi_flow_execute_into(r, task, plan, stage, e);
+    SM_TRY(are_table ? smi_flow_stage_open(r, t, &own, schema, &stage, e)
+                     : sm_stage_open(&own, schema, r->env, &stage, e));
+    sm_status st = smi_flow_execute_into(rows, stage, e);
     if (st == SM_OK) {
         st = sm_stage_candidate(stage, out, e);
     }
@@ -357,23 +359,27 @@ static sm_status stage_rows(sm_run *r, int32_t task, const sm_plan *plan, const 
     return st;
 }
 
-sm_status smi_flow_merge_rows(sm_run *r, int32_t task, const sm_plan *plan,
-                              const smi_flow_merging *g, const sm_write *w, sm_error *e)
+sm_status smi_flow_merge_rows(smi_flow_guard *guarded, const smi_flow_merging *g, const sm_write *w,
+                              sm_error *e)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
-    smi_flow_task_state *state = &r->tasks[task];
+    sm_run *r = guarded->run;
+    const smi_flow_task *t = &r->p->tasks[guarded->task];
+    smi_flow_task_state *state = &r->tasks[guarded->task];
     sm_candidate *rows = NULL;
     sm_merge merge = g->merge;
 
     SM_ASSERT(t->merge && merge.n_keys > 0 && w->has_base);
-    SM_TRY(stage_rows(r, task, plan, w, &rows, e));
+    SM_TRY(stage_rows(guarded, w, &rows, e));
     merge.write = *w;
     merge.write.partition_by = t->partition_by;
     merge.write.n_partition_by = t->n_partition_by;
     merge.write.properties = t->properties;
     merge.write.n_properties = t->n_properties;
     merge.rows = rows;
-    const sm_status st = sm_stage_merge(&merge, r->env, &state->merged, &state->candidate, e);
+    sm_status st = sm_stage_merge(&merge, r->env, &state->merged, &state->candidate, e);
+    if (st == SM_OK) {
+        st = smi_flow_guard_judge(guarded, rows, state->candidate, e);
+    }
     sm_candidate_release(rows);
     if (st == SM_NAME && t->n_partition_by > 0) {
         return smi_flow_at(r->p, t->partition_at, st, e);

@@ -35,14 +35,7 @@ sm_names *smi_flow_names(const sm_run *r)
 
 /* ---- what SQL asks for ---------------------------------------------------------------------- */
 
-typedef struct asking {
-    sm_run *run;
-    sm_names *names;
-    sm_resolver inner;
-    int32_t own; /* the source whose files the caller has set, or −1 */
-} asking;
-
-static void note_table(asking *k, sm_str name)
+static void note_table(smi_flow_asking *k, sm_str name)
 {
     smi_flow_asked *asked = &k->run->asked;
 
@@ -68,7 +61,7 @@ static void note_period(sm_run *r, int32_t var)
 static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
                            sm_relation *out, sm_error *e)
 {
-    asking *k = ctx;
+    smi_flow_asking *k = ctx;
     const sm_pipeline *p = k->run->p;
 
     SM_TRY(k->inner.table(k->inner.ctx, parts, n_parts, a, out, e));
@@ -89,13 +82,13 @@ static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_a
 static sm_status ask_table_at(void *ctx, const sm_str *parts, int32_t n_parts,
                               const sm_table_arg *at, sm_arena *a, sm_relation *out, sm_error *e)
 {
-    asking *k = ctx;
+    smi_flow_asking *k = ctx;
 
     k->run->asked.reads_paths = true;
     return k->inner.table_at(k->inner.ctx, parts, n_parts, at, a, out, e);
 }
 
-static sm_status ask_source(asking *k, int32_t i, sm_error *e)
+static sm_status ask_source(smi_flow_asking *k, int32_t i, sm_error *e)
 {
     smi_flow_source_state *s = &k->run->sources[i];
 
@@ -161,7 +154,7 @@ static void warn_of_path(sm_run *r, int32_t task)
 static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                               sm_arena *a, sm_relation *out, sm_error *e)
 {
-    asking *k = ctx;
+    smi_flow_asking *k = ctx;
 
     k->run->asked.reads_paths = true;
     const bool is_table = name.len == 0 || sm_str_is(name, "delta_scan");
@@ -181,7 +174,7 @@ static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, 
 
 static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e)
 {
-    asking *k = ctx;
+    smi_flow_asking *k = ctx;
     const sm_pipeline *p = k->run->p;
 
     SM_TRY(k->inner.variable(k->inner.ctx, name, a, out, e));
@@ -217,7 +210,7 @@ static void set_sources(sm_run *r, sm_names *names, int32_t own)
     }
 }
 
-static sm_resolver asking_resolver(asking *k)
+static sm_resolver asking_resolver(smi_flow_asking *k)
 {
     k->inner = sm_names_resolver(k->names);
     return (sm_resolver){
@@ -229,26 +222,41 @@ static sm_resolver asking_resolver(asking *k)
     };
 }
 
+sm_resolver smi_flow_asking_init(smi_flow_asking *k, sm_run *r, sm_names *names)
+{
+    *k = (smi_flow_asking){.run = r, .names = names, .own = -1};
+    return asking_resolver(k);
+}
+
+void smi_flow_asking_reset(smi_flow_asking *k)
+{
+    forget_asked(k->run);
+    set_sources(k->run, k->names, k->own);
+}
+
 sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
-                        sm_plan **out, sm_error *e)
+                        const sm_plan **out, sm_error *e)
 {
     SM_ASSERT(!names || names != r->names);
-    asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
+    smi_flow_asking k = {
+        .run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
     const sm_resolver resolver = asking_resolver(&k);
+    sm_statement *select = NULL;
 
     do {
-        forget_asked(r);
-        set_sources(r, k.names, k.own);
-        SM_TRY(sm_query_plan(&t->sql, &resolver, a, out, e));
+        smi_flow_asking_reset(&k);
+        SM_TRY(sm_query_select(&t->sql, &resolver, a, &select, e));
     } while (r->asked.has_opened_one);
+    r->asked.select = select;
+    *out = select->plan;
     return SM_OK;
 }
 
 sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
                         const sm_expr **out, sm_error *e)
 {
-    asking k = {.run = r, .names = r->names, .own = -1};
-    const sm_resolver resolver = asking_resolver(&k);
+    smi_flow_asking k;
+    const sm_resolver resolver = smi_flow_asking_init(&k, r, r->names);
     const sm_sql sql = {.name = r->p->path, .text = x->text};
     const sm_status st = sm_query_expr(&sql, schema, &resolver, a, out, e);
     sm_yaml_place at = x->at;
@@ -267,9 +275,9 @@ sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *
 /* ---- executing ------------------------------------------------------------------------------ */
 
 sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_error *e)
+                           sm_exec_report *report, sm_error *e)
 {
-    sm_exec_report report = {0};
+    sm_exec_report own = {0};
 
     SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
     warn_of_path(r, task);
@@ -280,12 +288,13 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
     }
     SM_ASSERT(r->asked.sources >> r->p->n_sources == 0);
     const sm_sink refused = smi_flow_quarantine_sink(r, task);
-    const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
+    report = report ? report : &own;
+    const sm_status st = sm_exec_run(plan, r->env, main, &refused, report, e);
     if (st == SM_OK) {
-        smi_flow_report_exec(r, task, &report);
+        smi_flow_report_exec(r, task, report);
     }
     sm_quarantine_router_release(&r->refuse.router);
-    sm_exec_report_release(&report);
+    sm_exec_report_release(&own);
     return st;
 }
 
@@ -303,15 +312,16 @@ sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, co
     return st == SM_NAME && t->n_partition_by > 0 ? smi_flow_at(r->p, t->partition_at, st, e) : st;
 }
 
-sm_status smi_flow_execute_into(sm_run *r, int32_t task, const sm_plan *plan, sm_stage *stage,
-                                sm_error *e)
+sm_status smi_flow_execute_into(smi_flow_guard *rows, sm_stage *stage, sm_error *e)
 {
+    sm_run *r = rows->run;
     const sm_sink sink = sm_stage_sink(stage);
+    const sm_plan *plan = NULL;
     sm_arena *a = sm_arena_new(r->env->budget);
 
-    sm_status st = sm_stage_arrange(stage, plan, a, &plan, e);
+    sm_status st = sm_stage_arrange(stage, rows->plan, a, &plan, e);
     if (st == SM_OK) {
-        st = smi_flow_execute(r, task, plan, &sink, e);
+        st = smi_flow_execute(r, rows->task, plan, &sink, &rows->report, e);
     }
     sm_arena_free(a);
     return st;

@@ -179,7 +179,7 @@ static void find_columns(sm_run *r, smi_flow_source_state *s)
         if (r->p->tasks[i].n_tables > 0) {
             continue;
         }
-        sm_plan *plan = NULL;
+        const sm_plan *plan = NULL;
         sm_error ignored = {0};
         sm_arena *a = sm_arena_new(r->env->budget);
         is_found = smi_flow_plan(r, NULL, &r->p->tasks[i], a, &plan, &ignored) == SM_OK &&

@@ -120,6 +120,88 @@ void smi_flow_report_warn(sm_run *r, const char *fmt, ...)
     out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
 }
 
+/* ---- contracts ------------------------------------------------------------------------------- */
+
+void smi_flow_report_notes(sm_run *r, const smi_flow_task *t)
+{
+    const sm_contract *c = t->contract->model;
+
+    for (int64_t i = 0; i < c->n_notes; i++) {
+        const sm_contract_note *n = &c->notes[i];
+        smi_flow_report_warn(r, "%.*s:%d:%d: %.*s", SM_STR_ARG(c->yaml.name), (int)n->at.line,
+                             (int)n->at.byte, SM_STR_ARG(n->text));
+    }
+    if (t->contracted->n_rules == 0) {
+        smi_flow_report_warn(r, "the contract of %.*s has no rules", SM_STR_ARG(t->name));
+    }
+}
+
+static sm_rule_report rule_report(const sm_rule_verdict *v, sm_arena *a)
+{
+    sm_str *examples = SM_NEW_ARRAY(a, sm_str, v->count.n_examples + 1);
+    sm_buf text = {0};
+
+    sm_rule_verdict_print(v, &text);
+    for (int32_t i = 0; i < v->count.n_examples; i++) {
+        examples[i] = sm_arena_str(a, v->count.examples[i]);
+    }
+    const sm_rule_report out = {.rule = sm_arena_str(a, v->rule->name),
+                                .outcome = v->outcome,
+                                .text = sm_arena_str(a, sm_buf_str(&text)),
+                                .examples = examples,
+                                .n_examples = v->count.n_examples};
+    sm_buf_release(&text);
+    return out;
+}
+
+/* The rules as members of an array. */
+static sm_str rules_json(const sm_verdict *v, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_begin_array(&w);
+    sm_verdict_json(v, &w);
+    sm_json_end_array(&w);
+    const sm_str array = sm_buf_str(&text);
+    const sm_str out = sm_arena_str(a, (sm_str){array.data + 1, array.len - 2});
+    sm_buf_release(&text);
+    return out;
+}
+
+void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
+{
+    sm_run_report *out = r->report;
+    const int64_t n = v->table->n_rules;
+    sm_contract_report *own = SM_NEW(out->arena, sm_contract_report);
+    sm_rule_report *rules = SM_NEW_ARRAY(out->arena, sm_rule_report, n + 1);
+    int64_t at = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        rules[i] = rule_report(&v->rules[i], out->arena);
+    }
+    *own = (sm_contract_report){.table = sm_arena_str(out->arena, r->p->tasks[task].name),
+                                .outcome = v->outcome,
+                                .rules = rules,
+                                .n_rules = n,
+                                .n_passed = n - v->n_warned - v->n_failed,
+                                .n_warned = v->n_warned,
+                                .n_failed = v->n_failed,
+                                .json = rules_json(v, out->arena)};
+    while (at < out->n_contracts && !sm_str_eq(out->contracts[at]->table, own->table)) {
+        at++; /* else it is that of an attempt before this one */
+    }
+    if (at == out->n_contracts) {
+        out->contracts = sm_arena_grow(out->arena, out->contracts, at, &r->cap_contracts,
+                                       sizeof(*out->contracts));
+        out->n_contracts++;
+    }
+    out->contracts[at] = own;
+    r->tasks[task].verdict = own;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
 void smi_flow_report_gone(sm_run *r, sm_str name)
 {
     sm_run_report *out = r->report;

@@ -140,6 +140,18 @@ static void put_clustered(sm_json_writer *w, const sm_run_report *r)
     sm_json_end_array(w);
 }
 
+/* The rules of all tables that were judged. */
+static void put_contracts(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_array(w, "contracts");
+    for (int64_t i = 0; i < r->n_contracts; i++) {
+        if (r->contracts[i]->json.len > 0) {
+            sm_json_put_raw(w, r->contracts[i]->json);
+        }
+    }
+    sm_json_end_array(w);
+}
+
 static void put_network(sm_json_writer *w, const sm_store_counts *network)
 {
     sm_json_set_object(w, "network");
@@ -166,6 +178,7 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
     } else {
         sm_json_put_fixed(w, (double)r->mixed_ns / 1e9, 6);
     }
+    put_contracts(w, r);
     put_network(w, &r->network);
     sm_json_key(w, SM_STR("seconds"));
     sm_json_put_fixed(w, (double)r->wall_ns / 1e9, 3);

@@ -27,6 +27,7 @@ static void test_nothing(void **state)
                 "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
                 "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
                 "\"tables\":[],\"published\":[],\"clustered\":[],\"mixed_seconds\":0.000000,"
+                "\"contracts\":[],"
                 "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
                 "\"seconds\":0.000,\"peak_bytes\":0}");
 }
@@ -50,6 +51,10 @@ static void test_all(void **state)
                                          .n_waiting = 1,
                                          .n_sets = 2};
     const sm_merged merged = {.n_rows = 4, .n_added = 3, .n_changed = 2, .n_deleted = 1};
+    const sm_contract_report two = {.json = SM_STR("{\"rule\":\"a\"},{\"rule\":\"b\"}")};
+    const sm_contract_report none = {.json = SM_STR("")};
+    const sm_contract_report one = {.json = SM_STR("{\"rule\":\"c\"}")};
+    const sm_contract_report *contracts[] = {&two, &none, &one};
     sm_table_report tables[] = {
         {.name = SM_STR("silver.view"), .version = -1, .kind = SM_TASK_VIEW},
         {.name = SM_STR("silver.kept"),
@@ -92,6 +97,8 @@ static void test_all(void **state)
         .n_copied_files = 2,
         .tables = tables,
         .n_tables = SM_COUNT(tables),
+        .contracts = contracts,
+        .n_contracts = SM_COUNT(contracts),
         .mixed_ns = 12345678,
         .network = {.requests = 11, .retries = 12, .read_bytes = 13, .written_bytes = 14},
         .wall_ns = 1234567890,
@@ -117,6 +124,7 @@ static void test_all(void **state)
                 "\"removed_files\":3,\"removed_bytes\":30,\"added_files\":2,"
                 "\"added_bytes\":20,\"rows\":7,\"kept_files\":4,\"waiting_files\":1,\"sets\":2}],"
                 "\"mixed_seconds\":0.012346,"
+                "\"contracts\":[{\"rule\":\"a\"},{\"rule\":\"b\"},{\"rule\":\"c\"}],"
                 "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"
                 "\"written_bytes\":14},"
                 "\"seconds\":1.235,\"peak_bytes\":15}");

@@ -217,6 +217,7 @@ static void begin_attempt(sm_run *r, int32_t i)
     smi_flow_task_state *state = &r->tasks[r->order[i]];
 
     SM_ASSERT(!state->candidate);
+    state->verdict = NULL;
     SM_ASSERT(r->own_env.progress == r->progress); /* no other attempt is under way */
     state->phase = SMI_TASK_RUNNING;
     state->attempt++;
@@ -273,6 +274,7 @@ static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
                                     : st == SM_OK ? state->published.rows + state->clustered.n_rows
                                                   : 0,
                             .bytes = c ? sm_candidate_bytes(c) : state->clustered.added_bytes,
+                            .contract = state->verdict,
                             .wall_ns = state->wall_ns};
     if (r->opts->listener.end) {
         r->opts->listener.end(r->opts->listener.ctx, out);

@@ -100,6 +100,20 @@ typedef struct inputs {
     sm_buf json, text;
 } inputs;
 
+/* What decides the verdict decides whether the rows are judged again, and so made again. */
+static sm_status gather_contract(sm_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
+{
+    smi_flow_guard_text(r, t, &in->text);
+    for (int32_t i = 0; i < t->n_checks; i++) {
+        sm_str state;
+        SM_TRY(sm_within(e, state_of(r, t->checks[i], &state, e), "contract of %.*s",
+                         SM_STR_ARG(t->name)));
+        sm_buf_printf(&in->text, "\nchecked with %.*s %.*s", SM_STR_ARG(t->checks[i]),
+                      SM_STR_ARG(state));
+    }
+    return SM_OK;
+}
+
 static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
 {
     sm_json_writer w = {.out = &in->json};
@@ -110,6 +124,7 @@ static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm
     for (int32_t i = 0; i < t->n_partition_by; i++) {
         sm_buf_printf(&in->text, "\npartitioned by %.*s", SM_STR_ARG(t->partition_by[i]));
     }
+    SM_TRY(gather_contract(r, t, in, e));
     sm_json_begin_array(&w);
     for (int64_t i = 0; i < r->asked.n_tables; i++) {
         sm_str state;
@@ -397,7 +412,8 @@ typedef struct making {
     sm_run *r;
     int32_t task;
     const smi_flow_task *t;
-    sm_plan *plan;
+    const sm_plan *plan; /* of the SQL */
+    smi_flow_guard rows; /* those that are written */
     table_there there;
     inputs in;
     char fingerprint[33];
@@ -473,7 +489,7 @@ static sm_status choose_mode(const making *m, smi_flow_rows *rows, sm_write *w, 
     const bool is_kept = m->there.is_there && !smi_flow_is_refreshed(r, m->task);
 
     if (t->replace >= 0) {
-        SM_TRY(check_replaced(r, t, m->plan, e));
+        SM_TRY(check_replaced(r, t, m->rows.plan, e));
         rows->column = w->split_by = r->p->vars[t->replace].name;
         rows->values = w->only = &r->vars[t->replace];
     }
@@ -496,23 +512,24 @@ static sm_status choose_mode(const making *m, smi_flow_rows *rows, sm_write *w, 
     return SM_OK;
 }
 
-static sm_status stage_rows(const making *m, sm_write *w, sm_error *e)
+static sm_status stage_rows(making *m, sm_write *w, sm_error *e)
 {
     sm_run *r = m->r;
+    sm_candidate **c = &r->tasks[m->task].candidate;
     sm_stage *stage = NULL;
 
-    SM_TRY(smi_flow_stage_open(r, m->t, w, m->plan->root->schema, &stage, e));
-    sm_status st = smi_flow_execute_into(r, m->task, m->plan, stage, e);
+    SM_TRY(smi_flow_stage_open(r, m->t, w, m->rows.plan->root->schema, &stage, e));
+    sm_status st = smi_flow_execute_into(&m->rows, stage, e);
     if (st == SM_OK) {
-        st = sm_stage_candidate(stage, &r->tasks[m->task].candidate, e);
+        st = sm_stage_candidate(stage, c, e);
     }
     sm_stage_close(stage);
-    return st;
+    return st == SM_OK ? smi_flow_guard_judge(&m->rows, *c, *c, e) : st;
 }
 
 /* Replaces all rows of the table, those of the variable's value, or those of the partitions that
  * the new rows have; adds rows, or merges them. */
-static sm_status write_rows(const making *m, sm_error *e)
+static sm_status write_rows(making *m, sm_error *e)
 {
     smi_flow_rows rows = {.n = 1}; /* the rows to be replaced: those of the variable's value */
     sm_write write = {
@@ -522,9 +539,8 @@ static sm_status write_rows(const making *m, sm_error *e)
 
     SM_ASSERT(!m->r->tasks[m->task].candidate);
     SM_TRY(choose_mode(m, &rows, &write, e));
-    const sm_status st = m->t->merge
-                             ? smi_flow_merge_rows(m->r, m->task, m->plan, &m->merging, &write, e)
-                             : stage_rows(m, &write, e);
+    const sm_status st = m->t->merge ? smi_flow_merge_rows(&m->rows, &m->merging, &write, e)
+                                     : stage_rows(m, &write, e);
     if (st == SM_SCHEMA && write.mode != SM_WRITE_OVERWRITE) {
         if (e && m->there.snapshot && smi_flow_place_unlike(m->plan, m->there.snapshot, e)) {
             e->todo[0] = '\0'; /* a cast does not help: other days have other types */
@@ -664,14 +680,32 @@ static sm_status fit_rows(making *m, sm_arena *a, sm_error *e)
                : SM_OK;
 }
 
+/* Puts the contract around the rows. */
+static sm_status guard_rows(making *m, sm_arena *a, sm_error *e)
+{
+    const smi_flow_task *t = m->t;
+    const bool is_kept = keeps_rows(t) && !smi_flow_is_refreshed(m->r, m->task);
+    const smi_flow_rows replaced = {
+        .n = t->replace >= 0,
+        .column = t->replace >= 0 ? m->r->p->vars[t->replace].name : (sm_str){0},
+        .values = t->replace >= 0 ? &m->r->vars[t->replace] : NULL,
+    };
+    const smi_flow_staying stays = {.base = is_kept ? m->there.snapshot : NULL,
+                                    .replaced = &replaced};
+
+    return smi_flow_guard_open(m->r, m->task, m->plan, &stays, a, &m->rows, e);
+}
+
 /* Finds out all that decides the rows, and their fingerprint. */
 static sm_status look(making *m, sm_arena *a, sm_error *e)
 {
     SM_TRY(smi_flow_plan(m->r, NULL, m->t, a, &m->plan, e));
     SM_TRY(look_at_table(m->r, m->task, &m->there, e));
     SM_TRY(fit_rows(m, a, e));
+    SM_TRY(guard_rows(m, a, e));
     if (m->t->merge) {
-        SM_TRY(smi_flow_merge_bind(m->r, m->task, m->plan, m->there.snapshot, a, &m->merging, e));
+        SM_TRY(
+            smi_flow_merge_bind(m->r, m->task, m->rows.plan, m->there.snapshot, a, &m->merging, e));
     }
     if (!keeps_rows(m->t)) {
         SM_TRY(find_period(m->r, m->task, e));
@@ -711,6 +745,7 @@ sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
     if (st == SM_OK) {
         st = make_table(&m, e);
     }
+    smi_flow_guard_close(&m.rows);
     sm_buf_release(&m.in.json);
     sm_buf_release(&m.in.text);
     sm_snapshot_release(m.there.snapshot);

@@ -412,6 +412,10 @@ typedef enum sm_candidate_part {
 sm_status sm_names_candidate_rows(sm_names *n, sm_candidate *c, sm_candidate_part part,
                                   sm_str label, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 
+/** All rows of a version of a table, likewise. Retains the snapshot. */
+sm_status sm_names_snapshot_rows(sm_names *n, sm_snapshot *s, sm_str label,
+                                 const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+
 /** Counts one more owner; gives c back. Any thread. */
 sm_candidate *sm_candidate_retain(sm_candidate *c);
 /** Any thread; takes NULL. The last release of an unpublished one deletes its files. */

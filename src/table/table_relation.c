@@ -326,12 +326,30 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     return part_relation(n, c, SM_CANDIDATE_TABLE, label, out, e);
 }
 
+/* ---- as plans -------------------------------------------------------------------------------- */
+
+static const sm_plan_node *node_of(const sm_names *n, const sm_relation *rows)
+{
+    return rows->dataset ? sm_plan_scan(rows, false, n->arena) : rows->node;
+}
+
 sm_status sm_names_candidate_rows(sm_names *n, sm_candidate *c, sm_candidate_part part,
                                   sm_str label, const sm_plan_node **out, sm_error *e)
 {
     sm_relation rows = {0};
 
     SM_TRY(part_relation(n, c, part, label, &rows, e));
-    *out = rows.dataset ? sm_plan_scan(&rows, false, n->arena) : rows.node;
+    *out = node_of(n, &rows);
+    return SM_OK;
+}
+
+sm_status sm_names_snapshot_rows(sm_names *n, sm_snapshot *s, sm_str label,
+                                 const sm_plan_node **out, sm_error *e)
+{
+    sm_relation rows = {0};
+
+    hold_snapshot(n, sm_snapshot_retain(s));
+    SM_TRY(snapshot_relation(n, s, label, &rows, e));
+    *out = node_of(n, &rows);
     return SM_OK;
 }

@@ -1,0 +1,392 @@
+"""Tasks with a contract: what is written keeps it, or nothing is published. All ways to write a table,
+verdicts in the commit, in JSON and on stderr, what is done again when the contract changes."""
+import json
+import textwrap
+
+import deltalake
+import pytest
+
+COLUMNS = "{id: 'BIGINT', city: 'VARCHAR', amount: 'DOUBLE'}"
+LOAD = (f"SELECT *, file_date AS day FROM read_json(var('in'), columns => {COLUMNS}, file_date => true, "
+        "bad_lines => 'quarantine')")
+HEAD = """\
+name: shop
+vars:
+  in: {type: uri, default: ./in}
+  lake: {type: uri, default: ./lake}
+  day: {type: date}
+lake: lake
+sources:
+  - {name: in, quarantine: quarantine.lines}
+tasks:
+"""
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: shop
+version: 1.2.0
+status: active
+schema:
+"""
+ORDERS = """\
+  - name: orders
+    properties:
+      - {name: id, logicalType: integer, unique: true}
+      - {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0}}
+      - name: city
+        logicalType: string
+        quality: [{metric: invalidValues, arguments: {validValues: [Oslo, Rome]}, mustBe: 0, severity: warning}]
+"""
+
+
+def row(id, amount=1.0, city="Oslo"):
+    return {"id": id, "city": city, "amount": amount}
+
+
+class Shop:
+    """A pipeline of one folder, with the orders of days in JSON."""
+
+    def __init__(self, smelt, folder):
+        self.smelt, self.folder, self.lake = smelt, folder, folder / "lake"
+        (folder / "in").mkdir()
+        self.sql("load", LOAD)
+        self.contract(ORDERS)
+
+    def tasks(self, text, head=HEAD):
+        (self.folder / "p.yaml").write_text(head + textwrap.indent(textwrap.dedent(text), "  "))
+
+    def sql(self, name, text):
+        (self.folder / f"{name}.sql").write_text(text)
+
+    def contract(self, tables, name="c.yaml"):
+        (self.folder / name).write_text(CONTRACT + tables)
+
+    def give(self, day, *rows, name=None):
+        path = self.folder / "in" / (name or f"{day.replace('-', '')}.json")
+        path.write_text("".join(r if isinstance(r, str) else json.dumps(r) + "\n" for r in rows))
+
+    def run(self, day="2022-04-01", *options, code=0):
+        before = self.files()
+        done = self.smelt("run", "p.yaml", "--date", day, *options, check=False)
+        assert done.returncode == code, done.stderr
+        if code:
+            assert self.files() == before, "a run that failed has written"
+        return done
+
+    def json(self, day="2022-04-01", *options, code=0):
+        return json.loads(self.run(day, "--json", *options, code=code).stdout)
+
+    def files(self):
+        return sorted(str(p) for p in self.lake.rglob("*") if p.is_file() and "/_smelt/" not in str(p))
+
+    def table(self, name):
+        return deltalake.DeltaTable(self.lake / name)
+
+    def ids(self, name="mart/orders"):
+        return sorted(self.table(name).to_pyarrow_table()["id"].to_pylist())
+
+    def verdict(self, name="mart/orders"):
+        return self.table(name).history(1)[0]["smelt"]["verdict"]
+
+
+@pytest.fixture
+def shop(smelt, tmp_path):
+    return Shop(smelt, tmp_path)
+
+
+def rules(report):
+    return {(r["table"], r["rule"]): r for r in report["contracts"]}
+
+
+# ---- all ways to write --------------------------------------------------------------------------
+
+WAYS = {
+    "load": "- {load: mart.orders, from: in, sql: load.sql, by: day, contract: c.yaml}",
+    "overwrite": "- {table: mart.orders, sql: all.sql, contract: c.yaml}",
+    "replace": "- {table: mart.orders, sql: day.sql, replace: day, contract: c.yaml}",
+    "append": "- {table: mart.orders, sql: day.sql, append: day, contract: c.yaml}",
+    "partitions": "- {table: mart.orders, sql: day.sql, partition_by: day, overwrite: partitions, contract: c.yaml}",
+    "merge": "- {table: mart.orders, sql: keyed.sql, merge: {key: id}, contract: c.yaml}",
+    "scd2": "- {table: mart.orders, sql: keyed.sql, scd2: {key: id}, contract: c.yaml}",
+}
+
+
+def way_of(shop, way):
+    """Only the day of the run is there, but for `overwrite`, which has all days."""
+    shop.tasks(WAYS[way])
+    shop.sql("all", LOAD)
+    shop.sql("day", LOAD + " WHERE file_date = var('day')")
+    shop.sql("keyed", LOAD.replace(", file_date AS day", "") + " WHERE file_date = var('day')")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_rule_of_rows(shop, way):
+    """It is counted in the pass; one that is broken publishes nothing, the next good run does."""
+    way_of(shop, way)
+    shop.give("2022-04-01", row(1), row(2, city="Bern"), row(3))
+    report = shop.json()
+    found = rules(report)
+    assert [r["rule"] for r in report["contracts"]] == ["id:unique", "amount:minimum", "city:validValues"]
+    assert found["mart.orders", "city:validValues"] == {
+        "table": "mart.orders", "rule": "city:validValues", "kind": "validValues", "columns": ["city"],
+        "severity": "warning", "action": "warn", "rows": 3, "violations": 1, "share": pytest.approx(1 / 3),
+        "allowed": "0", "outcome": "warned", "examples": [{"city": "Bern"}]}
+    assert shop.verdict() == {
+        "contract": "shop", "version": "1.2.0", "hash": shop.verdict()["hash"], "outcome": "warned", "rows": 3,
+        "violations": {"id:unique": 0, "amount:minimum": 0, "city:validValues": 1}}
+    assert shop.ids() == [1, 2, 3]
+
+    shop.give("2022-04-02", row(4), row(5, amount=-1), row(6, amount=-2, city="Bern"))
+    failed = shop.json("2022-04-02", code=3)
+    assert failed["error"]["status"] == "CONTRACT" and failed["error"]["place"].endswith("c.yaml:10:66")
+    assert "rule amount:minimum is broken: 2 of" in failed["error"]["message"]
+    broken = rules(failed)["mart.orders", "amount:minimum"]
+    assert (broken["violations"], broken["outcome"], broken["severity"]) == (2, "failed", "error")
+    assert broken["examples"] == [{"amount": -1.0}, {"amount": -2.0}]
+    assert rules(failed)["mart.orders", "city:validValues"]["outcome"] == "warned", "all rules are told"
+    assert failed["tables"] == [] and shop.ids() == [1, 2, 3]
+
+    shop.give("2022-04-02", row(4), row(5), row(6))
+    shop.json("2022-04-02")
+    assert shop.ids() == [1, 2, 3, 4, 5, 6]
+    assert shop.verdict()["outcome"] == ("warned" if way == "overwrite" else "passed")
+
+
+@pytest.mark.parametrize("way", ["load", "overwrite", "replace", "append", "partitions"])
+def test_a_rule_of_the_table(shop, way):
+    """The rows that stay count too: id 1 is there already."""
+    way_of(shop, way)
+    shop.give("2022-04-01", row(1), row(2))
+    shop.json()
+    shop.give("2022-04-02", row(1), row(3))
+    failed = rules(shop.json("2022-04-02", code=3))["mart.orders", "id:unique"]
+    assert (failed["violations"], failed["outcome"], failed["examples"]) == (1, "failed", [{"id": 1, "count(*)": 2}])
+    assert shop.ids() == [1, 2]
+    shop.give("2022-04-02", row(4), row(3))
+    shop.json("2022-04-02")
+    assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_merged_rows_are_not_twice(shop):
+    """A row that takes the place of another one is no duplicate of it."""
+    way_of(shop, "merge")
+    shop.give("2022-04-01", row(1), row(2))
+    shop.json()
+    shop.give("2022-04-02", row(1, amount=9.0), row(3))
+    assert rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]["violations"] == 0
+    assert shop.ids() == [1, 2, 3]
+
+
+def test_a_date_that_is_replaced(shop):
+    """The rows of the date that go are no duplicates of those that come."""
+    way_of(shop, "load")
+    shop.give("2022-04-01", row(1), row(2))
+    shop.give("2022-04-02", row(3))
+    shop.json()
+    shop.give("2022-04-02", row(3), row(4))
+    shop.json()
+    assert shop.ids() == [1, 2, 3, 4] and shop.verdict()["violations"]["id:unique"] == 0
+    shop.give("2022-04-02", row(3), row(2))
+    shop.run(code=3)
+    assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_a_date_whose_files_are_gone(shop):
+    """Rows that leave can break a rule of the table, too."""
+    shop.tasks(WAYS["load"], HEAD.replace("lines}", "lines, gone: remove}"))
+    shop.contract(ORDERS + "    quality: [{metric: rowCount, mustBeGreaterThan: 2}]\n")
+    shop.give("2022-04-01", row(1), row(2))
+    shop.give("2022-04-02", row(3))
+    shop.json()
+    (shop.folder / "in" / "20220402.json").unlink()
+    failed = shop.json(code=3)
+    assert rules(failed)["mart.orders", "rowCount"]["value"] == 2
+    assert shop.ids() == [1, 2, 3]
+    shop.contract(ORDERS + "    quality: [{metric: rowCount, mustBeGreaterThan: 1}]\n")
+    shop.json()
+    assert shop.ids() == [1, 2] and shop.verdict()["violations"]["rowCount"] == 0
+
+
+# ---- what is told -------------------------------------------------------------------------------
+
+def test_summary(shop):
+    way_of(shop, "load")
+    shop.give("2022-04-01", row(1), *[row(i, city="Bern") for i in range(2, 7)])
+    told = shop.run().stderr
+    assert "contract mart.orders: 2 rules passed, 1 warned\n" in told
+    assert ("warning mart.orders city:validValues: 5 of 6 rows break it, allowed: 0\n" + '        {"city":"Bern"}\n' * 3
+            + "\n") in told
+    shop.give("2022-04-02", row(7))
+    assert "contract mart.orders: 3 rules passed\n" in shop.run().stderr
+    assert "contract" not in shop.run().stderr, "nothing was written, so nothing was judged"
+    shop.give("2022-04-03", row(8, city="Bern"))
+    quiet = shop.run("2022-04-01", "--quiet").stderr
+    assert quiet == "warning mart.orders city:validValues: 1 of 1 row breaks it, allowed: 0\n        {\"city\":\"Bern\"}\n"
+
+
+def test_failure_is_told(shop):
+    way_of(shop, "load")
+    shop.give("2022-04-01", row(1, amount=-1), row(1, city="Bern"))
+    done = shop.run(code=3)
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "failed  mart.orders id:unique: 1 of 2 rows breaks it, allowed: 0",
+        '        {"id":1,"count(*)":2}',
+        "failed  mart.orders amount:minimum: 1 of 2 rows breaks it, allowed: 0",
+        '        {"amount":-1.0}',
+        "warning mart.orders city:validValues: 1 of 2 rows breaks it, allowed: 0",
+        '        {"city":"Bern"}',
+        "smelt: rule id:unique is broken: 1 of 2 rows breaks it, allowed: 0",
+        "  at c.yaml:9:42",
+        "  in task mart.orders, run 2022-04-01 of pipeline shop",
+        "  2 rules are broken in all.",
+    ]
+    assert not shop.lake.exists() or not shop.files()
+
+
+def test_tasks_behind_a_failure_are_not_run(shop):
+    """Tables before it are judged and told, but not published either."""
+    shop.tasks("""\
+        - {load: raw.orders, from: in, sql: load.sql, by: day, contract: c.yaml}
+        - {table: mart.orders, sql: mart.sql, contract: {file: mart.yaml, table: small}}
+        - {table: mart.last, sql: last.sql}
+        """)
+    shop.sql("mart", "FROM raw.orders")
+    shop.sql("last", "FROM mart.orders")
+    shop.contract("  - {name: small, quality: [{metric: rowCount, mustBeLessThan: 2}]}\n", "mart.yaml")
+    shop.give("2022-04-01", row(1), row(2, city="Bern"))
+    failed = shop.json(code=3)
+    assert {r["table"]: r["outcome"] for r in failed["contracts"]} == {"raw.orders": "warned", "mart.orders": "failed"}
+    assert not shop.files()
+
+
+def test_what_is_not_checked_is_told(shop):
+    way_of(shop, "load")
+    shop.contract(ORDERS + "    quality: [{name: odd, type: custom, engine: soda, implementation: x}]\n")
+    shop.give("2022-04-01", row(1))
+    assert "c.yaml:14:" in shop.run("2022-04-01", "--quiet").stderr
+    shop.contract("  - {name: orders}\n")
+    shop.give("2022-04-02", row(2))
+    assert shop.run("2022-04-01", "--quiet").stderr == "warning the contract of mart.orders has no rules\n"
+
+
+# ---- other tables -------------------------------------------------------------------------------
+
+TWO = """\
+  - name: orders
+    physicalName: raw.orders
+    properties: [{name: id, logicalType: integer}]
+  - name: best
+    physicalName: mart.best
+    properties:
+      - name: id
+        logicalType: integer
+        relationships: [{to: orders.id}]
+    quality:
+      - {name: fewer, type: sql, query: 'SELECT (SELECT count(*) FROM {object}) - count(*) FROM raw.orders', mustBeLessThan: 0}
+"""
+
+
+def test_other_tables_of_the_run(shop):
+    """Rules see the tables as the run makes them, and their tasks come first though no SQL names them."""
+    shop.tasks("""\
+        - {table: mart.best, sql: best.sql, contract: c.yaml}
+        - {load: raw.orders, from: in, sql: load.sql, by: day, contract: c.yaml}
+        """)
+    shop.contract(TWO)
+    shop.sql("best", "SELECT 1::BIGINT AS id")
+    shop.give("2022-04-01", row(1), row(2))
+    report = shop.json()
+    assert [t["name"] for t in report["tables"]][:2] == ["raw.orders", "mart.best"]
+    assert rules(report)["mart.best", "fewer"]["value"] == -1
+    assert "contracts" in report and shop.verdict("mart/best")["outcome"] == "passed"
+    assert shop.json()["tables"][1]["version"] is None, "nothing has changed"
+
+    shop.give("2022-04-01", row(2), row(3))
+    failed = rules(shop.json(code=3))
+    assert failed["mart.best", "id:reference"]["examples"] == [{"id": 1}]
+
+
+# ---- done again ---------------------------------------------------------------------------------
+
+def test_a_changed_contract(shop):
+    """A table is made and judged again where its contract says something else; a load without new files has
+    nothing to do."""
+    way_of(shop, "overwrite")
+    shop.give("2022-04-01", row(1), row(2, city="Bern"))
+    shop.sql("load", LOAD)
+    shop.tasks("""\
+        - {load: raw.orders, from: in, sql: load.sql, by: day, contract: c.yaml}
+        - {table: mart.orders, sql: mart.sql, contract: c.yaml}
+        """)
+    shop.sql("mart", "FROM raw.orders")
+
+    def versions(code=0):
+        report = shop.json(code=code)
+        return [t["version"] for t in report["tables"]][:2], report
+    assert versions()[0] == [0, 0]
+    assert versions()[0] == [None, None]
+    text = (shop.folder / "c.yaml").read_text()
+    (shop.folder / "c.yaml").write_text("# a word\n" + text.replace("{name: id,", "{ name: id ,"))
+    assert versions()[0] == [None, None], "comments and layout do not count"
+    (shop.folder / "c.yaml").write_text(text.replace("Rome]", "Rome, Bern]"))
+    made, report = versions()
+    assert made == [None, 1] and rules(report)["mart.orders", "city:validValues"]["violations"] == 0
+    assert ("raw.orders", "id:unique") not in rules(report)
+    (shop.folder / "c.yaml").write_text(text.replace("minimum: 0", "minimum: 2"))
+    _, report = versions(code=3)
+    assert rules(report)["mart.orders", "amount:minimum"]["violations"] == 2
+
+
+def test_a_variable_of_a_rule(shop):
+    """A rule that uses a variable is looked at again where that has another value."""
+    shop.tasks("""\
+        - {load: raw.orders, from: in, sql: load.sql, by: day}
+        - {table: mart.orders, sql: mart.sql, contract: c.yaml}
+        """)
+    shop.sql("mart", "FROM raw.orders")
+    shop.contract("""\
+  - name: orders
+    quality:
+      - {name: early, type: custom, engine: smelt, implementation: "day <= var('day')"}
+""")
+    shop.give("2022-04-02", row(1))
+    assert shop.json("2022-04-02")["tables"][1]["version"] == 0
+    assert shop.json("2022-04-02")["tables"][1]["version"] is None
+    assert shop.json("2022-04-03")["tables"][1]["version"] == 1
+    shop.run("2022-04-01", code=3)
+
+
+# ---- mistakes -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("old, new, told, place", [
+    ("name: id,", "name: idd,", 'no column "idd"', ":9:16"),
+    ("minimum: 0", "minimum: x", '"x"', ":10:75"),
+    ("logicalType: number", "logicalType: date", "logicalType", ":10:16"),
+    ("Oslo, Rome", "Oslo, Rome]}, mustBee: 0, arguments: {validValues: [x", "mustBe", ":13"),
+])
+def test_mistakes_have_a_place(shop, old, new, told, place):
+    way_of(shop, "load")
+    shop.give("2022-04-01", row(1))
+    shop.contract(ORDERS.replace(old, new, 1))
+    done = shop.run(code=1)
+    assert "c.yaml" + place in done.stderr, done.stderr
+    assert not shop.files()
+
+
+# ---- the same whatever runs it ------------------------------------------------------------------
+
+@pytest.mark.parametrize("way", ["load", "overwrite", "merge"])
+def test_any_number_of_threads(shop, way):
+    way_of(shop, way)
+    shop.give("2022-04-01", *[row(i, amount=i % 7, city="Bern" if i % 11 == 0 else "Oslo") for i in range(20000)],
+              *([row(5), row(9)] if way != "merge" else []))
+    shop.contract(ORDERS.replace("unique: true", "unique: true, customProperties: [{property: smelt.onViolation, "
+                                                 "value: warn}]"))
+    reports = []
+    for threads in ["1", "2", "7"]:
+        report = shop.json("2022-04-01", "--threads", threads, "--morsel-size", "64KiB", "--full-refresh",
+                           "mart.orders")
+        reports.append(report["contracts"])
+    assert reports[0] == reports[1] == reports[2]
+    assert rules({"contracts": reports[0]})["mart.orders", "city:validValues"]["violations"] == 1819
