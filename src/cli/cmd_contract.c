@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer|export|import`: proposes a contract for rows that are
- * there; says a contract in another form; makes one of another form. What is made goes to stdout,
- * all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export|import|diff`: proposes a contract for rows that
+ * are there; says a contract in another form; makes one of another form; compares two. What is made
+ * goes to stdout, all else to stderr. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/text.h"
+#include "cli/cli_contract_int.h"
 #include "cli/cli_query_int.h"
-#include "contract/contract.h"
 
 typedef struct options {
-    const char *table, *form;
+    const char *table, *form, *breaks;
 } options;
 
 static const smi_opt option_table[] = {
@@ -19,6 +19,9 @@ static const smi_opt option_table[] = {
      "the table of the contract (default: its only one; infer: by the path)",
      offsetof(options, table)},
     {"--to", SMI_OPT_TEXT, "FORM", "export: jsonschema, ddl or delta", offsetof(options, form)},
+    {"--for", SMI_OPT_TEXT, "WHOM",
+     "diff: readers or writers, whose changes decide how it ends (default: those of both)",
+     offsetof(options, breaks)},
     {0},
 };
 
@@ -233,6 +236,28 @@ static sm_status import(smi_cli *cli, const options *o, char **args, sm_error *e
     return print_contract(cli, c, notes, n_notes, e);
 }
 
+/* ---- diff ------------------------------------------------------------------------------------ */
+
+static sm_status diff(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    sm_contract *before = NULL, *after = NULL;
+    unsigned whom = SM_BREAKS_WRITERS | SM_BREAKS_READERS;
+
+    if (o->breaks) {
+        whom = strcmp(o->breaks, "writers") == 0   ? SM_BREAKS_WRITERS
+               : strcmp(o->breaks, "readers") == 0 ? SM_BREAKS_READERS
+                                                   : 0;
+    }
+    if (!whom) {
+        const sm_status st = sm_fail(e, SM_USAGE, "--for cannot be \"%s\"", o->breaks);
+        sm_error_todo(e, "Use readers or writers.");
+        return st;
+    }
+    SM_TRY(read_contract(cli, args[0], &before, e));
+    SM_TRY(read_contract(cli, args[1], &after, e));
+    return smi_contract_diff_print(cli, before, after, whom, e);
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static const struct verb {
@@ -244,6 +269,7 @@ static const struct verb {
     {"infer", "URI", 1, infer, " --table "},
     {"export", "CONTRACT", 1, export, " --table --to "},
     {"import", "patito FILE", 2, import, " --table "},
+    {"diff", "OLD NEW", 2, diff, " --for "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
@@ -252,7 +278,8 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
     if (n_args != v->n_args) {
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
-    const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL};
+    const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL,
+                                 o->breaks ? "--for" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {
         if (given[i] && !strstr(v->options, given[i])) {
             return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);
@@ -270,20 +297,23 @@ static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use infer, export or import.");
+    sm_error_todo(e, "Use infer, export, import or diff.");
     return st;
 }
 
 const smi_command smi_command_contract = {
     .name = "contract",
-    .usage = "infer URI, export --to FORM CONTRACT, or import patito FILE",
-    .summary = "Proposes a contract for rows that are there; exports and imports contracts.",
+    .usage = "infer URI, export --to FORM CONTRACT, import patito FILE, or diff OLD NEW",
+    .summary = "Proposes a contract for rows that are there; exports, imports, compares contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
                "  smelt contract infer ./lake/silver/orders > orders.yaml\n"
                "  smelt contract infer 'logs/*.json' --table orders\n"
                "  smelt contract export --to jsonschema orders.yaml\n"
-               "  smelt contract import patito model.json > orders.yaml\n",
+               "  smelt contract import patito model.json > orders.yaml\n"
+               "  smelt contract diff old.yaml orders.yaml\n"
+               "\n"
+               "diff ends with 3 where a change breaks those who write or read the rows.\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 1,

@@ -264,6 +264,37 @@ sm_status sm_contract_import_patito(sm_str name, sm_str text, sm_arena *a, sm_co
                                     sm_contract_note **notes, int64_t *n_notes,
                                     sm_error *e) SM_MUST_USE;
 
+/* ---- two versions of a contract -------------------------------------------------------------- */
+
+/* Whom a change breaks. */
+enum sm_change_breaks {
+    SM_BREAKS_WRITERS = 1, /* rows that keep the old contract may break the new one */
+    SM_BREAKS_READERS = 2, /* a query over the columns and types of the old one may fail */
+};
+
+typedef enum sm_change_kind { SM_CHANGE_ADDED, SM_CHANGE_REMOVED, SM_CHANGE_CHANGED } sm_change_kind;
+
+typedef struct sm_contract_change {
+    sm_str table;
+    sm_str name;      /* of the column, by its path, or of the rule; of a table its own */
+    const char *what; /* "table", "column", "rule"; or the part of one that is another now */
+    sm_change_kind kind;
+    sm_str before, after; /* what stood there, and what does; "" where it is added or removed */
+    unsigned breaks;      /* SM_BREAKS_…; 0: nobody */
+} sm_contract_change;
+
+typedef struct sm_contract_diff {
+    const sm_contract *before, *after;
+    sm_contract_change *changes; /* in the order of the old file, then what is new in that of the
+                                  * new one; table by table */
+    int64_t n_changes, n_breaking;
+} sm_contract_diff;
+
+/** What changed in tables, columns and rules. Texts for people, servers and the like are not looked
+ * at. *out lives in `a`, and borrows both. */
+void sm_contract_compare(const sm_contract *before, const sm_contract *after, sm_arena *a,
+                         sm_contract_diff *out);
+
 /* ---- contracts in other forms ---------------------------------------------------------------- */
 
 typedef enum sm_contract_form {

@@ -61,7 +61,7 @@ static const sm_expr *expr_of(const smi_exporting *x, int32_t column)
 /* ---- types ----------------------------------------------------------------------------------- */
 
 /* By the format of an integer, as the type's name; NULL: it has none. */
-static const char *type_of_format(const smi_exporting *x, int32_t column)
+static const char *type_of_format(const sm_contract_table *t, int32_t column)
 {
     static const char *const types[][2] = {
         {"i8", "TINYINT"},         {"i16", "SMALLINT"}, {"i32", "INTEGER"},
@@ -70,8 +70,8 @@ static const char *type_of_format(const smi_exporting *x, int32_t column)
         {"u128", "DECIMAL(38,0)"},
     };
 
-    for (int64_t i = 0; i < x->t->n_rules; i++) {
-        const sm_rule *r = &x->t->rules[i];
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        const sm_rule *r = &t->rules[i];
         for (int k = 0;
              r->column == column && r->kind == SM_RULE_INTEGER_FORMAT && k < SM_COUNT(types); k++) {
             if (sm_str_is(r->text, types[k][0])) {
@@ -82,7 +82,7 @@ static const char *type_of_format(const smi_exporting *x, int32_t column)
     return NULL;
 }
 
-static const char *type_of_logical(const smi_exporting *x, int32_t column)
+static const char *type_of_logical(const sm_contract_table *t, int32_t column)
 {
     static const char *const types[] = {
         [SM_LOGICAL_NONE] = "VARCHAR",    [SM_LOGICAL_STRING] = "VARCHAR",
@@ -91,36 +91,40 @@ static const char *type_of_logical(const smi_exporting *x, int32_t column)
         [SM_LOGICAL_INTEGER] = "BIGINT",  [SM_LOGICAL_OBJECT] = "MAP(VARCHAR, VARCHAR)",
         [SM_LOGICAL_ARRAY] = "VARCHAR[]", [SM_LOGICAL_BOOLEAN] = "BOOLEAN",
     };
-    const sm_logical_type logical = x->t->columns[column].logical;
-    const char *of_format = logical == SM_LOGICAL_INTEGER ? type_of_format(x, column) : NULL;
+    const sm_logical_type logical = t->columns[column].logical;
+    const char *of_format = logical == SM_LOGICAL_INTEGER ? type_of_format(t, column) : NULL;
 
     return of_format ? of_format : types[logical];
 }
 
-/* A struct of the columns that lie in `parent` (−1: in the table); YAML bounds the depth. */
-static const sm_type *struct_of(const smi_exporting *x, int32_t parent)
+const sm_type *smi_column_type(const sm_contract_table *t, int32_t column, sm_arena *a)
 {
-    sm_field *fields = SM_NEW_ARRAY(x->a, sm_field, x->t->n_columns + 1);
+    const sm_contract_column *c = &t->columns[column];
+    const sm_type *type = smi_contract_schema(t, column, a);
+    sm_error unused = {0};
+
+    if (type->n_fields > 0) {
+        return type;
+    }
+    if (c->physical_type.len == 0 || sm_type_parse(c->physical_type, a, &type, &unused) != SM_OK) {
+        SM_ENSURE(sm_type_parse(sm_str_of(type_of_logical(t, column)), a, &type, &unused) == SM_OK);
+    }
+    return type;
+}
+
+const sm_type *smi_contract_schema(const sm_contract_table *t, int32_t parent, sm_arena *a)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_columns + 1);
     int32_t n = 0;
 
-    for (int32_t i = parent + 1; i < x->t->n_columns; i++) {
-        const sm_contract_column *c = &x->t->columns[i];
-        const sm_type *type = NULL;
-        sm_error unused = {0};
-        if (c->parent != parent) {
-            continue;
+    for (int32_t i = parent + 1; i < t->n_columns; i++) {
+        if (t->columns[i].parent == parent) {
+            fields[n++] = (sm_field){.name = t->columns[i].physical,
+                                     .type = smi_column_type(t, i, a),
+                                     .is_nullable = true};
         }
-        const sm_type *inner = struct_of(x, i);
-        if (inner->n_fields > 0) {
-            type = inner;
-        } else if (c->physical_type.len == 0 ||
-                   sm_type_parse(c->physical_type, x->a, &type, &unused) != SM_OK) {
-            SM_ENSURE(sm_type_parse(sm_str_of(type_of_logical(x, i)), x->a, &type, &unused) ==
-                      SM_OK);
-        }
-        fields[n++] = (sm_field){.name = c->physical, .type = type, .is_nullable = true};
     }
-    return sm_type_struct(x->a, fields, n);
+    return sm_type_struct(a, fields, n);
 }
 
 /* ---- CREATE TABLE ---------------------------------------------------------------------------- */
@@ -561,7 +565,7 @@ sm_status sm_contract_export(const sm_contract *c, const sm_contract_table *tabl
     sm_bound_rule *rules = NULL;
     int64_t n = 0;
 
-    x.schema = struct_of(&x, -1);
+    x.schema = smi_contract_schema(table, -1, a);
     if (x.schema->n_fields == 0) {
         return sm_yaml_at(
             &c->yaml, table->at,

@@ -137,6 +137,13 @@ void smi_print_short(sm_value v, size_t most_bytes, sm_buf *out);
 
 /* ---- a table in another form (contract_export.c) --------------------------------------------- */
 
+/** The type that the contract says of a column: its fields, or its physicalType where smelt can read
+ * it, or by its logicalType and format. In `a`. */
+const sm_type *smi_column_type(const sm_contract_table *t, int32_t column, sm_arena *a);
+/** A struct of the columns that lie in `parent` (−1: in the table), by smi_column_type(); YAML
+ * bounds the depth. In `a`. */
+const sm_type *smi_contract_schema(const sm_contract_table *t, int32_t parent, sm_arena *a);
+
 typedef struct smi_exporting {
     const sm_contract *c;
     const sm_contract_table *t;
