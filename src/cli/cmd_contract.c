@@ -11,7 +11,7 @@
 #include "cli/cli_query_int.h"
 
 typedef struct options {
-    const char *table, *form, *breaks;
+    const char *table, *form, *breaks, *model;
 } options;
 
 static const smi_opt option_table[] = {
@@ -19,6 +19,8 @@ static const smi_opt option_table[] = {
      "the table of the contract (default: its only one; infer: by the path)",
      offsetof(options, table)},
     {"--to", SMI_OPT_TEXT, "FORM", "export: jsonschema, ddl or delta", offsetof(options, form)},
+    {"--model", SMI_OPT_TEXT, "NAME", "import dbt: this model alone (default: all of the file)",
+     offsetof(options, model)},
     {"--for", SMI_OPT_TEXT, "WHOM",
      "diff: readers or writers, whose changes decide how it ends (default: those of both)",
      offsetof(options, breaks)},
@@ -75,18 +77,18 @@ static void print_made(smi_cli *cli, const made *m)
 
 /* What was made is read before it is given away: what a file cannot say (two columns whose names
  * differ in case alone, a name that is empty) is an error here, not for who uses the file. */
-static sm_status print_contract(smi_cli *cli, const sm_contract *c, const sm_contract_note *notes,
-                                int64_t n_notes, sm_error *e)
+static sm_status print_contract(smi_cli *cli, const sm_contract *c, made m, sm_error *e)
 {
     sm_buf out = {0};
     sm_contract *again = NULL;
 
-    SM_ASSERT(c->n_tables == 1);
+    SM_ASSERT(c->n_tables > 0);
     sm_contract_write(c, cli->arena, &out);
     const sm_status st =
         sm_contract_read(SM_STR("the contract"), sm_buf_str(&out), cli->arena, &again, e);
     if (st == SM_OK) {
-        print_made(cli, &(made){.text = sm_buf_str(&out), .notes = notes, .n_notes = n_notes});
+        m.text = sm_buf_str(&out);
+        print_made(cli, &m);
     }
     sm_buf_release(&out);
     return sm_within(e, st, "what was made cannot be a contract");
@@ -146,7 +148,7 @@ static sm_status infer(smi_cli *cli, const options *o, char **args, sm_error *e)
     }
     if (st == SM_OK) {
         smi_tell_lines(&report);
-        st = print_contract(cli, c, NULL, 0, e);
+        st = print_contract(cli, c, (made){0}, e);
     }
     sm_exec_report_release(&report);
     sm_names_free(names);
@@ -216,24 +218,33 @@ static sm_status export(smi_cli *cli, const options *o, char **args, sm_error *e
 
 static sm_status import(smi_cli *cli, const options *o, char **args, sm_error *e)
 {
-    const sm_str name = sm_str_of(o->table ? o->table : "");
+    const sm_str file = sm_str_of(args[1]), table = sm_str_of(o->table ? o->table : "");
+    const sm_str model = sm_str_of(o->model ? o->model : "");
+    const bool is_dbt = strcmp(args[0], "dbt") == 0;
+    made m = {.file = file};
     sm_contract *c = NULL;
     sm_contract_note *notes = NULL;
-    int64_t n_notes = 0;
     sm_str text = {0};
+    sm_status st = SM_OK;
 
-    if (strcmp(args[0], "patito") != 0) {
-        const sm_status st = sm_fail(e, SM_USAGE, "smelt contract cannot import \"%s\"", args[0]);
-        sm_error_todo(e, "Use patito, with the file of a model's JSON Schema.");
+    if (!is_dbt && strcmp(args[0], "patito") != 0) {
+        st = sm_fail(e, SM_USAGE, "smelt contract cannot import \"%s\"", args[0]);
+        sm_error_todo(e, "Use patito, with the file of a model's JSON Schema, or dbt.");
         return st;
+    }
+    if (is_dbt ? o->table != NULL : o->model != NULL) {
+        return sm_fail(e, SM_USAGE, "smelt contract import %s has no option %s", args[0],
+                       is_dbt ? "--table" : "--model");
     }
     SM_TRY(smi_read_text(cli, args[1], &text, e));
-    const sm_status st = sm_contract_import_patito(name, text, cli->arena, &c, &notes, &n_notes, e);
+    st = is_dbt ? sm_contract_import_dbt(file, model, text, cli->arena, &c, &notes, &m.n_notes, e)
+                : sm_contract_import_patito(table, text, cli->arena, &c, &notes, &m.n_notes, e);
     if (st != SM_OK) {
-        sm_error_place_str(e, sm_str_of(args[1]), e->line, e->byte);
+        sm_error_place_str(e, file, e->line, e->byte);
         return st;
     }
-    return print_contract(cli, c, notes, n_notes, e);
+    m.notes = notes;
+    return print_contract(cli, c, m, e);
 }
 
 /* ---- diff ------------------------------------------------------------------------------------ */
@@ -268,7 +279,7 @@ static const struct verb {
 } verbs[] = {
     {"infer", "URI", 1, infer, " --table "},
     {"export", "CONTRACT", 1, export, " --table --to "},
-    {"import", "patito FILE", 2, import, " --table "},
+    {"import", "patito FILE, or dbt FILE", 2, import, " --table --model "},
     {"diff", "OLD NEW", 2, diff, " --for "},
 };
 
@@ -279,7 +290,7 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
     const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL,
-                                 o->breaks ? "--for" : NULL};
+                                 o->model ? "--model" : NULL, o->breaks ? "--for" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {
         if (given[i] && !strstr(v->options, given[i])) {
             return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);
@@ -303,7 +314,7 @@ static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n
 
 const smi_command smi_command_contract = {
     .name = "contract",
-    .usage = "infer URI, export --to FORM CONTRACT, import patito FILE, or diff OLD NEW",
+    .usage = "infer URI, export --to FORM CONTRACT, import patito|dbt FILE, or diff OLD NEW",
     .summary = "Proposes a contract for rows that are there; exports, imports, compares contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
@@ -311,6 +322,7 @@ const smi_command smi_command_contract = {
                "  smelt contract infer 'logs/*.json' --table orders\n"
                "  smelt contract export --to jsonschema orders.yaml\n"
                "  smelt contract import patito model.json > orders.yaml\n"
+               "  smelt contract import dbt models/schema.yml --model orders > orders.yaml\n"
                "  smelt contract diff old.yaml orders.yaml\n"
                "\n"
                "diff ends with 3 where a change breaks those who write or read the rows.\n",

@@ -264,6 +264,20 @@ sm_status sm_contract_import_patito(sm_str name, sm_str text, sm_arena *a, sm_co
                                     sm_contract_note **notes, int64_t *n_notes,
                                     sm_error *e) SM_MUST_USE;
 
+/**
+ * Makes a contract of the properties file of a dbt project (schema.yml).
+ *
+ * Shape     name: of the file, for messages. model: the only one that is wanted; "": a table for
+ *           each model, seed, snapshot and table of a source. *notes: what of the tests and
+ *           constraints is left out, or counts otherwise, with its place
+ * Owner     *out and *notes live in `a`, and borrow neither text nor name
+ * Errors    with their place: SM_SYNTAX: not YAML, no models, a model or column without a name;
+ *           SM_NAME: no such model
+ */
+sm_status sm_contract_import_dbt(sm_str name, sm_str model, sm_str text, sm_arena *a,
+                                 sm_contract **out, sm_contract_note **notes, int64_t *n_notes,
+                                 sm_error *e) SM_MUST_USE;
+
 /* ---- two versions of a contract -------------------------------------------------------------- */
 
 /* Whom a change breaks. */

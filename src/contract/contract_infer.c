@@ -56,31 +56,6 @@ typedef struct inference {
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
-static sm_logical_type logical_of(const sm_type *t)
-{
-    switch (t->id) {
-    case SM_TYPE_BOOL:
-        return SM_LOGICAL_BOOLEAN;
-    case SM_TYPE_DATE:
-        return SM_LOGICAL_DATE;
-    case SM_TYPE_TIME:
-        return SM_LOGICAL_TIME;
-    case SM_TYPE_TIMESTAMP:
-    case SM_TYPE_TIMESTAMP_NTZ:
-        return SM_LOGICAL_TIMESTAMP;
-    case SM_TYPE_LIST:
-        return SM_LOGICAL_ARRAY;
-    case SM_TYPE_STRUCT:
-    case SM_TYPE_MAP:
-        return SM_LOGICAL_OBJECT;
-    default:
-        return sm_type_is_bytes(t->id)     ? SM_LOGICAL_STRING
-               : sm_type_is_integer(t->id) ? SM_LOGICAL_INTEGER
-               : sm_type_is_number(t->id)  ? SM_LOGICAL_NUMBER
-                                           : SM_LOGICAL_NONE;
-    }
-}
-
 static bool is_text(const facts *f)
 {
     return f->x->type->id == SM_TYPE_STRING;
@@ -89,7 +64,7 @@ static bool is_text(const facts *f)
 /* Has it an order that is worth telling? */
 static bool is_ordered(const facts *f)
 {
-    const sm_logical_type logical = logical_of(f->x->type);
+    const sm_logical_type logical = smi_logical_of(f->x->type);
 
     return is_text(f) || (logical >= SM_LOGICAL_DATE && logical <= SM_LOGICAL_INTEGER);
 }
@@ -100,7 +75,7 @@ static void add_columns(inference *p, const sm_type *of, const sm_expr *within, 
     for (int32_t i = 0; i < of->n_fields; i++) {
         const sm_expr *x = within ? sm_expr_field(within, i, p->a) : sm_expr_column(of, i, p->a);
         p->facts = sm_arena_grow(p->a, p->facts, p->t->n_columns, &p->cap_facts, sizeof(*p->facts));
-        const int32_t own = smi_make_column(&p->m, of->fields[i].name, parent, logical_of(x->type));
+        const int32_t own = smi_make_column(&p->m, of->fields[i].name, parent, smi_logical_of(x->type));
         p->facts[own] = (facts){.x = x};
         if (x->type->id == SM_TYPE_STRUCT) {
             add_columns(p, x->type, x, own);

@@ -107,7 +107,10 @@ typedef struct smi_making {
 sm_contract *smi_make_contract(smi_making *m, sm_str name, sm_arena *a);
 /** Adds a column, or a field of the column `parent`; returns its number. Borrows the name. */
 int32_t smi_make_column(smi_making *m, sm_str name, int32_t parent, sm_logical_type logical);
-/** Adds a rule of a column, by its default name. Good until the next call. */
+/** What the standard calls a type; NONE: it has no word for it. */
+sm_logical_type smi_logical_of(const sm_type *t);
+/** Adds a rule of a column, or with −1 of the table, by its default name. Good until the next
+ * call. */
 sm_rule *smi_make_rule(smi_making *m, sm_rule_kind kind, int32_t column);
 
 /* ---- what the values of columns are (contract_facts.c) --------------------------------------- */
