@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer|export|import|diff`: proposes a contract for rows that
- * are there; says a contract in another form; makes one of another form; compares two. What is made
- * goes to stdout, all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples`: proposes a contract for
+ * rows that are there; says a contract in another form; makes one of another form; compares two;
+ * makes rows up. What is made goes to stdout, all else to stderr. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,7 +12,10 @@
 
 typedef struct options {
     const char *table, *form, *breaks, *model;
+    int64_t rows, seed;
 } options;
+
+enum { MOST_EXAMPLES = 100000 }; /* they are made in memory */
 
 static const smi_opt option_table[] = {
     {"--table", SMI_OPT_TEXT, "NAME",
@@ -21,6 +24,9 @@ static const smi_opt option_table[] = {
     {"--to", SMI_OPT_TEXT, "FORM", "export: jsonschema, ddl or delta", offsetof(options, form)},
     {"--model", SMI_OPT_TEXT, "NAME", "import dbt: this model alone (default: all of the file)",
      offsetof(options, model)},
+    {"--rows", SMI_OPT_I64, "N", "examples: how many rows (default: 10)", offsetof(options, rows)},
+    {"--seed", SMI_OPT_I64, "N", "examples: another number gives other rows (default: 1)",
+     offsetof(options, seed)},
     {"--for", SMI_OPT_TEXT, "WHOM",
      "diff: readers or writers, whose changes decide how it ends (default: those of both)",
      offsetof(options, breaks)},
@@ -247,6 +253,27 @@ static sm_status import(smi_cli *cli, const options *o, char **args, sm_error *e
     return print_contract(cli, c, m, e);
 }
 
+/* ---- examples -------------------------------------------------------------------------------- */
+
+static sm_status examples(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    sm_example_order order = {.n_rows = smi_given_or(o->rows, 10),
+                              .seed = (uint64_t)smi_given_or(o->seed, 1)};
+    sm_contract *c = NULL;
+    sm_example made_up = {0};
+
+    if (order.n_rows < 1 || order.n_rows > MOST_EXAMPLES) {
+        return sm_fail(e, SM_USAGE, "--rows is a number from 1 to %d", MOST_EXAMPLES);
+    }
+    SM_TRY(read_contract(cli, args[0], &c, e));
+    order.contract = c;
+    SM_TRY(
+        sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &order.table, e));
+    SM_TRY(sm_contract_example(&order, &cli->env, cli->arena, &made_up, e));
+    print_made(cli, &(made){made_up.text, sm_str_of(args[0]), made_up.notes, made_up.n_notes});
+    return SM_OK;
+}
+
 /* ---- diff ------------------------------------------------------------------------------------ */
 
 static sm_status diff(smi_cli *cli, const options *o, char **args, sm_error *e)
@@ -281,6 +308,7 @@ static const struct verb {
     {"export", "CONTRACT", 1, export, " --table --to "},
     {"import", "patito FILE, or dbt FILE", 2, import, " --table --model "},
     {"diff", "OLD NEW", 2, diff, " --for "},
+    {"examples", "CONTRACT", 1, examples, " --table --rows --seed "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
@@ -290,7 +318,9 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
     const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL,
-                                 o->model ? "--model" : NULL, o->breaks ? "--for" : NULL};
+                                 o->model ? "--model" : NULL, o->breaks ? "--for" : NULL,
+                                 o->rows != SMI_NOT_GIVEN ? "--rows" : NULL,
+                                 o->seed != SMI_NOT_GIVEN ? "--seed" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {
         if (given[i] && !strstr(v->options, given[i])) {
             return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);
@@ -308,13 +338,14 @@ static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use infer, export, import or diff.");
+    sm_error_todo(e, "Use infer, export, import, diff or examples.");
     return st;
 }
 
 const smi_command smi_command_contract = {
     .name = "contract",
-    .usage = "infer URI, export --to FORM CONTRACT, import patito|dbt FILE, or diff OLD NEW",
+    .usage = "infer URI, export --to FORM CONTRACT, import patito|dbt FILE,\n"
+             "       diff OLD NEW, or examples CONTRACT",
     .summary = "Proposes a contract for rows that are there; exports, imports, compares contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
@@ -324,6 +355,7 @@ const smi_command smi_command_contract = {
                "  smelt contract import patito model.json > orders.yaml\n"
                "  smelt contract import dbt models/schema.yml --model orders > orders.yaml\n"
                "  smelt contract diff old.yaml orders.yaml\n"
+               "  smelt contract examples orders.yaml --rows 100 > orders.ndjson\n"
                "\n"
                "diff ends with 3 where a change breaks those who write or read the rows.\n",
     .options = option_table,

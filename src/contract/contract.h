@@ -611,6 +611,7 @@ typedef struct sm_checked_rows {
     int32_t n_vars;
     int64_t now_us;     /* the time that the check is for; 0: the clock's */
     bool wants_profile; /* of the columns, for a page */
+    const sm_type *columns; /* that the files at uri have; NULL: as they are found in them */
 } sm_checked_rows;
 
 /**
@@ -621,5 +622,35 @@ typedef struct sm_checked_rows {
  */
 sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e) SM_MUST_USE;
+
+/* ---- rows that are made up ------------------------------------------------------------------- */
+
+/* Which rows are wanted. */
+typedef struct sm_example_order {
+    const sm_contract *contract;
+    const sm_contract_table *table;
+    int64_t n_rows; /* 1 at least */
+    uint64_t seed;  /* the same seed, contract and n_rows give the same rows */
+} sm_example_order;
+
+typedef struct sm_example {
+    sm_str text;             /* the rows, as NDJSON */
+    sm_contract_note *notes; /* where a check of them would not pass, with the place of the rule */
+    int64_t n_notes;
+} sm_example;
+
+/**
+ * Makes rows that keep all rules of a table, of types that the contract says.
+ *
+ * Shape     Rows of a table that others refer to are the same, by its seed, as where they are made
+ *           for themselves. The rows were checked by sm_contract_check(); where that cannot be, it
+ *           is noted
+ * Owner     *out lives in `a`
+ * Errors    SM_LIMIT with the rule's place: no more rows are found that keep it; SM_UNSUPPORTED: a
+ *           pattern that no text can be made of; SM_INVALID: a table without columns; those of
+ *           sm_contract_bind() and sm_contract_check()
+ */
+sm_status sm_contract_example(const sm_example_order *in, const sm_exec_env *env, sm_arena *a,
+                              sm_example *out, sm_error *e) SM_MUST_USE;
 
 #endif

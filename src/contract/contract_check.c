@@ -90,14 +90,34 @@ static sm_status place_of(const checking *k, sm_str table, sm_arena *a, sm_str *
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static sm_status rows_at(const checking *k, sm_str uri, sm_arena *a, const sm_plan_node **out,
-                         sm_error *e)
+/* The argument columns => {name: 'TYPE', …} of read_json(). */
+static sm_value columns_value(const sm_type *columns, sm_arena *a)
 {
-    const sm_table_arg arg = {.value = sm_value_str(uri)};
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, columns->n_fields);
+    sm_value *types = SM_NEW_ARRAY(a, sm_value, columns->n_fields);
+
+    for (int32_t i = 0; i < columns->n_fields; i++) {
+        fields[i] = (sm_field){.name = columns->fields[i].name, .type = &sm_type_string};
+        types[i] = sm_value_str(sm_type_text(columns->fields[i].type, a));
+    }
+    return (sm_value){.type = sm_type_struct(a, fields, columns->n_fields),
+                      .as.nested = {types, columns->n_fields}};
+}
+
+/* columns: NULL: as they are found. */
+static sm_status rows_at(const checking *k, sm_str uri, const sm_type *columns, sm_arena *a,
+                         const sm_plan_node **out, sm_error *e)
+{
+    const sm_table_arg args[] = {
+        {.value = sm_value_str(uri)},
+        {.name = SM_STR("columns"),
+         .value = columns ? columns_value(columns, a) : sm_value_null(&sm_type_null)},
+    };
     const sm_resolver *r = &k->resolver;
     sm_relation rows = {0};
 
-    const sm_status st = r->function(r->ctx, SM_STR(""), &arg, 1, a, &rows, e);
+    const sm_status st = r->function(r->ctx, columns ? SM_STR("read_json") : SM_STR(""), args,
+                                     columns ? 2 : 1, a, &rows, e);
     if (st != SM_OK) {
         if (e->object[0] == '\0') { /* a place in SQL that is none */
             e->byte = -1;
@@ -117,7 +137,7 @@ static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_
     sm_str uri = {0};
 
     sm_status st = place_of(k, table, a, &uri, e);
-    st = st == SM_OK ? rows_at(k, uri, a, out, e) : st;
+    st = st == SM_OK ? rows_at(k, uri, NULL, a, out, e) : st;
     if (st == SM_NOT_FOUND) {
         sm_error_todo(e, "Say where it is: --table-at %.*s=URI.", SM_STR_ARG(table));
     }
@@ -138,7 +158,7 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
     sm_rule_count *counts = NULL;
     int64_t n_rows = 0;
 
-    SM_TRY(rows_at(k, k->in->uri, a, &audit.rows, e));
+    SM_TRY(rows_at(k, k->in->uri, k->in->columns, a, &audit.rows, e));
     SM_TRY(sm_contract_audit(&audit, a, &counts, &n_rows, e));
     *out = sm_contract_judge(audit.contract, audit.table, n_rows, counts, a);
     (*out)->now_us = k->in->now_us ? k->in->now_us : sm_now_us();

@@ -190,6 +190,25 @@ extern const int32_t smi_n_integer_formats;
 
 #define SMI_BITS(n) ((sm_i128)1 << (n)) /* 2 to the power of n < 127 */
 
+/* ---- texts that are made up (contract_example_text.c) ---------------------------------------- */
+
+/* A sequence of numbers that looks like chance, and is the same for the same state. */
+typedef struct smi_random {
+    uint64_t state;
+} smi_random;
+
+uint64_t smi_random_next(smi_random *r);
+/** From least to greatest, both included. */
+int64_t smi_random_between(smi_random *r, int64_t least, int64_t greatest);
+/** Appends a text that most likely matches a regular expression; what is repeated without an end is
+ * repeated so often that `length` characters may come of it. Returns why no text can be made, or
+ * NULL. */
+const char *smi_pattern_example(sm_str text, int64_t length, smi_random *r, sm_buf *out);
+/** Appends a word of so many letters. */
+void smi_word_example(int64_t least, int64_t greatest, smi_random *r, sm_buf *out);
+/** Appends a text of one of the formats of texts. */
+void smi_format_example(sm_str word, smi_random *r, sm_buf *out);
+
 /* ---- columns over a schema (contract_rule.c) ------------------------------------------------- */
 
 /** The columns of a table as expressions over a schema, table->n_columns of them in `a`. Errors as
