@@ -18,6 +18,7 @@ static sm_status fail_breaking(const sm_contract_diff *d, unsigned whom, sm_erro
 {
     int64_t n = 0;
     char changes[SM_COUNTED_TEXT_BYTES];
+    SM_ASSERT(whom != 0 && d->n_breaking <= d->n_changes);
 
     for (int64_t i = 0; i < d->n_changes; i++) {
         n += (d->changes[i].breaks & whom) != 0;
@@ -56,9 +57,9 @@ static sm_str cell_of(const sm_contract_change *c, int cell, sm_arena *a)
                : c->kind == SM_CHANGE_REMOVED ? sm_arena_strf(a, "%s removed", c->what)
                                               : sm_str_of(c->what);
     case CELL_BEFORE:
-        return c->before;
+        return c->before.len > 0 ? c->before : SM_STR("-");
     default:
-        return c->after;
+        return c->after.len > 0 ? c->after : SM_STR("-");
     }
 }
 
@@ -67,6 +68,7 @@ static sm_str shown(sm_str text, sm_arena *a)
 {
     char *copy = (char *)sm_arena_str(a, text).data;
     size_t end = 0;
+    SM_ASSERT(copy);
 
     for (int n = 0; n < SHOWN_CHARACTERS && end < text.len; n++) {
         (void)sm_utf8_next(text, &end);
@@ -80,6 +82,7 @@ static sm_str shown(sm_str text, sm_arena *a)
 static void print_line(const sm_str *cells, const int *widths)
 {
     for (int k = 0; k < CELLS; k++) {
+        SM_ASSERT(widths[k] >= 0);
         const int blanks = k + 1 < CELLS ? widths[k] + 2 - (int)sm_utf8_count(cells[k]) : 0;
         printf("%.*s%*s", SM_STR_ARG(cells[k]), blanks, "");
     }
@@ -152,6 +155,7 @@ static void print_json(smi_cli *cli, const sm_contract_diff *d, const sm_error *
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
 
+    SM_ASSERT(!cli->has_answered);
     sm_json_begin_object(&w);
     put_contract(&w, "old", d->before);
     put_contract(&w, "new", d->after);
@@ -173,7 +177,6 @@ sm_status smi_contract_diff_print(smi_cli *cli, const sm_contract *before, const
 {
     sm_contract_diff d;
 
-    SM_ASSERT(whom != 0);
     sm_contract_compare(before, after, cli->arena, &d);
     const sm_status st = fail_breaking(&d, whom, e);
     if (cli->globals.json) {

@@ -266,9 +266,9 @@ static sm_status examples(smi_cli *cli, const options *o, char **args, sm_error 
         return sm_fail(e, SM_USAGE, "--rows is a number from 1 to %d", MOST_EXAMPLES);
     }
     SM_TRY(read_contract(cli, args[0], &c, e));
+    SM_ASSERT(c);
     order.contract = c;
-    SM_TRY(
-        sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &order.table, e));
+    SM_TRY(sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &order.table, e));
     SM_TRY(sm_contract_example(&order, &cli->env, cli->arena, &made_up, e));
     print_made(cli, &(made){made_up.text, sm_str_of(args[0]), made_up.notes, made_up.n_notes});
     return SM_OK;
@@ -317,8 +317,10 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
     if (n_args != v->n_args) {
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
-    const char *const given[] = {o->table ? "--table" : NULL, o->form ? "--to" : NULL,
-                                 o->model ? "--model" : NULL, o->breaks ? "--for" : NULL,
+    const char *const given[] = {o->table ? "--table" : NULL,
+                                 o->form ? "--to" : NULL,
+                                 o->model ? "--model" : NULL,
+                                 o->breaks ? "--for" : NULL,
                                  o->rows != SMI_NOT_GIVEN ? "--rows" : NULL,
                                  o->seed != SMI_NOT_GIVEN ? "--seed" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {

@@ -286,7 +286,11 @@ enum sm_change_breaks {
     SM_BREAKS_READERS = 2, /* a query over the columns and types of the old one may fail */
 };
 
-typedef enum sm_change_kind { SM_CHANGE_ADDED, SM_CHANGE_REMOVED, SM_CHANGE_CHANGED } sm_change_kind;
+typedef enum sm_change_kind {
+    SM_CHANGE_ADDED,
+    SM_CHANGE_REMOVED,
+    SM_CHANGE_CHANGED
+} sm_change_kind;
 
 typedef struct sm_contract_change {
     sm_str table;

@@ -216,9 +216,9 @@ static course compare_bounds(const diffing *d, const sm_rule *before, const sm_r
 {
     const char *old = bound_sql(d, d->before, before), *new = bound_sql(d, d->after, after);
 
-    return is_true(d, sm_arena_printf(d->a, "%s = %s", new, old))             ? SAME
+    return is_true(d, sm_arena_printf(d->a, "%s = %s", new, old))            ? SAME
            : is_true(d, sm_arena_printf(d->a, "%s %s %s", new, looser, old)) ? LOOSER
-                                                                              : TIGHTER;
+                                                                             : TIGHTER;
 }
 
 static bool has_value(const sm_rule *r, sm_str text)
@@ -334,8 +334,8 @@ static range range_of(const sm_rule_limit *l)
 /* Does x allow all that y allows, both not outside of theirs? */
 static bool holds_range(const range *x, const range *y)
 {
-    const bool from = x->least < y->least ||
-                      (!(x->least > y->least) && (!x->least_open || y->least_open));
+    const bool from =
+        x->least < y->least || (!(x->least > y->least) && (!x->least_open || y->least_open));
     const bool to = x->greatest > y->greatest ||
                     (!(x->greatest < y->greatest) && (!x->greatest_open || y->greatest_open));
 
@@ -351,7 +351,7 @@ static course compare_limits(const sm_rule_limit *before, const sm_rule_limit *a
         return TIGHTER;
     }
     if (old.is_outside || new.is_outside) {
-        return old.is_outside && new.is_outside && holds_range(&old, &new) ? LOOSER : TIGHTER;
+        return old.is_outside && new.is_outside &&holds_range(&old, &new) ? LOOSER : TIGHTER;
     }
     return holds_range(&new, &old) ? LOOSER : TIGHTER;
 }
@@ -488,10 +488,9 @@ static void compare_rules(diffing *d)
                                         .what = "rule",
                                         .kind = SM_CHANGE_ADDED,
                                         .after = rule_text(d, d->after, r),
-                                        .breaks =
-                                            r->action == SM_POLICY_WARN && !r->has_fail_above
-                                                ? 0
-                                                : SM_BREAKS_WRITERS});
+                                        .breaks = r->action == SM_POLICY_WARN && !r->has_fail_above
+                                                      ? 0
+                                                      : SM_BREAKS_WRITERS});
         }
     }
 }

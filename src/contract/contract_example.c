@@ -2,17 +2,16 @@
  *
  * contract/contract_example.c: rows that keep a contract, made up.
  *
- * Method   In rounds of ROUND rows. 1. Values of each column, by its type and the rules that say how
- *          to make them: bounds, steps, lengths, patterns, formats, lists. 2. What a rule of the
- *          column refuses is thrown away. 3. The rest is put together to rows; a reference takes the
- *          values of a row of the other table, which is made first, from the same seed. 4. Rows that
- *          break any row rule, or have a key that is taken, are thrown away.
- *          In the end the real check looks at all of them, which also judges groups, numbers of rows
- *          and queries.
+ * Method   In rounds of ROUND rows. 1. Values of each column, by its type and the rules that say
+ *          how to make them: bounds, steps, lengths, patterns, formats, lists. 2. What a rule of
+ *          the column refuses is thrown away. 3. The rest is put together to rows; a reference takes
+ *          the values of a row of the other table, which is made first, from the same seed. 4. Rows
+ *          that break any row rule, or have a key that is taken, are thrown away. In the end the
+ *          real check looks at all of them, which also judges groups, numbers of rows and queries.
  * Judge    Whether a row keeps a rule is never decided here: the bound expressions do that
  *          (contract_rule.c). What is known here only makes it likely.
- * NULL     One of ten in a column that may have it; the first rows have none, so that each column has
- *          a type in JSON.
+ * NULL     One of ten in a column that may have it; the first rows have none, so that each column
+ *          has a type in JSON.
  * Limit    TRIES rounds without a new row: an error that names the rule that refused most. */
 #include <math.h>
 
@@ -23,12 +22,12 @@
 enum {
     ROUND = 512,
     TRIES = 100,
-    NULLS = 10,      /* one of so many */
-    FULL_ROWS = 4,   /* of the first round: so a column has a type also where few rows are made */
-    SPREAD = 1000,   /* of numbers without bounds */
+    NULLS = 10,       /* one of so many */
+    FULL_ROWS = 4,    /* of the first round: so a column has a type also where few rows are made */
+    SPREAD = 1000,    /* of numbers without bounds */
     DAY_2024 = 19723, /* 2024-01-01; times without bounds are of that year */
-    MOST_ITEMS = 3,  /* of a list */
-    DEEPEST = 16,    /* tables that refer to tables */
+    MOST_ITEMS = 3,   /* of a list */
+    DEEPEST = 16,     /* tables that refer to tables */
 };
 #define DAY_US 86400000000
 
@@ -52,13 +51,13 @@ typedef struct making {
     sm_arena *scratch; /* of a round */
     smi_random random;
     smi_random links; /* which rows are referred to: values do not depend on it */
-    recipe *recipes; /* one a column of the contract */
+    recipe *recipes;  /* one a column of the contract */
     sm_bound_rule *rules;
     int64_t n_rules;
     int64_t *refused; /* rows by rule of the table, since the last row that was kept */
-    sm_map **keys;    /* one a rule of the table: the keys that are taken; NULL: it is no such rule */
+    sm_map **keys; /* one a rule of the table: the keys that are taken; NULL: it is no such rule */
     const struct making **others; /* one a rule: the table that it refers to; NULL: none */
-    sm_value *rows;   /* n_rows × the schema's fields */
+    sm_value *rows;               /* n_rows × the schema's fields */
     int64_t n_rows;
     const struct making *outer; /* the table that refers to this one */
     int depth;
@@ -201,8 +200,9 @@ static double spread_of(const making *m, const recipe *x)
 
 static double greatest_of(const sm_type *t)
 {
-    return t->id == SM_TYPE_DECIMAL ? pow(10, t->precision) - 1
-                                    : ldexp(1, 8 * sm_type_bytes(t->id) - sm_type_is_signed(t->id)) - 1;
+    return t->id == SM_TYPE_DECIMAL
+               ? pow(10, t->precision) - 1
+               : ldexp(1, 8 * sm_type_bytes(t->id) - sm_type_is_signed(t->id)) - 1;
 }
 
 /* A whole number of steps between two numbers of the type, which is an integer or a DECIMAL by its
@@ -220,7 +220,8 @@ static int64_t make_whole(making *m, const sm_type *t, const recipe *x, double s
     if (least > greatest) { /* no such number: its rules will say so */
         greatest = least;
     }
-    return (int64_t)(step * (double)smi_random_between(&m->random, (int64_t)least, (int64_t)greatest));
+    return (int64_t)(step *
+                     (double)smi_random_between(&m->random, (int64_t)least, (int64_t)greatest));
 }
 
 static double make_real(making *m, const recipe *x)
@@ -258,7 +259,7 @@ static int64_t make_time(making *m, const sm_type *t, const recipe *x)
 /* Bytes of the arena. NULL where the pattern cannot be made: *why says it. */
 static sm_str make_text(making *m, const recipe *x, const char **why)
 {
-    const int64_t least = x->least_length >= 0 ? x->least_length
+    const int64_t least = x->least_length >= 0                                ? x->least_length
                           : x->greatest_length >= 0 && x->greatest_length < 3 ? x->greatest_length
                                                                               : 3;
     const int64_t greatest = x->greatest_length >= 0 ? x->greatest_length : least + 7;
@@ -269,7 +270,11 @@ static sm_str make_text(making *m, const recipe *x, const char **why)
     } else if (x->format) {
         smi_format_example(x->format->text, &m->random, &out);
     } else {
-        smi_word_example(least, greatest < least ? least : greatest > least + 20 ? least + 20 : greatest, &m->random, &out);
+        smi_word_example(least,
+                         greatest < least        ? least
+                         : greatest > least + 20 ? least + 20
+                                                 : greatest,
+                         &m->random, &out);
     }
     return sm_arena_take(m->scratch, &out);
 }
@@ -319,22 +324,29 @@ static sm_value pick_value(making *m, const sm_type *t, const sm_rule *list)
     sm_error unused = {0};
 
     v.type = t;
-    return t->id == SM_TYPE_STRING || sm_value_parse(t, text, &v, &unused) == SM_OK ? v
-                                                                                   : sm_value_null(t);
+    return t->id == SM_TYPE_STRING || sm_value_parse(t, text, &v, &unused) == SM_OK
+               ? v
+               : sm_value_null(t);
 }
 
 /* A list or map that the contract says nothing more of. */
 static sm_value make_nested(making *m, const sm_type *t)
 {
-    const recipe plain = {.least = NAN, .greatest = NAN, .step = NAN, .from = {.is_null = true},
-                          .to = {.is_null = true}, .least_length = -1, .greatest_length = -1};
+    const recipe plain = {.least = NAN,
+                          .greatest = NAN,
+                          .step = NAN,
+                          .from = {.is_null = true},
+                          .to = {.is_null = true},
+                          .least_length = -1,
+                          .greatest_length = -1};
     const int64_t n = smi_random_between(&m->random, 1, MOST_ITEMS) * t->n_fields;
     sm_value *items = SM_NEW_ARRAY(m->scratch, sm_value, n);
     const char *unused = NULL;
 
     for (int64_t i = 0; i < n; i++) {
         const sm_type *of = t->fields[i % t->n_fields].type;
-        items[i] = sm_type_is_nested(of->id) ? sm_value_null(of) : make_scalar(m, of, &plain, &unused);
+        items[i] =
+            sm_type_is_nested(of->id) ? sm_value_null(of) : make_scalar(m, of, &plain, &unused);
     }
     return (sm_value){.type = t, .as.nested = {items, t->id == SM_TYPE_MAP ? 2 : n}};
 }
@@ -444,7 +456,7 @@ static sm_status make_columns(making *m, sm_value *values, int32_t *passes, int6
                               sm_error *e)
 {
     const int32_t n = m->schema->n_fields;
-    bool *broken = SM_NEW_ARRAY(m->scratch, bool, ROUND * (int64_t)n);
+    bool *broken = SM_NEW_ARRAY(m->scratch, bool, ROUND *(int64_t)n);
     const char *why = NULL;
     sm_batch *rows = NULL;
 
@@ -617,7 +629,8 @@ static sm_status fail_rule(const making *m, sm_error *e)
     const sm_status st =
         sm_fail(e, SM_LIMIT, "after %lld rows of table %.*s, %d in a row broke rule \"%.*s\"",
                 (long long)m->n_rows, SM_STR_ARG(m->t->name), ROUND * TRIES, SM_STR_ARG(r->name));
-    sm_error_todo(e, "Ask for fewer rows, or give the columns of the rule bounds or a list of values.");
+    sm_error_todo(
+        e, "Ask for fewer rows, or give the columns of the rule bounds or a list of values.");
     return sm_yaml_at(&m->in->contract->yaml, r->at, st, e);
 }
 
@@ -665,8 +678,7 @@ static const sm_contract_table *table_named(const sm_contract *c, sm_str name)
 /* Makes the table that a rule refers to; in a circle of references the rows that are made. */
 static sm_status make_other(making *m, int64_t rule, sm_error *e)
 {
-    const sm_contract_table *other =
-        table_named(m->in->contract, m->t->rules[rule].other_table);
+    const sm_contract_table *other = table_named(m->in->contract, m->t->rules[rule].other_table);
     const making *known = m;
     making *made = NULL;
 
@@ -696,15 +708,19 @@ static sm_status make_table(const sm_example_order *in, const sm_contract_table 
 {
     making *m = SM_NEW(a, making);
 
-    *m = (making){.in = in, .env = env, .t = t, .a = a, .outer = outer,
+    *m = (making){.in = in,
+                  .env = env,
+                  .t = t,
+                  .a = a,
+                  .outer = outer,
                   .depth = outer ? outer->depth + 1 : 0};
     m->schema = smi_contract_schema(t, -1, a);
     if (m->schema->n_fields == 0 || m->depth > DEEPEST) {
-        return sm_yaml_at(&in->contract->yaml, t->at,
-                          sm_fail(e, SM_INVALID, "table %.*s %s", SM_STR_ARG(t->name),
-                                  m->depth > DEEPEST ? "is at the end of too many references"
-                                                     : "has no columns"),
-                          e);
+        return sm_yaml_at(
+            &in->contract->yaml, t->at,
+            sm_fail(e, SM_INVALID, "table %.*s %s", SM_STR_ARG(t->name),
+                    m->depth > DEEPEST ? "is at the end of too many references" : "has no columns"),
+            e);
     }
     m->random.state = in->seed ^ sm_hash64(t->name.data, t->name.len);
     m->links.state = ~m->random.state;
@@ -815,20 +831,23 @@ static sm_status fail_broken(const sm_verdict *v, sm_error *e)
         const sm_rule_verdict *r = &v->rules[i];
         if (r->outcome != SM_OUTCOME_PASSED) {
             sm_rule_verdict_print(r, &text);
-            st = sm_yaml_at(&v->contract->yaml, r->rule->at,
-                            sm_fail(e, SM_LIMIT, "the rows that were made break rule \"%.*s\": %.*s",
-                                    SM_STR_ARG(r->rule->name), SM_STR_ARG(sm_buf_str(&text))),
-                            e);
-            sm_error_todo(e, "Rows are made by rules of single rows and keys; try another number of "
-                             "rows.");
+            st =
+                sm_yaml_at(&v->contract->yaml, r->rule->at,
+                           sm_fail(e, SM_LIMIT, "the rows that were made break rule \"%.*s\": %.*s",
+                                   SM_STR_ARG(r->rule->name), SM_STR_ARG(sm_buf_str(&text))),
+                           e);
+            sm_error_todo(e,
+                          "Rows are made by rules of single rows and keys; try another number of "
+                          "rows.");
         }
     }
     sm_buf_release(&text);
     return st;
 }
 
-/* Checks the rows as whoever uses them will: with the types that the JSON has by itself. Where these
- * are not those of the contract, that is noted, and the rules are checked over the right ones. */
+/* Checks the rows as whoever uses them will: with the types that the JSON has by itself. Where
+ * these are not those of the contract, that is noted, and the rules are checked over the right
+ * ones. */
 static sm_status check_rows(const making *m, const placing *p, sm_example *out, sm_error *e)
 {
     sm_checked_rows check = {.contract = m->in->contract,

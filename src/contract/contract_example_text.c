@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "contract/contract_int.h"
 
-uint64_t smi_random_next(smi_random *r)
+static uint64_t random_next(smi_random *r)
 {
     r->state += 0x9e3779b97f4a7c15u; /* splitmix64's step: every seed gives another sequence */
     return sm_mix64(r->state ^ (r->state >> 30));
@@ -24,8 +24,7 @@ int64_t smi_random_between(smi_random *r, int64_t least, int64_t greatest)
     const uint64_t n = (uint64_t)greatest - (uint64_t)least + 1;
     SM_ASSERT(least <= greatest);
 
-    return n == 0 ? (int64_t)smi_random_next(r)
-                  : (int64_t)((uint64_t)least + smi_random_next(r) % n);
+    return n == 0 ? (int64_t)random_next(r) : (int64_t)((uint64_t)least + random_next(r) % n);
 }
 
 /* ---- regular expressions --------------------------------------------------------------------- */
@@ -43,7 +42,7 @@ typedef struct pattern {
     sm_buf *out;
     int64_t n_open; /* how often + and * repeat at most */
     int depth;
-    bool is_silent; /* nothing is written */
+    bool is_silent;  /* nothing is written */
     const char *why; /* it cannot be made; NULL: it can, so far */
 } pattern;
 
@@ -82,7 +81,8 @@ typedef struct span {
     uint32_t from, to;
 } span;
 
-typedef struct class {
+typedef struct class
+{
     span spans[MOST_CHOICES];
     int n;
     bool is_not;
@@ -132,7 +132,8 @@ static void put_one(pattern *x, const class *c)
     int64_t n = 0;
 
     for (int tries = 0; c->is_not && tries < 1000; tries++) {
-        const uint32_t point = (uint32_t)smi_random_between(x->r, tries < 200 ? 'a' : ' ', tries < 200 ? 'z' : '~');
+        const uint32_t point =
+            (uint32_t)smi_random_between(x->r, tries < 200 ? 'a' : ' ', tries < 200 ? 'z' : '~');
         if (has_point(c, point)) {
             put(x, point);
             return;
@@ -159,8 +160,8 @@ static uint32_t escaped_point(pattern *x)
 {
     static const char letters[] = "nrtfe0", points[] = "\n\r\t\f\033";
     const char *at = peek(x) ? strchr(letters, peek(x)) : NULL;
-    const bool is_letter = (peek(x) >= 'a' && peek(x) <= 'z') || (peek(x) >= 'A' && peek(x) <= 'Z') ||
-                           (peek(x) >= '0' && peek(x) <= '9');
+    const bool is_letter = (peek(x) >= 'a' && peek(x) <= 'z') ||
+                           (peek(x) >= 'A' && peek(x) <= 'Z') || (peek(x) >= '0' && peek(x) <= '9');
 
     if (is_letter && !at) {
         x->why = "it has an escape that no text is made of";
@@ -177,10 +178,14 @@ static bool take_posix(pattern *x, class *c)
         const char *word;
         span spans[3];
     } words[] = {
-        {"[:alpha:]", {{'a', 'z'}, {'A', 'Z'}, {1, 0}}}, {"[:digit:]", {{'0', '9'}, {1, 0}, {1, 0}}},
-        {"[:alnum:]", {{'a', 'z'}, {'A', 'Z'}, {'0', '9'}}}, {"[:upper:]", {{'A', 'Z'}, {1, 0}, {1, 0}}},
-        {"[:lower:]", {{'a', 'z'}, {1, 0}, {1, 0}}}, {"[:space:]", {{' ', ' '}, {1, 0}, {1, 0}}},
-        {"[:punct:]", {{'!', '/'}, {':', '@'}, {'[', '`'}}}, {"[:xdigit:]", {{'0', '9'}, {'a', 'f'}, {'A', 'F'}}},
+        {"[:alpha:]", {{'a', 'z'}, {'A', 'Z'}, {1, 0}}},
+        {"[:digit:]", {{'0', '9'}, {1, 0}, {1, 0}}},
+        {"[:alnum:]", {{'a', 'z'}, {'A', 'Z'}, {'0', '9'}}},
+        {"[:upper:]", {{'A', 'Z'}, {1, 0}, {1, 0}}},
+        {"[:lower:]", {{'a', 'z'}, {1, 0}, {1, 0}}},
+        {"[:space:]", {{' ', ' '}, {1, 0}, {1, 0}}},
+        {"[:punct:]", {{'!', '/'}, {':', '@'}, {'[', '`'}}},
+        {"[:xdigit:]", {{'0', '9'}, {'a', 'f'}, {'A', 'F'}}},
     };
 
     for (int i = 0; i < SM_COUNT(words); i++) {

@@ -10,8 +10,8 @@
  *          NULL for a value; where a column may be NULL it becomes a rule over groups.
  * Counts   dbt counts values that come twice, or that are not accepted; smelt counts rows. Where a
  *          threshold makes this a difference, it is told.
- * Left     Tests of other packages, tests of a part of the rows (`where`), what has Jinja in it, and
- *          SQL that smelt cannot read are left out by name.
+ * Left     Tests of other packages, tests of a part of the rows (`where`), what has Jinja in it,
+ *          and SQL that smelt cannot read are left out by name.
  * Source   dbt 1.10: reference/resource-properties (data-tests, constraints), reference/
  *          resource-configs/severity; dbt-utils 1.3: macros/generic_tests */
 #include "base/quote.h"
@@ -28,14 +28,14 @@ typedef struct importing {
 
 /* A test, or a constraint, with what each may say. */
 typedef struct test {
-    sm_str word;           /* "not_null", "dbt_utils.accepted_range" */
-    const sm_yaml *map;    /* of its arguments; NULL: it has none */
-    int32_t column;        /* that it is of; −1: of the table */
-    sm_str name;           /* "": none of its own */
-    bool is_warn;          /* by its severity */
-    bool has_limit;        /* warn_if */
-    sm_rule_limit limit;   /* rows that may break it unseen */
-    bool has_fail_above;   /* error_if */
+    sm_str word;         /* "not_null", "dbt_utils.accepted_range" */
+    const sm_yaml *map;  /* of its arguments; NULL: it has none */
+    int32_t column;      /* that it is of; −1: of the table */
+    sm_str name;         /* "": none of its own */
+    bool is_warn;        /* by its severity */
+    bool has_limit;      /* warn_if */
+    sm_rule_limit limit; /* rows that may break it unseen */
+    bool has_fail_above; /* error_if */
     double fail_above;
     sm_yaml_place at;
 } test;
@@ -48,8 +48,7 @@ static void note(importing *p, sm_yaml_place at, sm_str text)
 
 static void leave_out(importing *p, sm_yaml_place at, const char *what, const char *why)
 {
-    note(p, at,
-         sm_arena_strf(p->a, "%s is left out%s%s", what, why ? ": " : "", why ? why : ""));
+    note(p, at, sm_arena_strf(p->a, "%s is left out%s%s", what, why ? ": " : "", why ? why : ""));
 }
 
 static const char *owner_of(const importing *p, int32_t column)
@@ -157,8 +156,8 @@ static bool has_settings(const test *t)
 static sm_rule *add_quality(importing *p, const test *t, sm_rule_kind kind, const int32_t *columns,
                             int32_t n_columns)
 {
-    const sm_rule like = {.kind = kind, .column = t->column, .columns = columns,
-                          .n_columns = n_columns};
+    const sm_rule like = {
+        .kind = kind, .column = t->column, .columns = columns, .n_columns = n_columns};
     const sm_str name =
         free_name(p, t->name.len > 0 ? t->name : smi_rule_default_name(p->m.t, &like, p->a));
     sm_rule *r = smi_make_rule(&p->m, kind, t->column);
@@ -278,7 +277,8 @@ static sm_str name_in_ref(sm_str s)
     sm_str found = {0};
 
     for (const char *i = s.data; i < end; i++) {
-        const char *close = *i == '\'' || *i == '"' ? memchr(i + 1, *i, (size_t)(end - i - 1)) : NULL;
+        const char *close =
+            *i == '\'' || *i == '"' ? memchr(i + 1, *i, (size_t)(end - i - 1)) : NULL;
         if (close) {
             found = (sm_str){i + 1, (size_t)(close - i - 1)};
             i = close;
@@ -296,9 +296,10 @@ static void add_reference(importing *p, const test *t, const int32_t *columns, c
         return;
     }
     if (t->has_limit || t->name.len > 0) {
-        leave_out(p, t->at, sm_arena_printf(p->a, "%s of the relationship of %s",
-                                            t->has_limit ? "warn_if" : "the name",
-                                            owner_of(p, t->column)), NULL);
+        leave_out(p, t->at,
+                  sm_arena_printf(p->a, "%s of the relationship of %s",
+                                  t->has_limit ? "warn_if" : "the name", owner_of(p, t->column)),
+                  NULL);
     }
     sm_rule *r = smi_make_rule(&p->m, SM_RULE_REFERENCE, t->column);
     r->at = t->at;
@@ -358,7 +359,7 @@ static void take_range(importing *p, const test *t)
 
     for (int i = 0; i < SM_COUNT(bounds); i++) {
         if (bounds[i].len > 0 && !add_bound(p, t, kinds[i], bounds[i])) {
-            sm_buf_text(&sql, sql.len > 0 ? SM_STR(" AND ") : SM_STR(""));
+            sm_buf_printf(&sql, sql.len > 0 ? " %s " : "", "AND");
             sm_buf_text(&sql, quoted(p, p->m.t->columns[t->column].physical));
             sm_buf_printf(&sql, " %s ", ops[i]);
             sm_buf_text(&sql, bounds[i]);
@@ -396,8 +397,8 @@ static int32_t *find_columns(importing *p, const test *t, const sm_yaml *list, i
             i++;
         }
         if (i == p->m.t->n_columns) {
-            leave_test(p, t, sm_arena_printf(p->a, "column %.*s is not described",
-                                             SM_STR_ARG(x->text)));
+            leave_test(p, t,
+                       sm_arena_printf(p->a, "column %.*s is not described", SM_STR_ARG(x->text)));
             return NULL;
         }
         columns[(*n)++] = i;
@@ -600,7 +601,8 @@ static void take_test(importing *p, const sm_yaml *node, int32_t column)
         t.word = (sm_str){t.word.data + 4, t.word.len - 4};
     }
     for (int i = 0; !why && i < SM_COUNT(words); i++) {
-        if (sm_str_is(t.word, words[i].word) && (words[i].of & (column < 0 ? OF_TABLE : OF_COLUMN))) {
+        if (sm_str_is(t.word, words[i].word) &&
+            (words[i].of & (column < 0 ? OF_TABLE : OF_COLUMN))) {
             words[i].take(p, &t);
             return;
         }
@@ -637,8 +639,12 @@ static sm_str description_of(importing *p, const sm_yaml *map, const char *owner
 static sm_str type_name(const importing *p, sm_str text)
 {
     static const char *const names[][2] = {
-        {"number", "DECIMAL(38,0)"},    {"float64", "DOUBLE"},         {"bytes", "BLOB"},
-        {"timestamp_ntz", "TIMESTAMP"}, {"timestamp_tz", "TIMESTAMPTZ"}, {"timestamp_ltz", "TIMESTAMPTZ"},
+        {"number", "DECIMAL(38,0)"},
+        {"float64", "DOUBLE"},
+        {"bytes", "BLOB"},
+        {"timestamp_ntz", "TIMESTAMP"},
+        {"timestamp_tz", "TIMESTAMPTZ"},
+        {"timestamp_ltz", "TIMESTAMPTZ"},
     };
 
     for (int i = 0; i < SM_COUNT(names); i++) {
@@ -647,8 +653,9 @@ static sm_str type_name(const importing *p, sm_str text)
         }
     }
     const sm_str head = {text.data, text.len < 7 ? 0 : 7};
-    return sm_str_eq_nocase(head, SM_STR("number(")) ? sm_arena_strf(p->a, "DECIMAL%s", text.data + 6)
-                                                     : text;
+    return sm_str_eq_nocase(head, SM_STR("number("))
+               ? sm_arena_strf(p->a, "DECIMAL%s", text.data + 6)
+               : text;
 }
 
 static void take_type(importing *p, const sm_yaml *map, int32_t column)
@@ -661,10 +668,10 @@ static void take_type(importing *p, const sm_yaml *map, int32_t column)
         return;
     }
     if (sm_type_parse(type_name(p, text), p->a, &type, &e) != SM_OK) {
-        leave_out(p, get(map, "data_type")->at,
-                  sm_arena_printf(p->a, "data_type %.*s of %s", SM_STR_ARG(text),
-                                  owner_of(p, column)),
-                  e.what);
+        leave_out(
+            p, get(map, "data_type")->at,
+            sm_arena_printf(p->a, "data_type %.*s of %s", SM_STR_ARG(text), owner_of(p, column)),
+            e.what);
         return;
     }
     p->m.t->columns[column].physical_type = sm_type_text(type, p->a);
@@ -685,14 +692,13 @@ static sm_status take_column(importing *p, const sm_yaml *map, sm_error *e)
 
 static sm_status take_table(importing *p, const sm_yaml *map, sm_error *e)
 {
-    const sm_str alias = text_at(get(map, "config"), "alias"), identifier = text_at(map, "identifier");
+    const sm_str alias = text_at(get(map, "config"), "alias"),
+                 identifier = text_at(map, "identifier");
     const sm_yaml *columns = get(map, "columns");
     int32_t i = 0;
 
     SM_TRY(sm_yaml_text(p->d, get(map, "name"), "the name of a model", &p->m.t->name, e));
-    p->m.t->physical = alias.len > 0        ? alias
-                       : identifier.len > 0 ? identifier
-                                            : p->m.t->name;
+    p->m.t->physical = alias.len > 0 ? alias : identifier.len > 0 ? identifier : p->m.t->name;
     p->m.t->description = description_of(p, map, owner_of(p, -1));
     if (get(map, "versions")) {
         leave_out(p, get(map, "versions")->key->at,

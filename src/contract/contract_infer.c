@@ -75,7 +75,8 @@ static void add_columns(inference *p, const sm_type *of, const sm_expr *within, 
     for (int32_t i = 0; i < of->n_fields; i++) {
         const sm_expr *x = within ? sm_expr_field(within, i, p->a) : sm_expr_column(of, i, p->a);
         p->facts = sm_arena_grow(p->a, p->facts, p->t->n_columns, &p->cap_facts, sizeof(*p->facts));
-        const int32_t own = smi_make_column(&p->m, of->fields[i].name, parent, smi_logical_of(x->type));
+        const int32_t own =
+            smi_make_column(&p->m, of->fields[i].name, parent, smi_logical_of(x->type));
         p->facts[own] = (facts){.x = x};
         if (x->type->id == SM_TYPE_STRUCT) {
             add_columns(p, x->type, x, own);

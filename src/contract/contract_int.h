@@ -140,8 +140,8 @@ void smi_print_short(sm_value v, size_t most_bytes, sm_buf *out);
 
 /* ---- a table in another form (contract_export.c) --------------------------------------------- */
 
-/** The type that the contract says of a column: its fields, or its physicalType where smelt can read
- * it, or by its logicalType and format. In `a`. */
+/** The type that the contract says of a column: its fields, or its physicalType where smelt can
+ * read it, or by its logicalType and format. In `a`. */
 const sm_type *smi_column_type(const sm_contract_table *t, int32_t column, sm_arena *a);
 /** A struct of the columns that lie in `parent` (−1: in the table), by smi_column_type(); YAML
  * bounds the depth. In `a`. */
@@ -197,7 +197,6 @@ typedef struct smi_random {
     uint64_t state;
 } smi_random;
 
-uint64_t smi_random_next(smi_random *r);
 /** From least to greatest, both included. */
 int64_t smi_random_between(smi_random *r, int64_t least, int64_t greatest);
 /** Appends a text that most likely matches a regular expression; what is repeated without an end is
