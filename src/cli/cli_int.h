@@ -218,6 +218,14 @@ typedef struct smi_alter_opts {
 sm_status smi_alter_table(smi_cli *cli, char **args, int n_args, const smi_alter_opts *o,
                           bool is_dry, sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table constrain (cli_constrain.c) ------------------------------------------------- */
+
+/** Makes the row rules of a contract file constraints of a table, and prints which. table: of the
+ * contract; NULL: its only one. SM_EXISTS: the table has another constraint of that name; those of
+ * sm_contract_constraints() and sm_table_alter(). */
+sm_status smi_constrain_run(smi_cli *cli, const char *uri, const char *contract, const char *table,
+                            bool is_dry, sm_error *e) SM_MUST_USE;
+
 /* ---- what another command has left open (cli_change.c) --------------------------------------- */
 
 /** For a command that changes a table: completes what is open in its lake, and

@@ -3,7 +3,6 @@
  * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples`: proposes a contract for
  * rows that are there; says a contract in another form; makes one of another form; compares two;
  * makes rows up. What is made goes to stdout, all else to stderr. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/text.h"
@@ -43,15 +42,6 @@ typedef struct made {
     int64_t n_notes;
 } made;
 
-static void put_note(sm_buf *out, const made *m, const sm_contract_note *note)
-{
-    if (note->at.line > 0) {
-        sm_buf_printf(out, "%.*s:%" PRId64 ":%" PRId64 ": ", SM_STR_ARG(m->file), note->at.line,
-                      note->at.byte);
-    }
-    sm_buf_text(out, note->text);
-}
-
 /* The notes go to stderr; with --json they are in the answer as well. */
 static void print_made(smi_cli *cli, const made *m)
 {
@@ -64,10 +54,10 @@ static void print_made(smi_cli *cli, const made *m)
     sm_json_set_array(&w, "left_out");
     for (int64_t i = 0; i < m->n_notes; i++) {
         sm_buf_reset(&text);
-        put_note(&text, m, &m->notes[i]);
+        smi_note_put(&text, m->file, &m->notes[i]);
         sm_json_put_text(&w, sm_buf_str(&text));
-        fprintf(stderr, "smelt: %.*s\n", SM_STR_ARG(sm_buf_str(&text)));
     }
+    smi_notes_tell(m->file, m->notes, m->n_notes);
     sm_json_end_array(&w);
     sm_json_end_object(&w);
     sm_buf_release(&text);
@@ -183,23 +173,6 @@ static sm_status read_form(const options *o, sm_contract_form *out, sm_error *e)
     return st;
 }
 
-static sm_status read_contract(smi_cli *cli, const char *path, sm_contract **out, sm_error *e)
-{
-    const sm_str name = sm_str_of(path);
-    sm_str text = {0};
-
-    SM_TRY(smi_read_text(cli, path, &text, e));
-    SM_TRY(sm_contract_read(name, text, cli->arena, out, e));
-    const made notes = {.file = name, .notes = (*out)->notes, .n_notes = (*out)->n_notes};
-    for (int64_t i = 0; i < notes.n_notes; i++) {
-        sm_buf line = {0};
-        put_note(&line, &notes, &notes.notes[i]);
-        fprintf(stderr, "smelt: %.*s\n", SM_STR_ARG(sm_buf_str(&line)));
-        sm_buf_release(&line);
-    }
-    return SM_OK;
-}
-
 static sm_status export(smi_cli *cli, const options *o, char **args, sm_error *e)
 {
     sm_contract_form form = SM_FORM_DDL;
@@ -210,7 +183,7 @@ static sm_status export(smi_cli *cli, const options *o, char **args, sm_error *e
     sm_buf out = {0};
 
     SM_TRY(read_form(o, &form, e));
-    SM_TRY(read_contract(cli, args[0], &c, e));
+    SM_TRY(smi_contract_read(cli, args[0], &c, e));
     SM_TRY(sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &table, e));
     const sm_status st = sm_contract_export(c, table, form, cli->arena, &out, &notes, &n_notes, e);
     if (st == SM_OK) {
@@ -265,7 +238,7 @@ static sm_status examples(smi_cli *cli, const options *o, char **args, sm_error 
     if (order.n_rows < 1 || order.n_rows > MOST_EXAMPLES) {
         return sm_fail(e, SM_USAGE, "--rows is a number from 1 to %d", MOST_EXAMPLES);
     }
-    SM_TRY(read_contract(cli, args[0], &c, e));
+    SM_TRY(smi_contract_read(cli, args[0], &c, e));
     SM_ASSERT(c);
     order.contract = c;
     SM_TRY(sm_contract_find(c, sm_str_of(o->table ? o->table : ""), cli->arena, &order.table, e));
@@ -291,8 +264,8 @@ static sm_status diff(smi_cli *cli, const options *o, char **args, sm_error *e)
         sm_error_todo(e, "Use readers or writers.");
         return st;
     }
-    SM_TRY(read_contract(cli, args[0], &before, e));
-    SM_TRY(read_contract(cli, args[1], &after, e));
+    SM_TRY(smi_contract_read(cli, args[0], &before, e));
+    SM_TRY(smi_contract_read(cli, args[1], &after, e));
     return smi_contract_diff_print(cli, before, after, whom, e);
 }
 

@@ -21,6 +21,7 @@ typedef struct options {
     smi_fsck_opts fsck;
     smi_diff_opts diff;
     smi_alter_opts alter;
+    const char *table;
     smi_change_opts change;
 } options;
 
@@ -47,7 +48,8 @@ static const smi_opt option_table[] = {
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
     {"--dry-run", SMI_OPT_FLAG, NULL,
-     "vacuum, restore, optimize, cluster, convert, fsck, alter: only print what would be done",
+     "vacuum, restore, optimize, cluster, convert, fsck, alter, constrain: only print what would "
+     "be done",
      offsetof(options, dry_run)},
     {"--repair", SMI_OPT_FLAG, NULL, "fsck: remove the entries of files that are gone from the log",
      offsetof(options, fsck.repair)},
@@ -71,6 +73,8 @@ static const smi_opt option_table[] = {
     {"--format", SMI_OPT_TEXT, "NAME",
      "diff: table, csv, json, ndjson, md (default: table on a terminal, else csv)",
      offsetof(options, diff.format)},
+    {"--table", SMI_OPT_TEXT, "NAME",
+     "constrain: the table of the contract (default: its only one)", offsetof(options, table)},
     {"--enable", SMI_OPT_LIST, "FEATURE", "alter: turn on column-mapping or type-widening",
      offsetof(options, alter.enable)},
     {"--where", SMI_OPT_TEXT, "CONDITION", "delete, update: the rows that go or change, as in SQL",
@@ -518,6 +522,13 @@ static sm_status alter_table(smi_cli *cli, char **args, int n_args, const option
     return smi_alter_table(cli, args, n_args, &o->alter, o->dry_run, e);
 }
 
+static sm_status constrain_table(smi_cli *cli, char **args, int n_args, const options *o,
+                                 sm_error *e)
+{
+    return n_args == 2 ? smi_constrain_run(cli, args[0], args[1], o->table, o->dry_run, e)
+                       : sm_fail(e, SM_USAGE, "smelt table constrain needs a table and a contract");
+}
+
 static sm_status delete_rows(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     return smi_change_table(cli, "delete", sm_store_uri(store), &o->change, e);
@@ -558,6 +569,7 @@ static const struct verb {
     {"update", NULL, update_rows, NULL, " --set --where "},
     {"merge", NULL, merge_rows, NULL, " --using --on "},
     {"alter", NULL, NULL, alter_table, " --enable --readers --dry-run "},
+    {"constrain", NULL, NULL, constrain_table, " --table --dry-run "},
 };
 
 static bool is_given(const options *o, const smi_opt *opt)
@@ -636,15 +648,15 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, delete, update, merge, alter, restore, "
-                     "optimize, cluster, vacuum, fsck, convert or clone.");
+    sm_error_todo(e, "Use show, history, files, diff, delete, update, merge, alter, constrain, "
+                     "restore, optimize, cluster, vacuum, fsck, convert or clone.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
     .usage = "show|history|files|diff|delete|update|merge|restore|optimize|cluster|vacuum|fsck|"
-             "convert URI, alter URI CHANGE..., or clone SOURCE TARGET",
+             "convert URI, alter URI CHANGE..., constrain URI CONTRACT, or clone SOURCE TARGET",
     .summary = "Shows, changes, checks, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
@@ -654,6 +666,7 @@ const smi_command smi_command_table = {
                "  smelt table fsck ./lake/gold/orders --data\n"
                "  smelt table diff ./lake/gold/orders --from 3 --by id\n"
                "  smelt table alter ./lake/gold/orders 'ADD COLUMN note VARCHAR AFTER id'\n"
+               "  smelt table constrain ./lake/gold/orders orders.yaml --dry-run\n"
                "  smelt table delete ./lake/gold/orders --where \"day < '2022-04-01'\"\n"
                "  smelt table merge ./lake/gold/orders --using new.parquet --on id\n",
     .options = option_table,

@@ -333,6 +333,19 @@ sm_status sm_contract_export(const sm_contract *c, const sm_contract_table *tabl
                              sm_contract_form form, sm_arena *a, sm_buf *out,
                              sm_contract_note **notes, int64_t *n_notes, sm_error *e) SM_MUST_USE;
 
+/**
+ * The row rules of a table as constraints of a Delta table with these columns.
+ *
+ * Shape     pairs of a name and a condition in Spark's SQL, which is TRUE where the rule holds or is
+ *           NULL. *notes: rules that cannot be one, as of sm_contract_export()
+ * Owner     *out and *notes live in `a`
+ * Errors    those of sm_contract_bind()
+ */
+sm_status sm_contract_constraints(const sm_contract *c, const sm_contract_table *table,
+                                  const sm_type *schema, sm_arena *a, sm_pair **out, int32_t *n,
+                                  sm_contract_note **notes, int64_t *n_notes,
+                                  sm_error *e) SM_MUST_USE;
+
 /* ---- rules over rows ------------------------------------------------------------------------- */
 
 /* A row rule over a schema. */

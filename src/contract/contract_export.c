@@ -510,7 +510,8 @@ static void note_nan(smi_exporting *x, const sm_rule *r)
     }
 }
 
-static void export_constraint(smi_exporting *x, const sm_bound_rule *b, sm_map *taken)
+/* The constraint of a rule; false, which is noted: it cannot be said. */
+static bool make_constraint(smi_exporting *x, const sm_bound_rule *b, sm_map *taken, sm_pair *out)
 {
     sm_buf text = {0};
 
@@ -519,39 +520,67 @@ static void export_constraint(smi_exporting *x, const sm_bound_rule *b, sm_map *
     if (why) {
         smi_unsaid(x, b->rule, why);
     } else {
-        const sm_str name = constraint_name(x, taken, b->rule->name);
-        sm_buf_text(x->out, SM_STR("ALTER TABLE "));
-        const char *dot = memchr(x->t->physical.data, '.', x->t->physical.len);
-        const size_t n = dot ? (size_t)(dot - x->t->physical.data) : 0;
-        if (dot) {
-            put_spark_name(x->out, (sm_str){x->t->physical.data, n});
-            sm_buf_text(x->out, SM_STR("."));
-        }
-        put_spark_name(x->out, (sm_str){x->t->physical.data + (dot ? n + 1 : 0),
-                                        x->t->physical.len - (dot ? n + 1 : 0)});
-        sm_buf_text(x->out, SM_STR(" ADD CONSTRAINT "));
-        sm_buf_text(x->out, name);
-        sm_buf_text(x->out, SM_STR(" CHECK (coalesce("));
-        sm_buf_text(x->out, sm_buf_str(&text));
-        sm_buf_text(x->out, SM_STR(", true));\n"));
+        out->key = constraint_name(x, taken, b->rule->name);
+        sm_buf check = {0};
+        sm_buf_text(&check, SM_STR("coalesce("));
+        sm_buf_text(&check, sm_buf_str(&text));
+        sm_buf_text(&check, SM_STR(", true)"));
+        out->value = sm_arena_take(x->a, &check);
         note_nan(x, b->rule);
     }
     sm_buf_release(&text);
+    return !why;
 }
 
-static void export_delta(smi_exporting *x, const sm_bound_rule *rules, int64_t n)
+/* The constraints of all row rules, in their order; what cannot be one is noted. */
+static void make_constraints(smi_exporting *x, const sm_bound_rule *rules, int64_t n, sm_pair **out,
+                             int32_t *n_out)
 {
     sm_map *taken = sm_map_new(x->a);
 
+    *out = SM_NEW_ARRAY(x->a, sm_pair, n + 1);
+    *n_out = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (smi_is_strict(x, rules[i].rule)) {
-            export_constraint(x, &rules[i], taken);
+        if (smi_is_strict(x, rules[i].rule) &&
+            make_constraint(x, &rules[i], taken, &(*out)[*n_out])) {
+            ++*n_out;
         }
     }
     for (int64_t i = 0; i < x->t->n_rules; i++) {
         if (!sm_rule_info_of(x->t->rules[i].kind)->is_row) {
             smi_unsaid(x, &x->t->rules[i], "a constraint looks at one row");
         }
+    }
+}
+
+/* "layer.table", each part in quotes where Spark needs them. */
+static void put_spark_table(smi_exporting *x)
+{
+    const sm_str name = x->t->physical;
+    const char *dot = memchr(name.data, '.', name.len);
+    const size_t n = dot ? (size_t)(dot - name.data) + 1 : 0;
+
+    if (dot) {
+        put_spark_name(x->out, (sm_str){name.data, n - 1});
+        sm_buf_text(x->out, SM_STR("."));
+    }
+    put_spark_name(x->out, (sm_str){name.data + n, name.len - n});
+}
+
+static void export_delta(smi_exporting *x, const sm_bound_rule *rules, int64_t n)
+{
+    sm_pair *constraints = NULL;
+    int32_t n_constraints = 0;
+
+    make_constraints(x, rules, n, &constraints, &n_constraints);
+    for (int32_t i = 0; i < n_constraints; i++) {
+        sm_buf_text(x->out, SM_STR("ALTER TABLE "));
+        put_spark_table(x);
+        sm_buf_text(x->out, SM_STR(" ADD CONSTRAINT "));
+        sm_buf_text(x->out, constraints[i].key);
+        sm_buf_text(x->out, SM_STR(" CHECK ("));
+        sm_buf_text(x->out, constraints[i].value);
+        sm_buf_text(x->out, SM_STR(");\n"));
     }
 }
 
@@ -581,6 +610,21 @@ sm_status sm_contract_export(const sm_contract *c, const sm_contract_table *tabl
             export_delta(&x, rules, n);
         }
     }
+    *notes = x.notes;
+    *n_notes = x.n_notes;
+    return SM_OK;
+}
+
+sm_status sm_contract_constraints(const sm_contract *c, const sm_contract_table *table,
+                                  const sm_type *schema, sm_arena *a, sm_pair **out, int32_t *n,
+                                  sm_contract_note **notes, int64_t *n_notes, sm_error *e)
+{
+    smi_exporting x = {.c = c, .t = table, .schema = schema, .a = a};
+    sm_bound_rule *rules = NULL;
+    int64_t n_rules = 0;
+
+    SM_TRY(sm_contract_bind(c, table, schema, NULL, a, &rules, &n_rules, e));
+    make_constraints(&x, rules, n_rules, out, n);
     *notes = x.notes;
     *n_notes = x.n_notes;
     return SM_OK;
