@@ -43,6 +43,7 @@ static sm_status plan_one(smi_cli *cli, constraining *x, int32_t i, const sm_del
     const sm_pair *c = &x->constraints[i];
     const sm_str there = condition_of(m, c->key, cli->arena);
 
+    SM_ASSERT(c->key.len > 0 && c->value.len > 0);
     x->is_new[i] = there.len == 0;
     if (x->is_new[i]) {
         x->items[x->n_items++] =
@@ -68,6 +69,7 @@ static sm_status plan_all(smi_cli *cli, constraining *x, sm_store *store, const 
 {
     const sm_table_at newest = {.kind = SM_AT_NEWEST};
     sm_snapshot *s = NULL;
+    SM_ASSERT(x->n == 0 && x->n_items == 0);
 
     SM_TRY(sm_table_open_at(store, &newest, cli->env.budget, &s, e));
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
@@ -146,6 +148,7 @@ static sm_status constrain(smi_cli *cli, sm_store *store, const sm_contract *c,
 {
     const sm_str file = c->yaml.name;
     constraining x = {0};
+    SM_ASSERT(t >= c->tables && t < c->tables + c->n_tables);
 
     SM_TRY(is_dry ? SM_OK : smi_settle_first(cli, store, e));
     SM_TRY(plan_all(cli, &x, store, c, t, e));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_contract.c: contract files on the command line: reads them, and tells what of them is left
- * out. Called by cmd_contract.c and cli_constrain.c. */
+ * cli/cli_contract.c: contract files on the command line: reads them, and tells what of them is
+ * left out. Called by cmd_contract.c and cli_constrain.c. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -10,8 +10,8 @@
 
 /* ---- a contract file (cli_contract.c) -------------------------------------------------------- */
 
-/** Reads a contract, and tells on stderr what of it is not checked. Errors: those of smi_read_text()
- * and of sm_contract_read(). */
+/** Reads a contract, and tells on stderr what of it is not checked. Errors: those of
+ * smi_read_text() and of sm_contract_read(). */
 sm_status smi_contract_read(smi_cli *cli, const char *path, sm_contract **out,
                             sm_error *e) SM_MUST_USE;
 /** Appends a note behind its place in the file. */

@@ -336,8 +336,8 @@ sm_status sm_contract_export(const sm_contract *c, const sm_contract_table *tabl
 /**
  * The row rules of a table as constraints of a Delta table with these columns.
  *
- * Shape     pairs of a name and a condition in Spark's SQL, which is TRUE where the rule holds or is
- *           NULL. *notes: rules that cannot be one, as of sm_contract_export()
+ * Shape     pairs of a name and a condition in Spark's SQL, which is TRUE where the rule holds or
+ *           is NULL. *notes: rules that cannot be one, as of sm_contract_export()
  * Owner     *out and *notes live in `a`
  * Errors    those of sm_contract_bind()
  */
@@ -626,8 +626,8 @@ typedef struct sm_checked_rows {
     int32_t n_others;
     const sm_pair *vars; /* of var('name') in SQL, as texts */
     int32_t n_vars;
-    int64_t now_us;     /* the time that the check is for; 0: the clock's */
-    bool wants_profile; /* of the columns, for a page */
+    int64_t now_us;         /* the time that the check is for; 0: the clock's */
+    bool wants_profile;     /* of the columns, for a page */
     const sm_type *columns; /* that the files at uri have; NULL: as they are found in them */
 } sm_checked_rows;
 

@@ -395,6 +395,12 @@ static void compare_allowed(diffing *d, const sm_rule *before, const sm_rule *af
              breaks_by(limit == TIGHTER || tolerance == TIGHTER ? TIGHTER : LOOSER));
 }
 
+/* The column whose groups a percentage is looked at in; "": it is one of all rows. */
+static sm_str group_column(const sm_contract_table *t, const sm_rule *r)
+{
+    return r->has_share_per ? t->columns[r->share_per].path : (sm_str){0};
+}
+
 /* ---- rules ----------------------------------------------------------------------------------- */
 
 static void compare_rule(diffing *d, const sm_rule *before, const sm_rule *after)
@@ -408,6 +414,8 @@ static void compare_rule(diffing *d, const sm_rule *before, const sm_rule *after
         add_part(d, before->name, sm_rule_info_of(before->kind)->name, old, new, breaks_by(c));
     }
     compare_allowed(d, before, after);
+    add_part(d, before->name, "share per", group_column(d->before, before),
+             group_column(d->after, after), after->has_share_per ? SM_BREAKS_WRITERS : 0);
     add_part(d, before->name, "action", sm_str_of(sm_policy_name(before->action)),
              sm_str_of(sm_policy_name(after->action)),
              strictness(after->action) > strictness(before->action) ? SM_BREAKS_WRITERS : 0);

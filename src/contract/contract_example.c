@@ -4,10 +4,10 @@
  *
  * Method   In rounds of ROUND rows. 1. Values of each column, by its type and the rules that say
  *          how to make them: bounds, steps, lengths, patterns, formats, lists. 2. What a rule of
- *          the column refuses is thrown away. 3. The rest is put together to rows; a reference takes
- *          the values of a row of the other table, which is made first, from the same seed. 4. Rows
- *          that break any row rule, or have a key that is taken, are thrown away. In the end the
- *          real check looks at all of them, which also judges groups, numbers of rows and queries.
+ *          the column refuses is thrown away. 3. The rest is put together to rows; a reference
+ *          takes the values of a row of the other table, which is made first, from the same seed.
+ *          4. Rows that break any row rule, or have a key that is taken, are thrown away. In the
+ *          end the real check looks at all, which also judges groups, row counts and queries.
  * Judge    Whether a row keeps a rule is never decided here: the bound expressions do that
  *          (contract_rule.c). What is known here only makes it likely.
  * NULL     One of ten in a column that may have it; the first rows have none, so that each column

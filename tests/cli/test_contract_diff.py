@@ -146,6 +146,12 @@ def quality(rule):
     ("metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 10}]",
      "metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 9}]", "allowed",
      ["writers"]),
+    ("metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 1%}]",
+     "metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 1%}, "
+     "{property: smelt.sharePer, value: c}]", "share per", ["writers"]),
+    ("metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 1%}, "
+     "{property: smelt.sharePer, value: c}]",
+     "metric: nullValues, mustBe: 0, customProperties: [{property: smelt.failAbove, value: 1%}]", "share per", []),
 ])
 def test_quality_rules(smelt, tmp_path, old, new, what, breaks):
     (change,) = diff(smelt, write(tmp_path, "a.yaml", quality(old)), write(tmp_path, "b.yaml", quality(new)))["changes"]
