@@ -55,14 +55,16 @@ static void put_file(kit *k, const char *name, sm_str text)
 /* ---- rows in files --------------------------------------------------------------------------- */
 
 /* The columns of all files here, but of those that were written: n tells rows apart. */
-static const sm_type *columns_of_files(sm_arena *a)
+static const char columns_of_files[] = "STRUCT(n BIGINT, c BIGINT, d VARCHAR, s STRUCT(z BIGINT))";
+/* The same in another order. */
+static const char columns_of_stays[] = "STRUCT(s STRUCT(z BIGINT), d VARCHAR, n BIGINT, c BIGINT)";
+
+static const sm_type *type_of(const char *text, sm_arena *a)
 {
     const sm_type *t = NULL;
     sm_error e = {0};
 
-    assert_ok(sm_type_parse(SM_STR("STRUCT(n BIGINT, c BIGINT, d VARCHAR, s STRUCT(z BIGINT))"), a,
-                            &t, &e),
-              &e);
+    assert_ok(sm_type_parse(sm_str_of(text), a, &t, &e), &e);
     return t;
 }
 
@@ -95,7 +97,7 @@ static const sm_plan_node *rows_with(kit *k, const char *name, const sm_type *co
 
 static const sm_plan_node *rows_of(kit *k, const char *name)
 {
-    return rows_with(k, name, columns_of_files(k->a));
+    return rows_with(k, name, type_of(columns_of_files, k->a));
 }
 
 /* sm_guarded.other */
@@ -212,10 +214,12 @@ static sm_status guard_new(kit *k, const char *yaml, bool has_stays, sm_arena *a
 
     assert_ok(kit_read(kit_table(yaml, k->a), k->a, &k->c, &why), &why);
     assert_ok(sm_contract_find(k->c, SM_STR("t"), k->a, &t, &why), &why);
+    const sm_plan_node *stays =
+        has_stays ? rows_with(k, "stays.json", type_of(columns_of_stays, a)) : NULL;
     const sm_guarded in = {.contract = k->c,
                            .table = t,
                            .rows = rows_of(k, "rows.json"),
-                           .stays = has_stays ? rows_of(k, "stays.json") : NULL,
+                           .stays = stays,
                            .names = sm_names_resolver(k->names),
                            .other = find_other,
                            .ctx = k,
