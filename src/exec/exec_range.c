@@ -77,6 +77,7 @@ typedef struct range_end {
     int step_shift;           /* of settle_steps() */
     int32_t steps[STEPS + 1]; /* the first quantile that is of a step, or of one above */
     row_group *groups;        /* one a driver */
+    smi_texts *texts;
     sm_mutex lock;
     /* under the lock */
     range *ranges;
@@ -336,7 +337,8 @@ static sm_status divide_group(range_end *s, row_group *g, sm_error *e)
                              .runs = g->runs,
                              .n_runs = g->n_runs,
                              .ranges = ranges,
-                             .n_ranges = s->n_ranges};
+                             .n_ranges = s->n_ranges,
+                             .texts = s->texts};
     SM_TRY_GOTO(st, done, smi_parcels_pack(&group, s->exec->env->budget, blocks, sizes, e));
     sm_mutex_lock(&s->lock);
     for (size_t i = 0; i < n_ranges; i++) {
@@ -420,6 +422,7 @@ static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *no
     }
     s->groups = sm_alloc_zero((size_t)exec->n_drivers * sizeof(*s->groups));
     s->ranges = sm_alloc_zero((size_t)s->n_ranges * sizeof(*s->ranges));
+    s->texts = smi_texts_new(node->schema->n_fields, s->budget);
     settle_steps(s);
     sm_mutex_init(&s->lock);
     sm_mutex_init(&s->giving);
@@ -437,6 +440,7 @@ static void range_release(range_end *s)
     }
     sm_free(s->groups);
     sm_free(s->ranges);
+    smi_texts_free(s->texts);
     smi_spill_free(s->spill);
     sm_mutex_release(&s->lock);
     sm_mutex_release(&s->giving);
@@ -630,6 +634,13 @@ static sm_status take_parcel(range_end *s, range *r, sm_block **out, sm_error *e
     return r->piece ? next_of_piece(s, r, out, e) : SM_OK;
 }
 
+static sm_status unpack(const range_end *s, sm_block *const *blocks, int64_t n, sm_budget *budget,
+                        sm_batch **out, sm_error *e)
+{
+    const smi_parcels all = {.items = blocks, .n = n, .schema = s->schema, .texts = s->texts};
+    return smi_parcels_unpack(&all, budget, out, e);
+}
+
 static sm_status give_small(range_end *s, smi_driver *d, range *r, sm_error *e)
 {
     sm_block **blocks = sm_alloc_zero((size_t)r->n_parcels * sizeof(sm_block *));
@@ -641,8 +652,7 @@ static sm_status give_small(range_end *s, smi_driver *d, range *r, sm_error *e)
         st = take_parcel(s, r, &blocks[n], e);
         n += st == SM_OK;
     }
-    st =
-        st == SM_OK ? smi_parcels_unpack(blocks, n, s->schema, s->exec->env->budget, &rows, e) : st;
+    st = st == SM_OK ? unpack(s, blocks, n, s->exec->env->budget, &rows, e) : st;
     for (int64_t i = 0; i < n; i++) {
         sm_block_release(blocks[i]);
     }
@@ -663,7 +673,7 @@ static sm_status add_all(range_end *s, range *r, smi_sorter *sorter, sm_error *e
         if (!block) {
             return SM_OK;
         }
-        const sm_status st = smi_parcels_unpack(&block, 1, s->schema, s->budget, &rows, e);
+        const sm_status st = unpack(s, &block, 1, s->budget, &rows, e);
         sm_block_release(block);
         SM_TRY(st);
         SM_TRY(smi_sorter_add(sorter, rows, e));
@@ -781,6 +791,7 @@ sm_status smi_range_run(smi_execution *exec, const sm_plan_node *node, smi_op *n
     for (int i = 0; i < exec->n_drivers && st == SM_OK; i++) {
         st = s.groups[i].n_rows > 0 ? divide_group(&s, &s.groups[i], e) : SM_OK;
     }
+    st = st == SM_OK ? smi_texts_finish(s.texts, s.schema, exec->env->budget, e) : st;
     if (st == SM_OK) {
         smi_tasks_init(&tasks, node, s.n_tasks, give_task, &s);
         tasks.most_drivers = parted ? exec->n_parts : 0;

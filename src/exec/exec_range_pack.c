@@ -9,8 +9,8 @@
  *            NUMBERS   what is above the least value of the group, in as few bytes as hold that of
  *                      the greatest; none where all are equal. Bits of floats as they are
  *            WIDE      16 bytes
- *            CODES     texts of which the group's batches have few, by dictionaries and constants:
- *                      lengths (u32) and bytes of the entries; a byte a row, none for one entry
+ *            CODES     texts of which the column has few (exec_range_texts.c), where the group's
+ *                      batches have dictionaries and constants: as NUMBERS, of at most 2 bytes
  *            TEXTS     lengths, of 1, 2 or 4 bytes, none where all are equal; then the bytes
  *            PLACES    the last column. Of each run of which the parcel has rows: the number of the
  *                      first of them in the parcel (u32); then the places of the runs (u64)
@@ -24,12 +24,7 @@
 
 #include <string.h>
 
-#include "base/hash.h"
-
-#define MOST_ENTRIES 256
-#define MOST_TEXT    4096 /* bytes of entries: each parcel has them all */
-#define SLOTS        1024
-#define CHUNK        1024 /* rows whose numbers are looked at together */
+#define CHUNK 1024 /* rows whose numbers are looked at together */
 
 typedef enum parcel_kind {
     KIND_NONE,
@@ -52,43 +47,12 @@ typedef struct parcel_head {
     uint32_t n_rows, n_columns;
 } parcel_head;
 
-/* ---- a set of few texts ---------------------------------------------------------------------- */
-
-typedef struct entry_set {
-    sm_str entries[MOST_ENTRIES];
-    int32_t n;
-    size_t bytes;
-    uint16_t slots[SLOTS]; /* number of an entry + 1; 0: free */
-} entry_set;
-
-_Static_assert(MOST_ENTRIES * 2 <= SLOTS, "a free slot ends each search");
-
-/* The number of a text; −1 if there are too many. */
-static int32_t number_of(entry_set *s, sm_str text)
-{
-    for (uint64_t at = sm_hash64(text.data, text.len) % SLOTS;; at = (at + 1) % SLOTS) {
-        const int32_t number = s->slots[at] - 1;
-        if (number < 0) {
-            if (s->n == MOST_ENTRIES || s->bytes + text.len > MOST_TEXT) {
-                return -1;
-            }
-            s->entries[s->n] = text;
-            s->bytes += text.len;
-            s->slots[at] = (uint16_t)(s->n + 1);
-            return s->n++;
-        }
-        if (sm_str_eq(s->entries[number], text)) {
-            return number;
-        }
-    }
-}
-
 /* ---- planning a group ------------------------------------------------------------------------ */
 
 typedef struct pack_column {
     column_head head;
-    entry_set *entries;   /* KIND_CODES */
-    uint8_t (*maps)[256]; /* one a batch: the code of each entry of its dictionary */
+    uint16_t **maps;      /* KIND_CODES: one a batch, of each entry of its dictionary the code; the
+                           * same for batches that share it */
     uint32_t *text_bytes; /* KIND_TEXTS: one a range */
 } pack_column;
 
@@ -104,6 +68,7 @@ typedef struct packing {
     int32_t n_columns; /* without the place */
     const uint32_t *ranges;
     int32_t n_ranges;
+    smi_texts *texts;
     uint32_t *n_rows;  /* one a range */
     uint32_t *n_parts; /* likewise */
     part *parts;       /* run by run */
@@ -203,39 +168,72 @@ static void plan_numbers(packing *p, int32_t k)
     h->width = (uint8_t)bytes_for((uint64_t)most - (uint64_t)least);
 }
 
-/* Numbers the texts of dictionaries and constants. false: there are others, or too many. */
+/* The texts of a dictionary or a constant; *n: how many. NULL: it is neither. */
+static const sm_column *few_texts(const sm_column *c, int64_t *n)
+{
+    if (c->layout == SM_CONST) {
+        *n = sm_column_is_null(c, 0) ? 0 : 1;
+        return c;
+    }
+    *n = c->layout == SM_DICT ? c->children[0].n_rows : 0;
+    return c->layout == SM_DICT ? &c->children[0] : NULL;
+}
+
+/* Finds the codes of a batch's texts. false: it has others than few, or too many. */
+static bool map_texts(packing *p, int32_t k, int64_t batch)
+{
+    uint16_t **maps = p->columns[k].maps;
+    int64_t n = 0, n_before = 0;
+    const sm_column *texts = few_texts(column_of(p, batch, k), &n);
+    const sm_column *before = batch > 0 ? few_texts(column_of(p, batch - 1, k), &n_before) : NULL;
+
+    if (texts && before && texts->values == before->values && n == n_before) {
+        maps[batch] = maps[batch - 1];
+        return true;
+    }
+    if (!texts) {
+        return false;
+    }
+    maps[batch] = sm_alloc_zero((size_t)(n + 1) * sizeof(**maps)); /* rows with NULL have code 0 */
+    return smi_texts_codes(p->texts, k, texts, n, maps[batch]);
+}
+
+static void free_maps(uint16_t **maps, int64_t n)
+{
+    for (int64_t b = 0; maps && b < n; b++) {
+        if (b == 0 || maps[b] != maps[b - 1]) {
+            sm_free(maps[b]);
+        }
+    }
+    sm_free((void *)maps);
+}
+
+/* Finds the codes of a column's texts. false: a batch has others than few. */
 static bool plan_codes(packing *p, int32_t k)
 {
     pack_column *col = &p->columns[k];
+    uint16_t least = UINT16_MAX, most = 0;
     bool fits = true;
 
+    col->maps = sm_alloc_zero((size_t)p->rows->n * sizeof(*col->maps));
     for (int64_t b = 0; b < p->rows->n && fits; b++) {
-        const sm_column *c = column_of(p, b, k);
-        fits = c->layout == SM_CONST ||
-               (c->layout == SM_DICT && c->children[0].n_rows <= MOST_ENTRIES);
-    }
-    if (!fits) {
-        return false;
-    }
-    col->entries = sm_alloc_zero(sizeof(*col->entries));
-    col->maps = sm_alloc_zero((size_t)(p->rows->n + 1) * sizeof(*col->maps));
-    for (int64_t b = 0; b < p->rows->n && fits; b++) {
-        const sm_column *c = column_of(p, b, k);
-        const bool is_const = c->layout == SM_CONST;
-        const sm_column *texts = is_const ? c : &c->children[0];
-        const bool is_null = is_const && sm_column_is_null(c, 0);
-        const int64_t n = is_null ? 0 : is_const ? 1 : texts->n_rows;
+        int64_t n = 0;
+        fits = map_texts(p, k, b);
+        few_texts(column_of(p, b, k), &n);
         for (int64_t i = 0; i < n && fits; i++) {
-            const int32_t code = number_of(col->entries, sm_column_str(texts, i));
-            fits = code >= 0;
-            col->maps[b][i] = (uint8_t)code;
+            least = col->maps[b][i] < least ? col->maps[b][i] : least;
+            most = col->maps[b][i] > most ? col->maps[b][i] : most;
         }
     }
+    if (!fits) {
+        free_maps(col->maps, p->rows->n);
+        col->maps = NULL;
+        return false;
+    }
     col->head.kind = KIND_CODES;
-    col->head.n_entries = (uint32_t)col->entries->n;
-    col->head.entries_bytes = (uint32_t)col->entries->bytes;
-    col->head.width = col->entries->n > 1;
-    return fits;
+    col->head.base = least < most ? least : most; /* without a text 0 */
+    col->head.width = (uint8_t)bytes_for(most - col->head.base);
+    return true;
 }
 
 static inline size_t text_len(const sm_column *c, int64_t i)
@@ -304,9 +302,6 @@ static sm_status plan_column(packing *p, int32_t k, sm_error *e)
         if (plan_codes(p, k)) {
             return SM_OK;
         }
-        sm_free(p->columns[k].entries);
-        p->columns[k].entries = NULL;
-        *h = (column_head){.has_nulls = h->has_nulls};
         return plan_texts(p, k, e);
     }
     if (type->id == SM_TYPE_NULL) {
@@ -427,28 +422,18 @@ static void put_wide(packing *p, int32_t k)
 
 static void put_codes(packing *p, int32_t k)
 {
-    const pack_column *col = &p->columns[k];
+    const column_head *h = &p->columns[k].head;
     int64_t row = 0;
 
-    for (int32_t r = 0; r < p->n_ranges; r++) {
-        for (int32_t i = 0; p->n_rows[r] > 0 && i < col->entries->n; i++) {
-            const uint32_t len = (uint32_t)col->entries->entries[i].len;
-            memcpy(p->next[r], &len, sizeof(len));
-            p->next[r] += sizeof(len);
-        }
-        for (int32_t i = 0; p->n_rows[r] > 0 && i < col->entries->n; i++) {
-            const sm_str s = col->entries->entries[i];
-            if (s.len > 0) {
-                memcpy(p->next[r], s.data, s.len);
-                p->next[r] += s.len;
-            }
-        }
-    }
-    for (int64_t b = 0; b < p->rows->n && col->head.width > 0; b++) {
+    for (int64_t b = 0; b < p->rows->n && h->width > 0; b++) {
         const sm_column *c = column_of(p, b, k);
+        const uint16_t *map = p->columns[k].maps[b];
         const int32_t *codes = c->layout == SM_DICT ? c->values : NULL;
         for (int64_t i = 0; i < c->n_rows; i++, row++) {
-            *p->next[p->ranges[row]]++ = col->maps[b][codes ? codes[i] : 0];
+            const uint16_t above = (uint16_t)(map[codes ? codes[i] : 0] - h->base);
+            uint8_t **to = &p->next[p->ranges[row]];
+            memcpy(*to, &above, sizeof(above));
+            *to += h->width;
         }
     }
 }
@@ -596,8 +581,7 @@ static void count_rows(packing *p, const smi_run *runs, int64_t n_runs)
 static void packing_release(packing *p)
 {
     for (int32_t k = 0; k < p->n_columns; k++) {
-        sm_free(p->columns[k].entries);
-        sm_free(p->columns[k].maps);
+        free_maps(p->columns[k].maps, p->rows->n);
         sm_free(p->columns[k].text_bytes);
     }
     sm_free(p->columns);
@@ -621,6 +605,7 @@ sm_status smi_parcels_pack(const smi_group *group, sm_budget *budget, sm_block *
                  .n_columns = schema->n_fields - 1,
                  .ranges = group->ranges,
                  .n_ranges = n_ranges,
+                 .texts = group->texts,
                  .n_rows = sm_alloc_zero(n * sizeof(*p.n_rows)),
                  .n_parts = sm_alloc_zero(n * sizeof(*p.n_parts)),
                  .at = sm_alloc_zero(n * sizeof(*p.at)),
@@ -668,6 +653,7 @@ typedef struct parcel_column {
 typedef struct unpacking {
     sm_block *const *parcels;
     int64_t n;
+    const smi_texts *texts;
     int64_t n_rows;
     const uint8_t **at;      /* where the next column of each parcel begins */
     parcel_column *columns;  /* the same column of each */
@@ -848,26 +834,29 @@ static sm_status unpack_places(const unpacking *u, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* Entry i of a parcel's dictionary, which begins at *off of its bytes; moves *off behind it. */
-static sm_str next_entry(const parcel_column *c, uint32_t i, uint32_t *off)
+/* Row i's code of a parcel's texts; of NULL any. */
+static inline uint32_t code_at(const parcel_column *c, int64_t i)
 {
-    const sm_str entry = {(const char *)c->entry_bytes + *off, u32_at(c->entries, i)};
-    *off += (uint32_t)entry.len;
-    return entry;
+    uint16_t above = 0;
+
+    memcpy(&above, c->values + i * c->head.width, sizeof(above)); /* the padding may be read */
+    return (uint32_t)c->head.base + (above & ((1u << c->head.width * 8) - 1));
 }
 
-static void unpack_coded_views(const parcel_column *c, int32_t k, sm_view *views)
+/* Writes the views of rows with codes. The bytes of the entries are in heap buffer k. */
+static void unpack_coded_views(const parcel_column *c, const sm_column *entries, int32_t k,
+                               sm_view *views)
 {
-    sm_view few[MOST_ENTRIES];
-
-    for (uint32_t i = 0, off = 0; i < c->head.n_entries; i++) {
-        const uint32_t first = off;
-        const sm_str s = next_entry(c, i, &off);
-        few[i] = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, k, (int32_t)first);
-    }
     for (int64_t i = 0; i < c->n_rows; i++) {
-        const bool is_null = c->valid && !c->valid[i];
-        views[i] = is_null ? (sm_view){0} : few[c->head.width > 0 ? c->values[i] : 0];
+        if (c->valid && !c->valid[i]) {
+            views[i] = (sm_view){0};
+            continue;
+        }
+        SM_ASSERT(entries && code_at(c, i) < entries->n_rows);
+        views[i] = ((const sm_view *)entries->values)[code_at(c, i)];
+        if (views[i].inlined.len > SM_VIEW_INLINE) {
+            views[i].ref.buffer = k;
+        }
     }
 }
 
@@ -891,118 +880,80 @@ static void unpack_views_of(const parcel_column *c, int32_t k, sm_view *views)
     }
 }
 
-static sm_status unpack_views(const unpacking *u, sm_column *out, sm_error *e)
+/* Writes views. Heap buffer k is that of parcel k, the last one that of the entries. */
+static sm_status unpack_views(const unpacking *u, const sm_column *entries, sm_column *out,
+                              sm_error *e)
 {
-    void *views = NULL, *heap = NULL;
+    const int32_t n = (int32_t)u->n;
+    void *views = NULL, *mem = NULL;
     int64_t row = 0;
 
     SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(sm_view), &views, e));
-    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n * sizeof(sm_heap_buf), &heap, e));
-    for (int64_t k = 0; k < u->n; k++) {
+    SM_TRY(sm_batch_alloc(u->into, ((size_t)n + 1) * sizeof(sm_heap_buf), &mem, e));
+    sm_heap_buf *heap = mem;
+    for (int32_t k = 0; k < n; k++) {
         const parcel_column *c = &u->columns[k];
-        const bool is_coded = c->head.kind == KIND_CODES;
-        ((sm_heap_buf *)heap)[k] = (sm_heap_buf){
-            .data = is_coded ? c->entry_bytes : c->text,
-            .size_bytes = is_coded ? c->head.entries_bytes : c->head.text_bytes,
-        };
-        if (is_coded) {
-            unpack_coded_views(c, (int32_t)k, (sm_view *)views + row);
+        heap[k] = (sm_heap_buf){.data = c->text, .size_bytes = c->head.text_bytes};
+        if (c->head.kind == KIND_CODES) {
+            unpack_coded_views(c, entries, n, (sm_view *)views + row);
         } else {
-            unpack_views_of(c, (int32_t)k, (sm_view *)views + row);
+            unpack_views_of(c, k, (sm_view *)views + row);
         }
         row += c->n_rows;
     }
+    heap[n] = entries ? entries->heap[0] : heap[n];
     out->values = views;
     out->heap = heap;
-    out->n_heap = (int32_t)u->n;
+    out->n_heap = n + 1;
     return SM_OK;
 }
 
-/* Makes the column of one dictionary for all parcels. *fits is false where it cannot. */
-static sm_status unpack_codes(const unpacking *u, entry_set *s, sm_column *out, bool *fits,
+/* Makes a column with the entries as its dictionary. */
+static sm_status unpack_codes(const unpacking *u, const sm_column *entries, sm_column *out,
                               sm_error *e)
 {
-    void *codes_mem = NULL, *child = NULL;
-    int32_t map[MOST_ENTRIES];
+    void *mem = NULL, *child = NULL;
     int64_t row = 0;
 
-    *fits = true;
-    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(int32_t), &codes_mem, e));
-    int32_t *codes = codes_mem;
-    for (int64_t k = 0; k < u->n && *fits; k++) {
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(int32_t), &mem, e));
+    SM_TRY(sm_batch_alloc(u->into, sizeof(sm_column), &child, e));
+    int32_t *codes = mem;
+    for (int64_t k = 0; k < u->n; k++) {
         const parcel_column *c = &u->columns[k];
-        uint32_t off = 0;
-        *fits = c->head.kind == KIND_CODES;
-        for (uint32_t i = 0; i < c->head.n_entries && *fits; i++) {
-            map[i] = number_of(s, next_entry(c, i, &off));
-            *fits = map[i] >= 0;
-        }
-        for (int64_t i = 0; i < c->n_rows && *fits; i++, row++) {
+        for (int64_t i = 0; i < c->n_rows; i++, row++) {
             const bool is_null = c->valid && !c->valid[i];
-            const uint32_t code = c->head.width > 0 ? c->values[i] : 0;
-            SM_ASSERT(is_null || code < c->head.n_entries);
-            codes[row] = is_null ? 0 : map[code];
+            codes[row] = is_null ? 0 : (int32_t)code_at(c, i);
+            SM_ASSERT(codes[row] < entries->n_rows);
         }
     }
-    *fits = *fits && s->n > 0;
-    if (*fits) {
-        SM_TRY(sm_batch_alloc(u->into, sizeof(sm_column), &child, e));
-        out->values = codes;
-        out->layout = SM_DICT;
-        out->children = child;
-        out->n_children = 1;
-    }
+    *(sm_column *)child = *entries;
+    out->layout = SM_DICT;
+    out->values = codes;
+    out->children = child;
+    out->n_children = 1;
     return SM_OK;
 }
 
-/* Makes the flat column of a set's texts. */
-static sm_status make_entries(const unpacking *u, const entry_set *s, const sm_type *type,
-                              sm_column *out, sm_error *e)
+static sm_status unpack_texts(const unpacking *u, int32_t k, sm_column *out, sm_error *e)
 {
-    void *views = NULL, *text = NULL, *heap = NULL;
-    int32_t used = 0;
+    sm_block *block = NULL;
+    const sm_column *entries = smi_texts_of(u->texts, k, &block);
+    bool are_coded = entries != NULL;
 
-    SM_TRY(sm_batch_alloc(u->into, (size_t)s->n * sizeof(sm_view), &views, e));
-    SM_TRY(sm_batch_alloc(u->into, s->bytes + 1, &text, e));
-    SM_TRY(sm_batch_alloc(u->into, sizeof(sm_heap_buf), &heap, e));
-    for (int32_t i = 0; i < s->n; i++) {
-        const sm_str one = s->entries[i];
-        if (one.len > 0) {
-            memcpy((uint8_t *)text + used, one.data, one.len);
-        }
-        ((sm_view *)views)[i] = sm_view_make((uint8_t *)text + used, (int32_t)one.len, 0, used);
-        used += (int32_t)one.len;
+    for (int64_t i = 0; i < u->n && are_coded; i++) {
+        are_coded = u->columns[i].head.kind == KIND_CODES;
     }
-    *(sm_heap_buf *)heap = (sm_heap_buf){.data = text, .size_bytes = used};
-    *out = (sm_column){.type = type, .n_rows = s->n, .values = views, .heap = heap, .n_heap = 1};
-    return SM_OK;
-}
-
-static sm_status unpack_texts(const unpacking *u, sm_column *out, sm_error *e)
-{
-    entry_set *s = NULL;
-    sm_column entries = {0};
-    bool fits = u->columns[0].head.kind == KIND_CODES;
-    sm_status st = SM_OK;
-
-    if (fits) {
-        s = sm_alloc_zero(sizeof(*s));
-        SM_TRY_GOTO(st, done, unpack_codes(u, s, out, &fits, e));
+    if (block) {
+        sm_batch_keep(u->into, block);
     }
-    if (!fits) {
-        st = unpack_views(u, out, e);
-        goto done;
+    if (are_coded && u->has_one && !u->has_nulls) {
+        out->layout = SM_CONST;
+        out->values = (const sm_view *)entries->values + u->columns[0].head.base;
+        out->heap = entries->heap;
+        out->n_heap = entries->n_heap;
+        return SM_OK;
     }
-    SM_TRY_GOTO(st, done, make_entries(u, s, out->type, &entries, e));
-    *(sm_column *)out->children = entries;
-    if (s->n == 1 && !u->has_nulls) {
-        entries.layout = SM_CONST;
-        entries.n_rows = u->n_rows;
-        *out = entries;
-    }
-done:
-    sm_free(s);
-    return st;
+    return are_coded ? unpack_codes(u, entries, out, e) : unpack_views(u, entries, out, e);
 }
 
 static sm_status unpack_column(unpacking *u, int32_t k, sm_column *out, sm_error *e)
@@ -1016,7 +967,7 @@ static sm_status unpack_column(unpacking *u, int32_t k, sm_column *out, sm_error
     }
     SM_TRY(unpack_validity(u, out, e));
     if (sm_type_is_bytes(type->id)) {
-        return unpack_texts(u, out, e);
+        return unpack_texts(u, k, out, e);
     }
     if (type->id == SM_TYPE_NULL) {
         return SM_OK;
@@ -1025,21 +976,23 @@ static sm_status unpack_column(unpacking *u, int32_t k, sm_column *out, sm_error
                                                            : unpack_numbers(u, out, e);
 }
 
-sm_status smi_parcels_unpack(sm_block *const *parcels, int64_t n, const sm_type *schema,
-                             sm_budget *budget, sm_batch **out, sm_error *e)
+sm_status smi_parcels_unpack(const smi_parcels *parcels, sm_budget *budget, sm_batch **out,
+                             sm_error *e)
 {
-    unpacking u = {.parcels = parcels, .n = n};
+    const sm_type *schema = parcels->schema;
+    const int64_t n = parcels->n;
+    unpacking u = {.parcels = parcels->items, .n = n, .texts = parcels->texts};
 
-    SM_ASSERT(n > 0 && n <= INT32_MAX);
+    SM_ASSERT(n > 0 && n < INT32_MAX);
     SM_TRY(sm_batch_new(budget, schema, &u.into, e));
     u.at = sm_alloc((size_t)n * sizeof(*u.at));
     u.columns = sm_alloc((size_t)n * sizeof(*u.columns));
     for (int64_t i = 0; i < n; i++) {
-        const parcel_head h = head_of(parcels[i]);
+        const parcel_head h = head_of(u.parcels[i]);
         SM_ASSERT(h.n_columns == (uint32_t)schema->n_fields && h.n_rows > 0);
-        u.at[i] = parcels[i]->data + sizeof(h) + h.n_columns * sizeof(column_head);
+        u.at[i] = u.parcels[i]->data + sizeof(h) + h.n_columns * sizeof(column_head);
         u.n_rows += h.n_rows;
-        sm_batch_keep(u.into, parcels[i]);
+        sm_batch_keep(u.into, u.parcels[i]);
     }
     sm_status st = SM_OK;
     for (int32_t k = 0; k < schema->n_fields && st == SM_OK; k++) {

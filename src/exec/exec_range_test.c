@@ -4,6 +4,8 @@
  * quantiles, types, threads and memory. */
 #include "exec_testkit.h"
 
+#include "exec/exec_range_int.h"
+
 #define ROWS 70000 /* more than one group of a driver */
 #define SCHEMA                                                                                     \
     "STRUCT(k UBIGINT, hex VARCHAR, id VARCHAR, text VARCHAR, few VARCHAR, same VARCHAR, none "    \
@@ -281,6 +283,158 @@ static void gives_rows_in_parts(void **state)
     sm_buf_release(&text);
 }
 
+/* ---- texts with codes ------------------------------------------------------------------------ */
+
+#define ENTRIES                                                                                    \
+    3000 /* two dictionaries of so many texts are more than a column may have codes for */
+
+/* Entry i of the dictionary number d; every third is longer than a view has room for. */
+static sm_str entry_text(int d, int64_t i, char *room)
+{
+    const int n = snprintf(room, 64, i % 3 ? "%d.%d" : "%d.%d, which is a long text", d, (int)i);
+    return (sm_str){room, (size_t)n};
+}
+
+/* Rows of a dictionary, a row an entry; every seventh is NULL if with_nulls. And the same text. */
+static sm_batch *coded_rows(const sm_type *schema, int d, bool with_nulls)
+{
+    sm_error e = {0};
+    sm_batch *b = NULL;
+    void *views = NULL, *text = NULL, *heap = NULL, *codes = NULL, *bits = NULL, *child = NULL;
+    char room[64];
+    int32_t off = 0;
+
+    assert_ok(sm_batch_new(NULL, schema, &b, &e), &e);
+    assert_ok(sm_batch_alloc(b, ENTRIES * sizeof(sm_view), &views, &e), &e);
+    assert_ok(sm_batch_alloc(b, ENTRIES * sizeof(room), &text, &e), &e);
+    assert_ok(sm_batch_alloc(b, sizeof(sm_heap_buf), &heap, &e), &e);
+    assert_ok(sm_batch_alloc(b, ENTRIES * sizeof(int32_t), &codes, &e), &e);
+    assert_ok(sm_batch_alloc(b, sm_bits_bytes(ENTRIES), &bits, &e), &e);
+    assert_ok(sm_batch_alloc(b, sizeof(sm_column), &child, &e), &e);
+    for (int32_t i = 0; i < ENTRIES; i++) {
+        const sm_str one = entry_text(d, i, room);
+        memcpy((uint8_t *)text + off, one.data, one.len);
+        ((sm_view *)views)[i] = sm_view_make((uint8_t *)text + off, (int32_t)one.len, 0, off);
+        off += (int32_t)one.len;
+        if (!with_nulls || i % 7 != 0) {
+            ((int32_t *)codes)[i] = i;
+            sm_bit_set(bits, i);
+        }
+    }
+    *(sm_heap_buf *)heap = (sm_heap_buf){.data = text, .size_bytes = off};
+    *(sm_column *)child = (sm_column){
+        .type = &sm_type_string, .n_rows = ENTRIES, .values = views, .heap = heap, .n_heap = 1};
+    b->columns[0] = (sm_column){.type = &sm_type_string,
+                                .layout = SM_DICT,
+                                .n_rows = ENTRIES,
+                                .validity = with_nulls ? bits : NULL,
+                                .values = codes,
+                                .children = child,
+                                .n_children = 1};
+    const sm_value same = sm_value_str(SM_STR("one text in all of the rows"));
+    assert_ok(sm_column_constant(same, ENTRIES, b, &b->columns[1], &e), &e);
+    b->n_rows = ENTRIES;
+    return b;
+}
+
+/* Packs the rows of a dictionary, even ones into out[0], odd ones into out[1]. */
+static void pack_rows(sm_batch *rows, const sm_type *schema, smi_texts *texts, sm_block **out)
+{
+    static uint32_t ranges[ENTRIES];
+    const smi_batches list = {.items = &rows, .n = 1};
+    const smi_run run = {.first = 0, .n_rows = ENTRIES};
+    size_t sizes[2];
+    sm_error e = {0};
+
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        ranges[i] = i % 2;
+    }
+    const smi_group g = {.rows = &list,
+                         .schema = schema,
+                         .runs = &run,
+                         .n_runs = 1,
+                         .ranges = ranges,
+                         .n_ranges = 2,
+                         .texts = texts};
+    assert_ok(smi_parcels_pack(&g, NULL, out, sizes, &e), &e);
+}
+
+/* Row `at` on of a column are those rows of a dictionary that went into a range. */
+static void assert_texts(const sm_column *c, int64_t at, int d, int range, bool with_nulls)
+{
+    char room[64];
+    for (int64_t i = range; i < ENTRIES; i += 2, at++) {
+        const bool is_null = with_nulls && i % 7 == 0;
+        assert_int_equal(sm_column_is_null(c, at), is_null);
+        if (!is_null) {
+            assert_true(sm_str_eq(sm_column_str(c, at), entry_text(d, i, room)));
+        }
+    }
+}
+
+/* Texts of dictionaries have codes as long as a column has few of them. Rows with codes and rows
+ * without come together, and batches outlive the sort's texts. */
+static void numbers_few_texts(void **state)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_field fields[] = {{.name = SM_STR("few"), .type = &sm_type_string, .is_nullable = true},
+                         {.name = SM_STR("same"), .type = &sm_type_string, .is_nullable = true},
+                         {.name = SM_STR("place"), .type = &sm_type_u64}};
+    const sm_type *schema = sm_type_struct(a, fields, 2), *placed = sm_type_struct(a, fields, 3);
+    smi_texts *texts = smi_texts_new(2, NULL);
+    const struct {
+        int dictionary;
+        bool with_nulls;
+    } groups[] = {{0, false}, {0, true}, {1, true}};
+    const struct {
+        int first, n;
+        sm_layout layout;
+    } cases[] = {{0, 1, SM_DICT}, {0, 2, SM_DICT}, {2, 1, SM_FLAT}, {0, 3, SM_FLAT}};
+    sm_block *parcels[SM_COUNT(groups)][2];
+    sm_batch *got[SM_COUNT(cases)][2];
+    const char *why = NULL;
+    sm_error e = {0};
+
+    for (int g = 0; g < SM_COUNT(groups); g++) {
+        sm_batch *rows = coded_rows(schema, groups[g].dictionary, groups[g].with_nulls);
+        pack_rows(rows, placed, texts, parcels[g]);
+        sm_batch_release(rows);
+    }
+    assert_ok(smi_texts_finish(texts, placed, NULL, &e), &e);
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        for (int range = 0; range < 2; range++) {
+            sm_block *some[SM_COUNT(groups)];
+            for (int g = 0; g < cases[i].n; g++) {
+                some[g] = parcels[cases[i].first + g][range];
+            }
+            const smi_parcels all = {some, cases[i].n, placed, texts};
+            assert_ok(smi_parcels_unpack(&all, NULL, &got[i][range], &e), &e);
+        }
+    }
+    for (int g = 0; g < SM_COUNT(groups); g++) {
+        sm_block_release(parcels[g][0]);
+        sm_block_release(parcels[g][1]);
+    }
+    smi_texts_free(texts);
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        for (int range = 0; range < 2; range++) {
+            const sm_column *c = got[i][range]->columns;
+            assert_true(sm_batch_validate(got[i][range], true, &why));
+            assert_int_equal(got[i][range]->n_rows, cases[i].n * ENTRIES / 2);
+            assert_int_equal(c[0].layout, cases[i].layout);
+            assert_int_equal(c[1].layout, SM_CONST);
+            assert_true(sm_str_is(sm_column_str(&c[1], 5), "one text in all of the rows"));
+            for (int g = 0; g < cases[i].n; g++) {
+                const int at = cases[i].first + g;
+                assert_texts(&c[0], (int64_t)g * ENTRIES / 2, groups[at].dictionary, range,
+                             groups[at].with_nulls);
+            }
+            sm_batch_release(got[i][range]);
+        }
+    }
+    sm_arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +443,7 @@ int main(void)
         cmocka_unit_test(spills_or_refuses),
         cmocka_unit_test(sorts_ranges_of_a_share_side_by_side),
         cmocka_unit_test(gives_rows_in_parts),
+        cmocka_unit_test(numbers_few_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
