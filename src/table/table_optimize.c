@@ -16,7 +16,8 @@
  * Commits  Several bins, of up to MOST_BYTES or MOST_FILES, make a commit. A killed run keeps what
  *          it has committed, and the next one goes on from there: all that is known is in the log.
  *          The table is opened again for each commit, and looked at until nothing is to do. So a
- *          second run finds nothing. Each commit leaves fewer files, or fewer deletion vectors.
+ *          second run finds nothing. Each commit leaves fewer files, or fewer deletion vectors. A
+ *          commit that leaves no two files that might be joined is the last one (is_settled).
  * Memory   The files are looked at one by one. Of those in bins a hash and a size is kept, and
  *          those of one commit are listed.
  * Others   Files that others add meanwhile are left for the next run, so that this one ends. Where
@@ -51,6 +52,8 @@ typedef struct bins {
     int64_t n_files, cap_items, n_bins;
     uint64_t bytes;
     int64_t n_vectors; /* files that have one */
+    int64_t n_movable; /* of a partition: files that might be in a bin */
+    bool is_last;      /* of a commit: nothing is to do after it */
     /* The bin that is open: files from `first` on. */
     int64_t first, open_vectors;
     uint64_t open_bytes;
@@ -163,6 +166,7 @@ static sm_status look_at(void *ctx, const sm_delta_file *f, sm_error *e)
     bins **part =
         (bins **)sm_map_at(l->parts, smi_partition_identity(f->partition, n_columns, &l->text));
     *part = *part ? *part : SM_NEW(l->arena, bins);
+    (*part)->n_movable += may_move;
     if (may_move) {
         item kept = i;
         kept.hash = sm_delta_file_hash(f);
@@ -174,15 +178,26 @@ static sm_status look_at(void *ctx, const sm_delta_file *f, sm_error *e)
     return SM_OK;
 }
 
+/* Is nothing to do in a partition once its bins are joined? Of several bins the new files may be
+ * small enough to be joined in their turn, or with a file that did not fit into a bin. */
+static bool is_settled(const bins *part)
+{
+    return part->n_bins == 0 || (part->n_bins == 1 && part->n_movable == part->n_files);
+}
+
 /* Takes the first bins of the partitions, as many as make a commit. A trial wants all of them. */
 static void take_bins(const looking *l, bins *out)
 {
     const bool is_dry = l->w->opts->is_dry;
+    int64_t n_in_bins = 0;
+    bool are_settled = true;
 
     *out = (bins){0};
     for (int64_t p = 0; p < sm_map_count(l->parts); p++) {
         bins *part = sm_map_value(l->parts, p);
         end_bin(part);
+        n_in_bins += part->n_files;
+        are_settled = are_settled && is_settled(part);
         if (is_dry) {
             out->n_files += part->n_files;
             out->n_bins += part->n_bins;
@@ -199,6 +214,7 @@ static void take_bins(const looking *l, bins *out)
     if (!is_dry) {
         end_bin(out);
     }
+    out->is_last = are_settled && out->n_files == n_in_bins;
     SM_ASSERT(out->n_files >= out->n_bins);
 }
 
@@ -396,8 +412,8 @@ static sm_status next_commit(optimizing *w, bool is_first, bool *is_done, sm_err
             st = find_bins(w, is_first && tries == 0, a, &b, e);
         }
         if (st == SM_OK) {
-            *is_done = b.n_bins == 0;
-            st = *is_done ? SM_OK : join_files(w, &b, a, e);
+            *is_done = b.n_bins == 0 || b.is_last;
+            st = b.n_bins == 0 ? SM_OK : join_files(w, &b, a, e);
         }
         sm_arena_free(a);
     }

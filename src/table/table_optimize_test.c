@@ -142,6 +142,28 @@ static void test_bins(void **state)
     }
 }
 
+/* Of files that are hardly more than their footers several bins become files that fit into one: it
+ * takes a second commit. */
+static void test_joins_what_became_small(void **state)
+{
+    static const int rows[] = {10, 10, 10, 10, 10, 10, 10, 0};
+    kit k;
+    sm_error e = {0};
+    sm_optimize_report r = {0}, again = {0};
+
+    kit_init(&k);
+    make_files(&k, rows);
+    const uint64_t target = bytes_of_file(&k, 0) * 7 / 2;
+    assert_ok(run(&k, target, false, &r, &e), &e);
+    assert_string_equal(files_text(&k), "70");
+    assert_int_equal(r.n_commits, 2);
+    assert_int_equal(r.n_bins, 3);
+    assert_int_equal(r.n_removed, 9);
+    assert_ok(run(&k, target, false, &again, &e), &e);
+    assert_int_equal(again.n_commits, 0);
+    kit_release(&k);
+}
+
 /* ---- what the log says ----------------------------------------------------------------------- */
 
 static const sm_json *last_commit(kit *k, bool of_metrics)
@@ -318,9 +340,10 @@ static void test_no_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bins),         cmocka_unit_test(test_record),
-        cmocka_unit_test(test_property),     cmocka_unit_test(test_others),
-        cmocka_unit_test(test_wrong_counts), cmocka_unit_test(test_no_table),
+        cmocka_unit_test(test_bins),     cmocka_unit_test(test_joins_what_became_small),
+        cmocka_unit_test(test_record),   cmocka_unit_test(test_property),
+        cmocka_unit_test(test_others),   cmocka_unit_test(test_wrong_counts),
+        cmocka_unit_test(test_no_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
