@@ -4,7 +4,8 @@
  *
  * Method   A hash table with open addressing and linear probing, at most half full. Entries are
  *          numbered in the order of their first appearance, so the bytes written do not depend on
- *          the hash. Numbers are compared by their bits, so each NaN stays what it is.
+ *          the hash. Numbers are compared by their bits, so each NaN stays what it is. The code of
+ *          a number that came lately is found without a hash.
  * Limits   MAX_ENTRIES and MAX_BYTES. With more, codes would not be small any more, and a reader's
  *          table would not fit into L2. The column then goes on without the dictionary.
  *
@@ -32,13 +33,15 @@ void smi_pq_dict_init(smi_pq_dict *d, int value_bytes)
 
 void smi_pq_dict_reset(smi_pq_dict *d)
 {
+    if (d->n == 0) {
+        return; /* most chunks have none: their table is empty already */
+    }
     d->n = 0;
     d->n_bytes = 0;
     sm_buf_reset(&d->values);
     sm_buf_reset(&d->entries);
-    if (d->slots) {
-        memset(d->slots, 0, (size_t)d->n_slots * sizeof(*d->slots));
-    }
+    memset(d->slots, 0, (size_t)d->n_slots * sizeof(*d->slots));
+    memset(d->known, 0, sizeof(d->known));
 }
 
 void smi_pq_dict_release(smi_pq_dict *d)
@@ -152,32 +155,54 @@ static uint32_t add_entry(smi_pq_dict *d, uint32_t at, uint32_t hash, size_t byt
     return d->n - 1;
 }
 
-static int64_t number_codes(smi_pq_dict *d, const void *values, const uint32_t *hashes, int64_t n,
-                            uint32_t *codes)
+/* The code of a number; −1 where it is new and the dictionary is full. */
+static int64_t number_code(smi_pq_dict *d, uint64_t v, uint32_t hash)
 {
-    smi_pq_room(&d->values, (size_t)n * (size_t)d->value_bytes + 8);
+    uint32_t at = hash & (d->n_slots - 1);
+
+    while (d->slots[at].code && (d->slots[at].hash != hash ||
+                                 number_at(d, d->values.data, d->slots[at].code - 1) != v)) {
+        at = (at + 1) & (d->n_slots - 1);
+    }
+    if (d->slots[at].code) {
+        return d->slots[at].code - 1;
+    }
+    if (is_full(d, (size_t)d->value_bytes)) {
+        return -1;
+    }
+    memcpy(smi_pq_room(&d->values, sizeof(v)), &v, sizeof(v));
+    d->values.len += (size_t)d->value_bytes;
+    return add_entry(d, at, hash, (size_t)d->value_bytes);
+}
+
+/* The codes of at most HASHED numbers. */
+static int64_t number_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
+{
+    uint32_t hashes[HASHED];
+    uint8_t others[HASHED];
+    int n_others = 0;
+
+    SM_ASSERT(n <= HASHED);
     for (int64_t i = 0; i < n; i++) {
         const uint64_t v = number_at(d, values, i);
-        if (i > 0 && v == number_at(d, values, i - 1)) { /* days and the like come in runs */
-            codes[i] = codes[i - 1];
+        const int k = (int)(v % SMI_PQ_KNOWN);
+        if (d->known[k].code > 0 && d->known[k].value == v) {
+            codes[i] = d->known[k].code - 1;
             continue;
         }
-        const uint32_t hash = hashes[i];
-        uint32_t at = hash & (d->n_slots - 1);
-        while (d->slots[at].code && (d->slots[at].hash != hash ||
-                                     number_at(d, d->values.data, d->slots[at].code - 1) != v)) {
-            at = (at + 1) & (d->n_slots - 1);
+        hashes[n_others] = hash_number(v);
+        __builtin_prefetch(&d->slots[hashes[n_others] & (d->n_slots - 1)]);
+        others[n_others++] = (uint8_t)i;
+    }
+    for (int i = 0; i < n_others; i++) {
+        const uint64_t v = number_at(d, values, others[i]);
+        const int64_t code = number_code(d, v, hashes[i]);
+        if (code < 0) {
+            return others[i];
         }
-        if (d->slots[at].code) {
-            codes[i] = d->slots[at].code - 1;
-            continue;
-        }
-        if (is_full(d, (size_t)d->value_bytes)) {
-            return i;
-        }
-        memcpy(d->values.data + d->values.len, &v, sizeof(v));
-        d->values.len += (size_t)d->value_bytes;
-        codes[i] = add_entry(d, at, hash, (size_t)d->value_bytes);
+        codes[others[i]] = (uint32_t)code;
+        d->known[v % SMI_PQ_KNOWN].value = v;
+        d->known[v % SMI_PQ_KNOWN].code = (uint32_t)code + 1;
     }
     return n;
 }
@@ -196,10 +221,17 @@ static bool entry_is(const smi_pq_dict *d, uint32_t code, sm_str s)
     return e->len == s.len && is_same_text(d->values.data + e->off, (const uint8_t *)s.data, s.len);
 }
 
-static int64_t text_codes(smi_pq_dict *d, const sm_str *values, const uint32_t *hashes, int64_t n,
-                          uint32_t *codes)
+/* The codes of at most HASHED texts. */
+static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint32_t *codes)
 {
     dict_entry *to = (dict_entry *)(void *)smi_pq_room(&d->entries, (size_t)n * sizeof(*to) + 1);
+    uint32_t hashes[HASHED];
+
+    SM_ASSERT(n <= HASHED);
+    for (int64_t i = 0; i < n; i++) {
+        hashes[i] = hash_text(values[i]);
+        __builtin_prefetch(&d->slots[hashes[i] & (d->n_slots - 1)]);
+    }
     for (int64_t i = 0; i < n; i++) {
         const sm_str s = values[i];
         const uint32_t hash = hashes[i];
@@ -254,20 +286,14 @@ int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_
                                   : d->values.len == (size_t)d->n * (size_t)d->value_bytes);
     const bool is_text = d->value_bytes == 0;
     const size_t bytes = is_text ? sizeof(sm_str) : (size_t)d->value_bytes;
-    uint32_t hashes[HASHED];
 
     grow_slots(d);
     for (int64_t at = 0; at < n; at += HASHED) {
         const void *const from = (const uint8_t *)values + (size_t)at * bytes;
         const int64_t some = n - at < HASHED ? n - at : HASHED;
         const int64_t n_asked = are_same(d, from, some) ? 1 : some;
-        for (int64_t i = 0; i < n_asked; i++) {
-            hashes[i] =
-                is_text ? hash_text(((const sm_str *)from)[i]) : hash_number(number_at(d, from, i));
-            __builtin_prefetch(&d->slots[hashes[i] & (d->n_slots - 1)]);
-        }
-        const int64_t done = is_text ? text_codes(d, from, hashes, n_asked, codes + at)
-                                     : number_codes(d, from, hashes, n_asked, codes + at);
+        const int64_t done = is_text ? text_codes(d, from, n_asked, codes + at)
+                                     : number_codes(d, from, n_asked, codes + at);
         if (done < n_asked) {
             return at + done;
         }

@@ -485,7 +485,7 @@ const uint8_t *smi_pq_delta_end(const smi_pq_delta *d)
 /* ---- writing deltas -------------------------------------------------------------------------- */
 
 /* Packs the values of a miniblock, each in `width` bits. */
-static void put_mini(const uint64_t *values, int width, sm_buf *out)
+static void put_mini_u64(const uint64_t *values, int width, sm_buf *out)
 {
     SM_ASSERT(width >= 0 && width <= 64);
     uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + PACK_ROOM);
@@ -517,6 +517,20 @@ static void put_mini(const uint64_t *values, int width, sm_buf *out)
     memcpy(p, &word, 8);
 }
 
+static void put_mini_u32(const uint32_t *values, int width, sm_buf *out)
+{
+    SM_ASSERT(width >= 0 && width <= 32);
+    uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 4 + PACK_ROOM);
+    out->len += (size_t)DELTA_MINI / 8 * (size_t)width;
+    if (width > PACK_WIDTH) {
+        memcpy(p, values, (size_t)DELTA_MINI * sizeof(*values));
+        return;
+    }
+    for (int i = 0; width > 0 && i < DELTA_MINI; i += 8, p += width) {
+        pack_group_u32(values + i, width, p);
+    }
+}
+
 /* Writes the least difference of a block and the widths of its miniblocks. */
 static void put_block_head(int64_t min, const uint8_t *widths, sm_buf *out)
 {
@@ -526,7 +540,7 @@ static void put_block_head(int64_t min, const uint8_t *widths, sm_buf *out)
 }
 
 /* The least of a whole block. In four parts, since each comparison waits for the one before. */
-static int64_t least_of(const int64_t *delta)
+static int64_t least_of_i64(const int64_t *delta)
 {
     int64_t least[4] = {delta[0], delta[1], delta[2], delta[3]};
     for (int i = 4; i < DELTA_BLOCK; i += 4) {
@@ -540,33 +554,47 @@ static int64_t least_of(const int64_t *delta)
     return least[0];
 }
 
-/* Writes one block of n differences; behind them there is room for a whole one. */
-static void put_block(int64_t *delta, int n, sm_buf *out)
+static int32_t least_of_i32(const int32_t *delta)
 {
-    SM_ASSERT(n > 0 && n <= DELTA_BLOCK);
-    const int n_minis = (n + DELTA_MINI - 1) / DELTA_MINI;
-    uint64_t values[DELTA_BLOCK];
-    uint8_t widths[DELTA_MINIS] = {0};
-    for (int i = n; i < DELTA_BLOCK; i++) {
-        delta[i] = delta[0];
+    int32_t least = delta[0];
+    for (int i = 1; i < DELTA_BLOCK; i++) { /* which the compiler does for several at a time */
+        least = delta[i] < least ? delta[i] : least;
     }
-    const int64_t min = least_of(delta);
-    for (int i = n; i < DELTA_BLOCK; i++) {
-        delta[i] = min;
-    }
-    for (int m = 0; m < n_minis; m++) {
-        uint64_t any = 0; /* has the highest bit of the greatest value */
-        for (int i = m * DELTA_MINI; i < (m + 1) * DELTA_MINI; i++) {
-            values[i] = (uint64_t)delta[i] - (uint64_t)min;
-            any |= values[i];
-        }
-        widths[m] = any == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(any));
-    }
-    put_block_head(min, widths, out);
-    for (int m = 0; m < n_minis; m++) {
-        put_mini(values + m * DELTA_MINI, widths[m], out);
-    }
+    return least;
 }
+
+/* Writes one block of n differences; behind them there is room for a whole one. What is above the
+ * least of them fits into the type without a sign. */
+#define PUT_BLOCK(bits)                                                                            \
+    static void put_block_i##bits(int##bits##_t *delta, int n, sm_buf *out)                        \
+    {                                                                                              \
+        SM_ASSERT(n > 0 && n <= DELTA_BLOCK);                                                      \
+        const int n_minis = (n + DELTA_MINI - 1) / DELTA_MINI;                                     \
+        uint##bits##_t values[DELTA_BLOCK];                                                        \
+        uint8_t widths[DELTA_MINIS] = {0};                                                         \
+        for (int i = n; i < DELTA_BLOCK; i++) {                                                    \
+            delta[i] = delta[0];                                                                   \
+        }                                                                                          \
+        const int##bits##_t min = least_of_i##bits(delta);                                         \
+        for (int i = n; i < DELTA_BLOCK; i++) {                                                    \
+            delta[i] = min;                                                                        \
+        }                                                                                          \
+        for (int m = 0; m < n_minis; m++) {                                                        \
+            uint##bits##_t any = 0; /* has the highest bit of the greatest value */                \
+            for (int i = m * DELTA_MINI; i < (m + 1) * DELTA_MINI; i++) {                          \
+                values[i] = (uint##bits##_t)delta[i] - (uint##bits##_t)min;                        \
+                any |= values[i];                                                                  \
+            }                                                                                      \
+            widths[m] = any == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(any));                       \
+        }                                                                                          \
+        put_block_head(min, widths, out);                                                          \
+        for (int m = 0; m < n_minis; m++) {                                                        \
+            put_mini_u##bits(values + m * DELTA_MINI, widths[m], out);                             \
+        }                                                                                          \
+    }
+PUT_BLOCK(32)
+PUT_BLOCK(64)
+#undef PUT_BLOCK
 
 static void put_delta_head(int64_t n, int64_t first, sm_buf *out)
 {
@@ -578,11 +606,11 @@ static void put_delta_head(int64_t n, int64_t first, sm_buf *out)
 
 /* Differences wrap around in the type's width: so 32 bits suffice for those of INT32. Those of a
  * block are often all the same: of lengths that are all the same, of ids that count up. */
-#define DELTA_WRITE(name, type, unsigned_type)                                                     \
+#define DELTA_WRITE(name, type, unsigned_type, put_block)                                          \
     void name(const type *v, int64_t n, sm_buf *out)                                               \
     {                                                                                              \
         static const uint8_t no_widths[DELTA_MINIS];                                               \
-        int64_t delta[DELTA_BLOCK];                                                                \
+        type delta[DELTA_BLOCK];                                                                   \
         put_delta_head(n, n > 0 ? v[0] : 0, out);                                                  \
         for (int64_t i = 1; i < n; i += DELTA_BLOCK) {                                             \
             const int count = n - i < DELTA_BLOCK ? (int)(n - i) : DELTA_BLOCK;                    \
@@ -602,6 +630,6 @@ static void put_delta_head(int64_t n, int64_t first, sm_buf *out)
         }                                                                                          \
     }
 
-DELTA_WRITE(smi_pq_delta_write_i64, int64_t, uint64_t)
-DELTA_WRITE(smi_pq_delta_write_i32, int32_t, uint32_t)
+DELTA_WRITE(smi_pq_delta_write_i64, int64_t, uint64_t, put_block_i64)
+DELTA_WRITE(smi_pq_delta_write_i32, int32_t, uint32_t, put_block_i32)
 #undef DELTA_WRITE

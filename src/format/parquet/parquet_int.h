@@ -724,6 +724,9 @@ typedef struct smi_pq_slot {
 } smi_pq_slot;
 
 /* A set of values. Each has a code: its number in the order of their first appearance. */
+/* Numbers of which the codes are at hand: days, states and the like come again and again. */
+#define SMI_PQ_KNOWN 64
+
 typedef struct smi_pq_dict {
     int value_bytes; /* 4 or 8; 0: texts */
     uint32_t n, max_entries;
@@ -732,6 +735,10 @@ typedef struct smi_pq_dict {
     uint32_t n_slots; /* a power of two */
     sm_buf values;    /* the values, one after another */
     sm_buf entries;   /* texts: a dict_entry each */
+    struct {
+        uint64_t value;
+        uint32_t code;     /* + 1; 0: none */
+    } known[SMI_PQ_KNOWN]; /* numbers, by their low bits */
 } smi_pq_dict;
 
 void smi_pq_dict_init(smi_pq_dict *d, int value_bytes);
