@@ -6,6 +6,10 @@
  *          when its time has come, copies the bytes of the response to where the owner wants them,
  *          and calls `done`. Connections are kept and reused; over TLS, HTTP/2 streams share one if
  *          the server offers it.
+ * Events   libcurl says which sockets it waits for; the thread waits for them by epoll, and tells
+ *          it which are ready. So an event costs the same however many requests are under way:
+ *          curl_multi_perform() looks at the socket of each, 21 calls of poll() a request with 64
+ *          of them. Who sends wakes the thread only if it is asleep.
  * libcurl  is opened on first use: with the libraries that it needs it takes time and 9 MB, which a
  *          run on local files does not pay. Redirects are followed only for requests that are not
  *          signed, as a signature is valid for one host. Proxies come from the environment, as
@@ -13,7 +17,11 @@
 #include "net/net.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/library.h"
 #include "base/log.h"
@@ -26,7 +34,8 @@
 #define BUFFER_BYTES    131072L
 #define REDIRECTS_MAX   10L
 #define IDLE_HANDLES    16
-#define POLL_MS         1000
+#define WAIT_MS         1000
+#define EVENTS          64 /* that are taken at a time */
 /* The memory of libcurl, of the libraries that it loads, and of the connections of a scan. */
 #define RESERVED_BYTES ((size_t)12 << 20)
 
@@ -47,10 +56,7 @@ typedef struct curl_api {
     CURLMcode (*multi_setopt)(CURLM *multi, CURLMoption option, ...);
     CURLMcode (*multi_add_handle)(CURLM *multi, CURL *easy);
     CURLMcode (*multi_remove_handle)(CURLM *multi, CURL *easy);
-    CURLMcode (*multi_perform)(CURLM *multi, int *n_running);
-    CURLMcode (*multi_poll)(CURLM *multi, struct curl_waitfd *more, unsigned int n_more,
-                            int timeout_ms, int *n_events);
-    CURLMcode (*multi_wakeup)(CURLM *multi);
+    CURLMcode (*multi_socket_action)(CURLM *multi, curl_socket_t s, int events, int *n_running);
     CURLMsg *(*multi_info_read)(CURLM *multi, int *n_left);
     time_t (*getdate)(const char *text, const time_t *unused);
 } curl_api;
@@ -75,9 +81,7 @@ static sm_status load_curl(sm_error *e)
         {"curl_multi_setopt", &api.multi_setopt},
         {"curl_multi_add_handle", &api.multi_add_handle},
         {"curl_multi_remove_handle", &api.multi_remove_handle},
-        {"curl_multi_perform", &api.multi_perform},
-        {"curl_multi_poll", &api.multi_poll},
-        {"curl_multi_wakeup", &api.multi_wakeup},
+        {"curl_multi_socket_action", &api.multi_socket_action},
         {"curl_multi_info_read", &api.multi_info_read},
         {"curl_getdate", &api.getdate},
         {"curl_global_init", &api.global_init},
@@ -116,8 +120,10 @@ struct sm_http {
     sm_budget *budget; /* charged while the thread runs; NULL: none */
     const sm_logger *log;
 
-    sm_mutex starting; /* guards the next two, which do not change once they are set */
+    sm_mutex starting; /* guards the next four, which do not change once they are set */
     CURLM *multi;
+    int events;        /* epoll: the sockets that libcurl waits for, and `bell` */
+    int bell;          /* eventfd: there is news */
     sm_thread *thread; /* NULL: not started */
 
     sm_mutex lock;        /* guards the rest, without `idle` */
@@ -125,8 +131,12 @@ struct sm_http {
     exchange_list running;
     bool has_cancelled; /* one of `running` or `queued` is cancelled */
     bool is_ending;
+    bool has_news;  /* for the thread, since it looked at the lists */
+    bool is_asleep; /* the thread must be woken for news */
 
-    CURL *idle[IDLE_HANDLES]; /* used by the thread only: handles to be used again */
+    /* used by the thread only */
+    int64_t due_ns;           /* when libcurl wants to be called; −1: when a socket is ready */
+    CURL *idle[IDLE_HANDLES]; /* handles to be used again */
     int n_idle;
 };
 
@@ -426,6 +436,86 @@ static void end_exchange(sm_http *h, sm_exchange *x, CURLcode code)
     x->done(x);
 }
 
+/* ---- sockets and time ------------------------------------------------------------------------ */
+
+/* libcurl tells which events of a socket it waits for. */
+static int on_socket(CURL *easy, curl_socket_t s, int what, void *ctx, void *unused)
+{
+    const sm_http *h = ctx;
+    struct epoll_event ev = {.data.fd = s};
+    (void)easy, (void)unused;
+    if (what == CURL_POLL_REMOVE) {
+        /* It may be closed already, which has taken it out. */
+        (void)epoll_ctl(h->events, EPOLL_CTL_DEL, s, NULL);
+        return 0;
+    }
+    ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    if (epoll_ctl(h->events, EPOLL_CTL_MOD, s, &ev) != 0) {
+        return errno == ENOENT ? epoll_ctl(h->events, EPOLL_CTL_ADD, s, &ev) : -1;
+    }
+    return 0;
+}
+
+/* libcurl tells when it wants to be called; −1: not for the sake of time. */
+static int on_timer(CURLM *multi, long ms, void *ctx)
+{
+    sm_http *h = ctx;
+    (void)multi;
+    h->due_ns = ms < 0 ? -1 : sm_monotonic_ns() + (int64_t)ms * 1000000;
+    return 0;
+}
+
+/* Calls libcurl if it is time to. */
+static void act_if_due(sm_http *h)
+{
+    int n_running = 0;
+    if (h->due_ns >= 0 && h->due_ns <= sm_monotonic_ns()) {
+        h->due_ns = -1; /* it may set another */
+        api.multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &n_running);
+    }
+}
+
+/* Waits until a socket is ready, it is time, or there is news, and lets libcurl act. */
+static void wait_and_act(sm_http *h, int wait_ms)
+{
+    struct epoll_event ready[EVENTS];
+    const int64_t left_ns = h->due_ns < 0 ? INT64_MAX : h->due_ns - sm_monotonic_ns();
+    if (left_ns < (int64_t)wait_ms * 1000000) {
+        wait_ms = left_ns <= 0 ? 0 : (int)((left_ns + 999999) / 1000000);
+    }
+    const int n = epoll_wait(h->events, ready, EVENTS, wait_ms);
+    SM_ASSERT(n >= 0 || errno == EINTR);
+    for (int i = 0; i < n; i++) {
+        const uint32_t got = ready[i].events;
+        const int bits = (got & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                         (got & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                         (got & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+        int n_running = 0;
+        uint64_t rings = 0;
+        if (ready[i].data.fd == h->bell) {
+            (void)!read(h->bell, &rings, sizeof(rings)); /* one that is not read rings again */
+        } else {
+            api.multi_socket_action(h->multi, ready[i].data.fd, bits, &n_running);
+        }
+    }
+}
+
+/* Says that there is news. With the lock held; returns whether the thread must be woken. */
+static bool set_news(sm_http *h)
+{
+    const bool wakes = h->is_asleep;
+    h->has_news = true;
+    h->is_asleep = false;
+    return wakes;
+}
+
+static void ring(const sm_http *h)
+{
+    const uint64_t one = 1;
+    const ssize_t n = write(h->bell, &one, sizeof(one));
+    SM_ENSURE(n == (ssize_t)sizeof(one)); /* its counter never comes near its limit */
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Moves the cancelled exchanges to *out. With the lock held. */
@@ -448,7 +538,7 @@ static void take_cancelled(sm_http *h, exchange_list *out)
  * held. */
 static int begin_due(sm_http *h)
 {
-    int64_t wait_ms = POLL_MS;
+    int64_t wait_ms = WAIT_MS;
     const int64_t now_ns = h->queued.first ? sm_monotonic_ns() : 0;
     for (sm_exchange *x = h->queued.first, *next; x; x = next) {
         next = x->next;
@@ -461,7 +551,7 @@ static int begin_due(sm_http *h)
             wait_ms = left_ms;
         }
     }
-    SM_ASSERT(wait_ms > 0 && wait_ms <= POLL_MS); /* 0 would make the thread spin */
+    SM_ASSERT(wait_ms > 0 && wait_ms <= WAIT_MS); /* 0 would make the thread spin */
     return (int)wait_ms;
 }
 
@@ -483,29 +573,38 @@ static void end_finished(sm_http *h)
     }
 }
 
+/* Takes what is new; returns how long to wait for the next request whose time comes. */
+static int take_news(sm_http *h, exchange_list *cancelled, bool *is_ending)
+{
+    sm_mutex_lock(&h->lock);
+    h->has_news = h->is_asleep = false;
+    take_cancelled(h, cancelled);
+    const int wait_ms = begin_due(h);
+    *is_ending = h->is_ending && !h->queued.first && !h->running.first;
+    sm_mutex_unlock(&h->lock);
+    return wait_ms;
+}
+
 static void wire_thread(void *ctx)
 {
     sm_http *h = ctx;
     for (bool is_ending = false; !is_ending;) {
         exchange_list cancelled = {0};
-        int n_running = 0;
-        sm_mutex_lock(&h->lock);
-        take_cancelled(h, &cancelled);
-        const int wait_ms = begin_due(h);
-        is_ending = h->is_ending && !h->queued.first && !h->running.first;
-        sm_mutex_unlock(&h->lock);
+        const int wait_ms = take_news(h, &cancelled, &is_ending);
         for (sm_exchange *x; (x = cancelled.first);) {
             take_out_exchange(&cancelled, x);
             x->failure = SM_HTTP_CANCELLED;
             end_exchange(h, x, CURLE_ABORTED_BY_CALLBACK);
         }
-        api.multi_perform(h->multi, &n_running);
+        act_if_due(h);
         end_finished(h);
         sm_mutex_lock(&h->lock);
-        const bool has_work = h->has_cancelled || h->is_ending;
+        const bool waits = !h->has_news && !is_ending;
+        h->is_asleep = waits;
         sm_mutex_unlock(&h->lock);
-        if (!has_work) {
-            api.multi_poll(h->multi, NULL, 0, wait_ms, NULL);
+        if (waits) {
+            wait_and_act(h, wait_ms);
+            end_finished(h);
         }
     }
 }
@@ -518,6 +617,8 @@ sm_http *sm_http_new(sm_budget *budget, const sm_logger *log)
     atomic_init(&h->refs, 1);
     h->budget = budget;
     h->log = log;
+    h->events = h->bell = -1;
+    h->due_ns = -1;
     sm_mutex_init(&h->starting);
     sm_mutex_init(&h->lock);
     return h;
@@ -535,22 +636,60 @@ sm_http *sm_http_retain(sm_http *h)
     return h;
 }
 
+/* Makes what the thread waits by. What a failure leaves is for close_events(). */
+static sm_status open_events(sm_http *h, sm_error *e)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    h->events = epoll_create1(EPOLL_CLOEXEC);
+    h->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ev.data.fd = h->bell;
+    if (h->events < 0 || h->bell < 0 || epoll_ctl(h->events, EPOLL_CTL_ADD, h->bell, &ev) != 0) {
+        return sm_fail_errno(e, errno, "could not wait for sockets");
+    }
+    return SM_OK;
+}
+
+static void close_events(sm_http *h)
+{
+    if (h->events >= 0) {
+        close(h->events);
+    }
+    if (h->bell >= 0) {
+        close(h->bell);
+    }
+    h->events = h->bell = -1;
+}
+
+static void make_multi(sm_http *h)
+{
+    h->multi = api.multi_init();
+    if (!h->multi) {
+        sm_out_of_memory(0);
+    }
+    api.multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    api.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    api.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    api.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    api.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+}
+
 /* Called with the lock `starting` held. */
 static sm_status start_thread(sm_http *h, sm_error *e)
 {
     SM_TRY(open_curl(e));
-    CURLM *multi = api.multi_init();
-    if (!multi) {
-        sm_out_of_memory(0);
+    sm_status st = open_events(h, e);
+    if (st == SM_OK) {
+        make_multi(h);
+        st = sm_thread_start(wire_thread, h, "smelt-wire", &h->thread, e);
     }
-    api.multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
-    api.multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
-    api.multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    h->multi = multi;
-    const sm_status st = sm_thread_start(wire_thread, h, "smelt-wire", &h->thread, e);
     if (st != SM_OK) {
-        api.multi_cleanup(multi);
+        if (h->multi) {
+            api.multi_cleanup(h->multi);
+        }
         h->multi = NULL;
+        close_events(h);
         return st;
     }
     if (h->budget) {
@@ -572,13 +711,17 @@ static void stop_thread(sm_http *h)
     sm_mutex_lock(&h->lock);
     SM_ASSERT(!h->queued.first && !h->running.first);
     h->is_ending = true;
+    const bool wakes = set_news(h);
     sm_mutex_unlock(&h->lock);
-    api.multi_wakeup(h->multi);
+    if (wakes) {
+        ring(h);
+    }
     sm_thread_join(h->thread);
     for (int i = 0; i < h->n_idle; i++) {
         api.easy_cleanup(h->idle[i]);
     }
     api.multi_cleanup(h->multi);
+    close_events(h);
     if (h->budget) {
         sm_budget_give(h->budget, RESERVED_BYTES);
     }
@@ -624,8 +767,11 @@ void sm_http_send(sm_http *h, sm_exchange *x)
     memset(x->header, 0, sizeof(x->header));
     sm_mutex_lock(&h->lock);
     append_exchange(&h->queued, x);
+    const bool wakes = set_news(h);
     sm_mutex_unlock(&h->lock);
-    api.multi_wakeup(h->multi);
+    if (wakes) {
+        ring(h);
+    }
 }
 
 static void end_wait(sm_exchange *x)
@@ -649,8 +795,11 @@ void sm_http_cancel(sm_http *h, sm_exchange *x)
     sm_mutex_lock(&h->lock);
     x->is_cancelled = true;
     h->has_cancelled = true;
+    const bool wakes = set_news(h);
     sm_mutex_unlock(&h->lock);
-    api.multi_wakeup(h->multi);
+    if (wakes) {
+        ring(h);
+    }
 }
 
 bool sm_http_date(const char *text, int64_t *us)
