@@ -3,11 +3,11 @@
  * store/s3_writer.c: writes a new object of S3, piece by piece.
  *
  * Callers  upload.c through the ops of s3.c, one call of a writer at a time.
- * Method   A writer collects blocks until they are enough for a part. Several parts are uploaded at
- *          a time, each with its checksum; a call that returns SM_WAIT is repeated. Each call frees
- *          what was uploaded meanwhile. A small object
- *          is one put. An upload that is not completed is aborted. If memory is short, parts are as
- *          small as S3 allows, one at a time.
+ * Method   A writer collects blocks until they are enough for a part, which is sent at once, or by
+ *          the next call where it would have to wait. Several parts are uploaded at a time, each
+ *          with its checksum; a call that returns SM_WAIT is repeated. Each call frees what was
+ *          uploaded meanwhile. A small object is one put. An upload that is not completed is
+ *          aborted. If memory is short, parts are as small as S3 allows, one at a time.
  * Source   "Uploading and copying objects using multipart upload", Amazon S3 user guide. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -241,6 +241,11 @@ static bool is_short(const sm_block *block)
     return limit != SIZE_MAX && sm_budget_room(block->budget) < limit / 2;
 }
 
+static int parts_at_once(const sm_block *block)
+{
+    return is_short(block) ? 1 : PARTS_AT_ONCE;
+}
+
 /* Parts grow with the object, so that 10,000 of them are enough for 5 TB. */
 static size_t part_bytes(const s3_writer *w, const sm_block *block)
 {
@@ -256,7 +261,7 @@ sm_status smi_s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_
     SM_ASSERT(n > 0 && n <= block->size_bytes);
     SM_TRY(end_uploaded(w, e));
     if (w->waiting_bytes >= part_bytes(w, block)) {
-        SM_TRY(send_part(w, is_short(block) ? 1 : PARTS_AT_ONCE, waker, e));
+        SM_TRY(send_part(w, parts_at_once(block), waker, e));
     }
     if (w->n_pieces == w->cap_blocks) {
         w->cap_blocks = w->cap_blocks > 0 ? 2 * w->cap_blocks : 16;
@@ -270,6 +275,10 @@ sm_status smi_s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_
     w->pieces[w->n_pieces++] = (sm_piece){block->data, n};
     w->waiting_bytes += n;
     w->all_bytes += n;
+    if (w->upload_id && w->waiting_bytes >= part_bytes(w, block) &&
+        w->n_going < parts_at_once(block)) {
+        return send_part(w, parts_at_once(block), waker, e); /* it need not wait: the block is in */
+    }
     return SM_OK;
 }
 
