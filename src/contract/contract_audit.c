@@ -361,19 +361,25 @@ static sm_status between(smi_audit *u, const sm_expr *key, const sm_batch *ends,
     return SM_OK;
 }
 
-/* The rows whose keys lie between those of the added rows: so of a large table, to which the rows
- * of one day are added, only the files of that day are read. */
-static sm_status find_range(smi_audit *u, const sm_expr *const *keys, const sm_expr *const *added,
-                            int32_t n, const sm_plan_node **rows, sm_error *e)
+/* The rows whose keys lie between those of the added rows, which become `added`: so of a large
+ * table, to which the rows of one day are added, only the files of that day are read. */
+static sm_status find_range(smi_audit *u, const sm_rule *r, const sm_expr *const *keys,
+                            const sm_expr **added, const sm_plan_node **rows, sm_error *e)
 {
+    const int32_t n = r->n_columns;
     sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, 2 * n);
-    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, 2 * n), *all = NULL;
+    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, 2 * n), *all = NULL,
+                  **of_added = NULL;
     const sm_plan_node *root = NULL;
     sm_plan *plan = NULL;
     sm_batch **ends = NULL;
     int64_t n_batches = 0;
     int32_t n_items = 0, at = 0;
 
+    SM_TRY(smi_bind_columns(u->in->contract, u->in->table, u->added->schema, u->a, &of_added, e));
+    for (int32_t i = 0; i < n; i++) {
+        added[i] = of_added[r->columns[i]];
+    }
     for (int32_t i = 0; i < n; i++) {
         if (has_order(keys[i]->type)) {
             SM_TRY(call(u, "min", added[i], NULL, &items[n_items++].call, e));
@@ -402,52 +408,152 @@ static sm_status find_range(smi_audit *u, const sm_expr *const *keys, const sm_e
 
 /* Of the rows those that have a key of a row that was added, as their keys alone: no others can be
  * duplicates of it. */
-static sm_status find_added(smi_audit *u, const sm_rule *r, const sm_plan_node *in, picks *keys,
-                            const sm_plan_node **out, sm_error *e)
+static sm_status find_added(smi_audit *u, const smi_repeats *repeats, const sm_expr *const *added,
+                            picks *keys, const sm_plan_node **rows, sm_error *e)
 {
-    const int32_t n = r->n_columns;
-    const sm_expr **of_added = NULL, **own = SM_NEW_ARRAY(u->a, const sm_expr *, n);
-    const sm_plan_node *left = NULL, *right = NULL;
+    const sm_plan_node *left = sm_plan_project(*rows, keys->exprs, keys->names, keys->n, u->a);
+    const sm_plan_node *right = NULL;
 
-    SM_TRY(smi_bind_columns(u->in->contract, u->in->table, u->added->schema, u->a, &of_added, e));
-    for (int32_t i = 0; i < n; i++) {
-        own[i] = of_added[r->columns[i]];
-    }
-    SM_TRY(find_range(u, keys->exprs, own, n, &in, e));
-    left = sm_plan_project(in, keys->exprs, keys->names, n, u->a);
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0; i < keys->n; i++) {
         keys->exprs[i] = sm_expr_column(left->schema, i, u->a);
     }
-    SM_TRY(smi_audit_different(u, u->added, own, n, &right, e));
-    return join_values(u, left, keys->exprs, n, right, SM_JOIN_INNER, out, e);
+    SM_TRY(smi_only_repeats(repeats, u->added, added, keys->n, u->a, &right, e));
+    SM_TRY(smi_audit_different(u, right, added, keys->n, &right, e));
+    return join_values(u, left, keys->exprs, keys->n, right, SM_JOIN_INNER, rows, e);
+}
+
+/* The keys that several rows have, and how many. */
+static sm_status groups_alike(smi_audit *u, const sm_plan_node *in, const picks *keys,
+                              const sm_plan_node **out, sm_error *e)
+{
+    sm_agg_item item = {0};
+    const sm_expr *const one = sm_expr_constant(sm_value_i64(1), u->a), *x = NULL;
+
+    SM_TRY(call(u, "count", NULL, NULL, &item.call, e));
+    SM_TRY(sm_plan_aggregate(in, keys->exprs, keys->n, &item, 1, u->a, out, e));
+    SM_TRY(call(u, ">", sm_expr_column((*out)->schema, keys->n, u->a), one, &x, e));
+    return sm_plan_filter(*out, x, u->a, out, e);
+}
+
+/* How many such keys there are, and rows that have them. */
+static sm_status count_alike(smi_audit *u, const sm_plan_node *groups, int64_t *n_groups,
+                             int64_t *n_rows, sm_error *e)
+{
+    sm_agg_item items[2] = {0};
+    const sm_plan_node *root = NULL;
+    int64_t numbers[2] = {0};
+
+    SM_TRY(call(u, "count", NULL, NULL, &items[0].call, e));
+    SM_TRY(call(u, "sum", sm_expr_column(groups->schema, groups->schema->n_fields - 1, u->a), NULL,
+                &items[1].call, e));
+    SM_TRY(sm_plan_aggregate(groups, NULL, 0, items, SM_COUNT(items), u->a, &root, e));
+    SM_TRY(run_numbers(u, root, numbers, SM_COUNT(numbers), e));
+    *n_groups = numbers[0];
+    *n_rows = numbers[1];
+    return SM_OK;
+}
+
+/* Rows on their way into examples: the first row of each of the first groups. */
+typedef struct firsts {
+    const smi_audit *u;
+    const sm_str *names;
+    sm_rule_count *out;
+    sm_batch *rows[SM_RULE_EXAMPLES]; /* retained; row at[i] of rows[i] is example i */
+    int64_t at[SM_RULE_EXAMPLES];
+    int32_t n, n_wanted;
+} firsts;
+
+static bool is_shown(const firsts *f, const sm_batch *rows, int64_t row)
+{
+    const int32_t n_keys = rows->n_columns - 1;
+
+    for (int32_t i = 0; i < f->n; i++) {
+        int32_t k = 0;
+        while (k < n_keys &&
+               sm_column_eq(&rows->columns[k], row, &f->rows[i]->columns[k], f->at[i])) {
+            k++;
+        }
+        if (k == n_keys) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sink: the keys of rows, and how many rows have them. */
+static sm_status take_firsts(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    firsts *f = ctx;
+
+    (void)waker;
+    (void)e;
+    for (int64_t i = 0; i < rows->n_rows && f->n < f->n_wanted; i++) {
+        if (!is_shown(f, rows, i)) {
+            f->rows[f->n] = sm_batch_retain(rows);
+            f->at[f->n++] = i;
+            f->out->examples[f->out->n_examples++] = row_json(rows, i, f->names, f->u->a);
+        }
+    }
+    return f->n < f->n_wanted ? SM_OK : SM_END;
+}
+
+/* Shows the first keys that several rows have, and how many, in the order of their first rows. */
+static sm_status show_alike(smi_audit *u, const sm_plan_node *in, const sm_plan_node *groups,
+                            picks *p, int64_t n_groups, sm_rule_count *out, sm_error *e)
+{
+    const sm_plan_node *left = sm_plan_project(in, p->exprs, p->names, p->n, u->a), *root = NULL;
+    firsts f = {.u = u, .names = p->names, .out = out};
+    const sm_sink sink = {.ctx = &f, .push = take_firsts};
+    sm_plan *plan = NULL;
+
+    f.n_wanted = n_groups < SM_RULE_EXAMPLES ? (int32_t)n_groups : SM_RULE_EXAMPLES;
+    out->examples = SM_NEW_ARRAY(u->a, sm_str, SM_RULE_EXAMPLES);
+    for (int32_t i = 0; i < p->n; i++) {
+        p->exprs[i] = sm_expr_column(left->schema, i, u->a);
+    }
+    SM_TRY(join_values(u, left, p->exprs, p->n, groups, SM_JOIN_INNER, &root, e));
+    p->exprs[p->n] = sm_expr_column(root->schema, 2 * p->n, u->a);
+    p->names[p->n] = SM_STR("count(*)");
+    root = sm_plan_project(root, p->exprs, p->names, p->n + 1, u->a);
+    SM_TRY(sm_plan_finish(root, u->a, &plan, e));
+    const sm_status st = sm_exec_run(plan, u->in->env, &sink, NULL, NULL, e);
+    release_all(f.rows, f.n);
+    return st;
 }
 
 static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
 {
-    picks p = picks_new(u, r->n_columns + 1);
-    sm_agg_item item = {0}, sum = {0};
-    const sm_plan_node *node = NULL, *root = NULL;
-    const sm_expr *const one = sm_expr_constant(sm_value_i64(1), u->a), *x = NULL;
+    const int32_t n = r->n_columns;
+    picks p = picks_new(u, n + 1);
+    const sm_expr **added = SM_NEW_ARRAY(u->a, const sm_expr *, n);
+    const sm_plan_node *rows = NULL, *groups = NULL;
+    smi_repeats repeats = {0};
+    int64_t n_groups = 0, n_alike = 0;
+    sm_status st = SM_OK;
 
     out->n_rows = u->n_rows;
     pick_columns(u, &p, r);
-    SM_TRY(without_null(u, u->in->rows, p.exprs, p.n, &node, e));
-    SM_TRY(u->added ? find_added(u, r, node, &p, &node, e) : SM_OK);
-    SM_TRY(call(u, "count", NULL, NULL, &item.call, e));
-    SM_TRY(sm_plan_aggregate(node, p.exprs, p.n, &item, 1, u->a, &node, e));
-    const sm_expr *const rows = sm_expr_column(node->schema, p.n, u->a);
-    SM_TRY(call(u, ">", rows, one, &x, e));
-    SM_TRY(sm_plan_filter(node, x, u->a, &node, e));
-    SM_TRY(call(u, "-", rows, one, &x, e));
-    SM_TRY(call(u, "sum", x, NULL, &sum.call, e));
-    SM_TRY(sm_plan_aggregate(node, NULL, 0, &sum, 1, u->a, &root, e));
-    SM_TRY(run_numbers(u, root, &out->n_broken, 1, e));
-    p.names[p.n] = SM_STR("count(*)");
-    if (out->n_broken == 0) {
-        return SM_OK;
+    SM_TRY(without_null(u, u->in->rows, p.exprs, n, &rows, e));
+    SM_TRY(groups_alike(u, rows, &p, &groups, e)); /* fails where a column can be no key */
+    SM_TRY(u->added ? find_range(u, r, p.exprs, added, &rows, e) : SM_OK);
+    SM_TRY_GOTO(st, done, smi_find_repeats(u, rows, p.exprs, n, &repeats, e));
+    if (smi_repeats_none(&repeats)) {
+        goto done;
     }
-    SM_TRY(run_examples(u, node, p.names, out, e));
-    return r->has_share_per ? smi_share_unique(u, r, node, out, e) : SM_OK;
+    SM_TRY_GOTO(st, done, smi_only_repeats(&repeats, rows, p.exprs, n, u->a, &rows, e));
+    if (u->added) {
+        SM_TRY_GOTO(st, done, find_added(u, &repeats, added, &p, &rows, e));
+    }
+    SM_TRY_GOTO(st, done, groups_alike(u, rows, &p, &groups, e));
+    SM_TRY_GOTO(st, done, count_alike(u, groups, &n_groups, &n_alike, e));
+    out->n_broken = n_alike - n_groups; /* the first of each breaks nothing */
+    if (n_groups > 0) {
+        SM_TRY_GOTO(st, done, show_alike(u, rows, groups, &p, n_groups, out, e));
+        st = r->has_share_per ? smi_share_unique(u, r, groups, out, e) : SM_OK;
+    }
+done:
+    smi_repeats_release(&repeats);
+    return st;
 }
 
 /* ---- references ------------------------------------------------------------------------------ */

@@ -18,14 +18,19 @@ typedef struct kit {
 
 #define ROOT "memory://contract_audit"
 
-static void kit_open(kit *k, int n_threads)
+static void kit_open_within(kit *k, int n_threads, size_t limit_bytes)
 {
     sm_error e = {0};
 
-    *k = (kit){.a = sm_arena_new(NULL), .budget = sm_budget_new(NULL, "test", 0)};
+    *k = (kit){.a = sm_arena_new(NULL), .budget = sm_budget_new(NULL, "test", limit_bytes)};
     assert_ok(sm_pool_new(n_threads, &k->pool, &e), &e);
     k->env = (sm_exec_env){.pool = k->pool, .budget = k->budget, .stores = test_stores};
     assert_ok(sm_store_open(test_stores, SM_STR(ROOT), &k->store, &e), &e);
+}
+
+static void kit_open(kit *k, int n_threads)
+{
+    kit_open_within(k, n_threads, 0);
 }
 
 static void kit_close(kit *k)
@@ -165,6 +170,88 @@ static void test_many(void **state)
     assert_int_equal(v->outcome, SM_OUTCOME_FAILED);
     sm_buf_release(&text);
     kit_close(&k);
+}
+
+/* Many rows, whose keys never come again, or of which few, many or all do. */
+#define DUPLICATE_ROWS 60000
+static int key_none(int i)
+{
+    return i;
+}
+static int key_few(int i) /* the last ten come again, in the order of the first */
+{
+    return i % (DUPLICATE_ROWS - 10);
+}
+static int key_pairs(int i)
+{
+    return i / 2;
+}
+static int key_far_pairs(int i)
+{
+    return i % (DUPLICATE_ROWS / 2);
+}
+static int key_one(int i)
+{
+    return i * 0;
+}
+
+static const struct {
+    int (*key)(int i);
+    int64_t n_broken;
+    const char *first; /* examples; NULL: none */
+    const char *tenth;
+} duplicates[] = {
+    {key_none, 0, NULL, NULL},
+    {key_few, 10, "{\"c\":0,\"d\":\"text of key 0\",\"count(*)\":2}",
+     "{\"c\":9,\"d\":\"text of key 9\",\"count(*)\":2}"},
+    {key_pairs, DUPLICATE_ROWS / 2, "{\"c\":0,\"d\":\"text of key 0\",\"count(*)\":2}",
+     "{\"c\":9,\"d\":\"text of key 9\",\"count(*)\":2}"},
+    {key_far_pairs, DUPLICATE_ROWS / 2, "{\"c\":0,\"d\":\"text of key 0\",\"count(*)\":2}",
+     "{\"c\":9,\"d\":\"text of key 9\",\"count(*)\":2}"},
+    {key_one, DUPLICATE_ROWS - 1, "{\"c\":0,\"d\":\"text of key 0\",\"count(*)\":60000}", NULL},
+};
+
+static void put_keys(kit *k, int (*key)(int i))
+{
+    sm_buf text = {0};
+
+    for (int i = 0; i < DUPLICATE_ROWS; i++) {
+        sm_buf_printf(&text, "{\"c\":%d,\"d\":\"text of key %d\"}\n", key(i), key(i));
+    }
+    sm_buf_text(&text, (sm_str){"", 1});
+    put_file(k, "rows.json", (const char *)text.data);
+    sm_buf_release(&text);
+}
+
+/* In one scan or in several, and where rows are grouped instead, for which the many that come again
+ * need more memory: what is counted and shown is the same. */
+static void test_duplicates(void **state)
+{
+    static const size_t limits[] = {0, (size_t)24 << 20, (size_t)6 << 20, (size_t)5 << 20};
+
+    for (int i = 0; i < SM_COUNT(duplicates) * SM_COUNT(limits); i++) {
+        const int d = i / SM_COUNT(limits);
+        const size_t limit = limits[i % SM_COUNT(limits)];
+        if (duplicates[d].n_broken > 10 && limit != 0 && limit < (size_t)24 << 20) {
+            continue;
+        }
+        kit k;
+        sm_verdict *v = NULL;
+        sm_error e = {0};
+        kit_open_within(&k, 1 + i % 2, limit);
+        put_keys(&k, duplicates[d].key);
+        assert_ok(check(&k,
+                        Q("{metric: duplicateValues, arguments: {properties: [c, d]}, mustBe: 0}"),
+                        &v, &e),
+                  &e);
+        const sm_rule_count *c = &v->rules[0].count;
+        assert_int_equal(c->n_rows, DUPLICATE_ROWS);
+        assert_int_equal(c->n_broken, duplicates[d].n_broken);
+        assert_int_equal(c->n_examples, duplicates[d].tenth ? 10 : duplicates[d].first ? 1 : 0);
+        assert_true(!duplicates[d].first || sm_str_is(c->examples[0], duplicates[d].first));
+        assert_true(!duplicates[d].tenth || sm_str_is(c->examples[9], duplicates[d].tenth));
+        kit_close(&k);
+    }
 }
 
 /* One row, and another table whose only value is NULL: that is none. */
@@ -308,9 +395,9 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),   cmocka_unit_test(test_many),
-        cmocka_unit_test(test_one_row),  cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_counts),     cmocka_unit_test(test_many),
+        cmocka_unit_test(test_duplicates), cmocka_unit_test(test_one_row),
+        cmocka_unit_test(test_shares),     cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

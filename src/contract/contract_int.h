@@ -5,6 +5,7 @@
 #ifndef SM_CONTRACT_INT_H
 #define SM_CONTRACT_INT_H
 
+#include "base/hash_set.h"
 #include "base/map.h"
 #include "contract/contract.h"
 
@@ -317,6 +318,32 @@ sm_status smi_share_rows(smi_audit *u, const sm_rule *r, const sm_plan_node *row
  * has, and how many rows. */
 sm_status smi_share_unique(smi_audit *u, const sm_rule *r, const sm_plan_node *twice,
                            sm_rule_count *out, sm_error *e) SM_MUST_USE;
+
+/* ---- keys that may come more than once (contract_repeats.c) ---------------------------------- */
+
+/* The hashes of keys that may come more than once. */
+typedef struct smi_repeats {
+    sm_hash_set hashes;
+    bool is_known; /* else any key may */
+} smi_repeats;
+
+/**
+ * Looks which keys of rows may come more than once: all that do, and few others.
+ *
+ * Shape     keys: over `in`, without NULL
+ * Owner     smi_repeats_release(out)
+ * Errors    those of running a plan; where memory is refused, nothing is known, and it is SM_OK
+ * Threads   blocks; not from a worker
+ */
+sm_status smi_find_repeats(const smi_audit *u, const sm_plan_node *in, const sm_expr *const *keys,
+                           int32_t n_keys, smi_repeats *out, sm_error *e) SM_MUST_USE;
+/** Is it certain that no key comes more than once? */
+bool smi_repeats_none(const smi_repeats *r);
+/** The rows of `in` whose keys may come more than once; *out borrows `r`. */
+sm_status smi_only_repeats(const smi_repeats *r, const sm_plan_node *in, const sm_expr *const *keys,
+                           int32_t n_keys, sm_arena *a, const sm_plan_node **out,
+                           sm_error *e) SM_MUST_USE;
+void smi_repeats_release(smi_repeats *r); /* takes {0} */
 
 /* ---- verdicts (contract_verdict.c) ----------------------------------------------------------- */
 

@@ -247,14 +247,14 @@ def rows_of_pandera(rule, table):
     return [table["n"][at] for at in found]
 
 
-def rows_of_duckdb(rule, path):
+def rows_of_duckdb(rule, db):
     if rule.is_unique:
         present = " AND ".join(f"{c} IS NOT NULL" for c in rule.sql.split(", "))
-        sql = (f"SELECT n FROM (FROM '{path}' SELECT n, row_number() OVER (PARTITION BY {rule.sql} ORDER BY n) AS k "
+        sql = (f"SELECT n FROM (FROM t SELECT n, row_number() OVER (PARTITION BY {rule.sql} ORDER BY n) AS k "
                f"WHERE {present}) WHERE k > 1 ORDER BY n")
     else:
-        sql = f"SELECT n FROM '{path}' WHERE NOT ({rule.sql}) ORDER BY n"
-    return [n for (n,) in duckdb.sql(sql).fetchall()]
+        sql = f"SELECT n FROM t WHERE NOT ({rule.sql}) ORDER BY n"
+    return [n for (n,) in db.execute(sql).fetchall()]
 
 
 def answers(smelt, path):
@@ -286,13 +286,14 @@ def shown_value(value):
     return str(value) if isinstance(value, datetime.date) else value
 
 
-def groups_of(table, columns, repeated):
-    """(values, number of rows) of each value that comes more than once."""
+def groups_of(table, columns):
+    """(values, number of rows) of each value that comes more than once, in the order of their first rows."""
     found = {}
-    for n in repeated:
-        values = tuple(str(value + 0.0) if isinstance(value, float) else value for value in table[columns].row(n))
-        found[values] = (table[columns].row(n), found.get(values, (None, 1))[1] + 1)
-    return [([shown_value(value) for value in values], count) for values, count in found.values()]
+    for row in table[columns].rows():
+        if None not in row:
+            values = tuple(str(value + 0.0) if isinstance(value, float) else value for value in row)
+            found[values] = (found.get(values, (row, 0))[0], found.get(values, (row, 0))[1] + 1)
+    return [([shown_value(value) for value in row], count) for row, count in found.values() if count > 1]
 
 
 def same_rows(smelt, folder, number):
@@ -302,10 +303,13 @@ def same_rows(smelt, folder, number):
     (folder / "c.yaml").write_text(contract_of(rules))
     path = folder / "t.parquet"
     table.write_parquet(path)
+    # Its own copy: of a Parquet file it believes the least and the greatest value, which leave NaN out.
+    db = duckdb.connect()
+    db.execute(f"CREATE TABLE t AS FROM '{path}'")
     told, shown = answers(smelt, path), rows_of_smelt(smelt, folder, rules, table)
     for rule in rules:
         place = f"SMELT_SEED={SEED}, number {number}, rule {rule.name}\n{rule.yaml}\n{table.to_dicts()}"
-        wanted = rows_of_duckdb(rule, path)
+        wanted = rows_of_duckdb(rule, db)
         assert rows_of_pandera(rule, table) == wanted, f"Pandera: {place}"
         if rule.name != "pair":
             patito = unique_of_patito if rule.is_unique else rows_of_patito
@@ -314,9 +318,8 @@ def same_rows(smelt, folder, number):
         assert answer["violations"] == len(wanted), place
         if rule.is_unique:
             columns = rule.sql.split(", ")
-            groups = groups_of(table, columns, wanted)
             seen = [([shown_value(example[c]) for c in columns], example["count(*)"]) for example in answer["examples"]]
-            assert len(seen) == min(len(groups), 10) and all(group in groups for group in seen), place
+            assert seen == groups_of(table, columns)[:10], place
         else:
             assert shown[rule.name] == wanted, place
             assert [example["n"] for example in answer["examples"]] == wanted[:10], place
