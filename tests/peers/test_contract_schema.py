@@ -48,8 +48,8 @@ def findings(standard, text):
 
 # ---- what is shipped and shown ------------------------------------------------------------------
 
-# A contract on a page, in a block or in what a command prints, up to the next file or message.
-ON_PAGE = re.compile(r"^apiVersion: .*\n(?:(?!# |smelt: |```).*\n)*", re.M)
+# A contract on a page, in a block or in what a command prints: up to what is no line of one.
+ON_PAGE = re.compile(r"^apiVersion: .*\n(?:(?:[ -].*|(?!smelt:)\w+:(?: .*)?)?\n)*", re.M)
 
 
 def shipped():
@@ -90,7 +90,7 @@ def test_pages_are_searched():
 
 def test_a_contract_that_is_none(standard):
     """The schema refuses something: a status of an order, a rule without its number, a misspelt key."""
-    (text, *_) = (text for place, text in SHIPPED if place.startswith("docs/contracts.md"))
+    text = next(text for place, text in SHIPPED if place.startswith("docs/contracts.md") and "id: shop" in text)
     for right, wrong in [("kind: DataContract", "kind: Contract"), ("metric: invalidValues", "metric: invalid"),
                          ("logicalType: number", "logicalType: decimal"), ("required: true", "require: true")]:
         assert right in text
