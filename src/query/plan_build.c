@@ -120,6 +120,22 @@ const sm_plan_node *sm_plan_scan(const sm_relation *from, bool takes_row, sm_are
     return n;
 }
 
+const sm_plan_node *sm_plan_values(const sm_type *schema, const sm_value *values, int64_t n,
+                                   sm_arena *a)
+{
+    const int64_t n_values = n * schema->n_fields;
+    const sm_expr **rows = SM_NEW_ARRAY(a, const sm_expr *, n_values + 1);
+    sm_plan_node *const node = smi_node(a, SM_PLAN_VALUES, schema, NULL, NULL);
+
+    for (int64_t i = 0; i < n_values; i++) {
+        SM_ASSERT(sm_type_eq(values[i].type, schema->fields[i % schema->n_fields].type));
+        rows[i] = sm_expr_constant(values[i], a);
+    }
+    node->as.values.rows = rows;
+    node->as.values.n_rows = n;
+    return node;
+}
+
 sm_status sm_plan_filter(const sm_plan_node *in, const sm_expr *where, sm_arena *a,
                          const sm_plan_node **out, sm_error *e)
 {

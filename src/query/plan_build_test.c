@@ -105,6 +105,19 @@ static const sm_plan_node *all_of_log(builder *b)
     return b->log;
 }
 
+static const sm_plan_node *constants(builder *b)
+{
+    static const sm_field fields[] = {{.name = {"col0", 4}, .type = &sm_type_string},
+                                      {.name = {"col1", 4}, .type = &sm_type_i32}};
+    static const sm_type schema = {.id = SM_TYPE_STRUCT, .fields = fields, .n_fields = 2};
+    const sm_value values[] = {sm_value_str(SM_STR("x")),
+                               {.type = &sm_type_i32, .as.i = 1},
+                               sm_value_str(SM_STR("y")),
+                               {.type = &sm_type_i32, .as.i = 2}};
+    const sm_plan_node *rows = sm_plan_values(&schema, values, 2, b->a);
+    return filter(b, rows, call(b, ">", col(b, rows, "col1"), number(b, 1)));
+}
+
 static const sm_plan_node *filter_project(builder *b)
 {
     const sm_plan_node *const some =
@@ -273,6 +286,7 @@ static const struct {
     const char *sql;
 } same[] = {
     {all_of_log, "SELECT * FROM log"},
+    {constants, "SELECT * FROM (VALUES ('x', 1), ('y', 2)) AS v WHERE col1 > 1"},
     {filter_project, "SELECT Key, Secs + 1 AS more FROM log WHERE Secs > 5"},
     {true_filter, "SELECT * FROM log WHERE 1 < 2"},
     {field_filter, "SELECT * FROM t WHERE p.y > 0.5::DOUBLE"},

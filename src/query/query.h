@@ -680,6 +680,9 @@ sm_status sm_query_expr_spark(const sm_sql *sql, const sm_type *schema, const sm
  * Owner     borrows the dataset, as long as the plan runs
  */
 const sm_plan_node *sm_plan_scan(const sm_relation *from, bool takes_row, sm_arena *a);
+/** n rows of constants; values: n times the schema's fields, row after row, each of its type. */
+const sm_plan_node *sm_plan_values(const sm_type *schema, const sm_value *values, int64_t n,
+                                   sm_arena *a);
 /** The rows for which `where` is true. Errors: SM_TYPE where it is no BOOLEAN. */
 sm_status sm_plan_filter(const sm_plan_node *in, const sm_expr *where, sm_arena *a,
                          const sm_plan_node **out, sm_error *e) SM_MUST_USE;
