@@ -166,6 +166,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     SM_TRY(smi_options_pairs(cli, "--table-at", &o->others, &others, e));
     SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
     SM_TRY(read_contract(cli, args[0], &contract, e));
+    sm_contract_leave_files(contract, cli->arena);
     SM_TRY(check_table_named(contract, o, e));
     SM_TRY(sm_contract_find(contract, o->table ? sm_str_of(o->table) : (sm_str){0}, cli->arena,
                             &check.table, e));

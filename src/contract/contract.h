@@ -233,6 +233,9 @@ void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out);
 sm_status sm_rule_tables(const sm_contract *c, const sm_contract_table *table, const sm_rule *r,
                          sm_arena *a, sm_table_name **out, int32_t *n, sm_error *e) SM_MUST_USE;
 
+/** Leaves out the rules over `{files}`, which only a run has, and notes them. In `a`. */
+void sm_contract_leave_files(sm_contract *c, sm_arena *a);
+
 /* ---- contracts that are made ----------------------------------------------------------------- */
 
 /**
@@ -502,10 +505,13 @@ typedef struct sm_audit {
     const sm_plan_node *rows; /* all rows of the table, a plan by calls */
     sm_resolver names;        /* what the SQL of rules names beside the contract's tables, and its
                                * variables */
-    /* The rows of another table, by the name that the contract has for it. */
+    /* The rows of another table, by the name that the contract has for it; `{files}`: those that
+     * the run has read, a row each. */
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
     void *ctx; /* of other() */
     const sm_exec_env *env;
+    sm_exec_report *report; /* of the pass over all rows, which comes first; the caller's, also
+                             * after a failure. NULL: it is not wanted */
 } sm_audit;
 
 /**

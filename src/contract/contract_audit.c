@@ -43,7 +43,7 @@ sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *ou
     sm_batch **rows = NULL;
     int64_t n_batches = 0;
 
-    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n_batches, NULL, e));
+    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n_batches, u->report, e));
     SM_ENSURE(n_batches == 1 && rows[0]->n_rows == 1 && rows[0]->n_columns == n);
     for (int32_t i = 0; i < n; i++) {
         const sm_value v = sm_column_value(&rows[0]->columns[i], 0);
@@ -326,7 +326,9 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
         SM_TRY(call(u, "not", rules[i].holds, NULL, &items[i + 1].filter, e));
     }
     SM_TRY(sm_plan_aggregate(in->rows, NULL, 0, items, (int32_t)n + 1, u->a, &root, e));
+    u->report = in->report;
     SM_TRY(run_numbers(u, root, counts, (int32_t)n + 1, e));
+    u->report = NULL;
     u->n_rows = counts[0];
     for (int64_t i = 0; i < n; i++) {
         sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];

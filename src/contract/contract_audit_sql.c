@@ -4,7 +4,8 @@
  * queries. Called by contract_audit.c.
  *
  * Names    In the SQL, "{object}" and the table's own name are the rows that are audited; the
- *          names of the contract's other tables are those tables; all else is what the caller's
+ *          names of the contract's other tables are those tables; "{files}" is what a run has read
+ *          of each file, which its caller knows as one more table; all else is what the caller's
  *          names say. */
 #include <math.h>
 
@@ -13,6 +14,7 @@
 #include "contract/contract_int.h"
 
 #define OBJECT "{object}"
+#define FILES  "{files}"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -33,6 +35,10 @@ static sm_status find_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_
     if (n_parts == 1 &&
         (sm_str_is(parts[0], OBJECT) || sm_str_eq_nocase(parts[0], in->table->name))) {
         return give_node(in->rows, in->table->name, out);
+    }
+    if (n_parts == 1 && sm_str_is(parts[0], FILES)) {
+        SM_TRY(in->other(in->ctx, parts[0], a, &node, e));
+        return give_node(node, parts[0], out);
     }
     for (int64_t i = 0; n_parts == 1 && i < in->contract->n_tables; i++) {
         if (sm_str_eq_nocase(parts[0], in->contract->tables[i].name)) {
@@ -156,21 +162,22 @@ sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm
 /* The query with the names of its rows and column in it. */
 static sm_status print_query(const smi_audit *u, const sm_rule *r, sm_buf *out, sm_error *e)
 {
-    static const sm_str words[] = {{OBJECT, 8}, {"{property}", 10}};
+    static const sm_str words[] = {{OBJECT, 8}, {FILES, 7}, {"{property}", 10}};
 
     for (size_t i = 0; i < r->text.len;) {
         const sm_str rest = {r->text.data + i, r->text.len - i};
-        if (sm_str_starts(rest, words[0])) {
-            sm_buf_quoted(out, words[0], '"');
-            i += words[0].len;
-        } else if (sm_str_starts(rest, words[1])) {
+        const int word = sm_str_starts(rest, words[0]) ? 0 : sm_str_starts(rest, words[1]) ? 1 : 2;
+        if (word < 2) {
+            sm_buf_quoted(out, words[word], '"');
+            i += words[word].len;
+        } else if (sm_str_starts(rest, words[word])) {
             if (r->column < 0) {
                 return sm_fail(e, SM_INVALID,
                                "the rule is of no property, so {property} says "
                                "nothing");
             }
             print_column(u, r->column, out);
-            i += words[1].len;
+            i += words[word].len;
         } else {
             sm_buf_text(out, (sm_str){rest.data, 1});
             i++;
@@ -228,8 +235,8 @@ sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm
 
 static bool is_own(const sm_contract_table *t, const sm_table_name *n)
 {
-    return n->n_parts == 1 &&
-           (sm_str_is(n->parts[0], OBJECT) || sm_str_eq_nocase(n->parts[0], t->name));
+    return n->n_parts == 1 && (sm_str_is(n->parts[0], OBJECT) || sm_str_is(n->parts[0], FILES) ||
+                               sm_str_eq_nocase(n->parts[0], t->name));
 }
 
 static sm_status query_tables(const smi_audit *u, const sm_rule *r, sm_table_name **out, int32_t *n,
@@ -268,4 +275,36 @@ sm_status sm_rule_tables(const sm_contract *c, const sm_contract_table *table, c
         *n = 1;
     }
     return SM_OK;
+}
+
+/* ---- rules of a run -------------------------------------------------------------------------- */
+
+static bool is_of_run(const sm_rule *r)
+{
+    static const sm_str files = {FILES, 7};
+
+    return r->kind == SM_RULE_QUERY && memmem(r->text.data, r->text.len, files.data, files.len);
+}
+
+void sm_contract_leave_files(sm_contract *c, sm_arena *a)
+{
+    int64_t cap = c->n_notes;
+
+    for (int64_t i = 0; i < c->n_tables; i++) {
+        sm_contract_table *t = &c->tables[i];
+        int64_t n = 0;
+        for (int64_t k = 0; k < t->n_rules; k++) {
+            const sm_rule *r = &t->rules[k];
+            if (!is_of_run(r)) {
+                t->rules[n++] = *r;
+                continue;
+            }
+            c->notes = sm_arena_grow(a, c->notes, c->n_notes, &cap, sizeof(*c->notes));
+            c->notes[c->n_notes++] = (sm_contract_note){
+                .text = sm_arena_strf(a, "rule \"%.*s\" is of the files that a run reads",
+                                      SM_STR_ARG(r->name)),
+                .at = r->at};
+        }
+        t->n_rules = n;
+    }
 }

@@ -266,7 +266,8 @@ typedef struct smi_audit {
     const sm_plan_node *added; /* of the rows, those that a write adds: duplicates count only of
                                 * them; NULL: of all */
     int64_t n_rows;
-    sm_rule_count *counts; /* one a rule */
+    sm_rule_count *counts;  /* one a rule */
+    sm_exec_report *report; /* of the plan that is executed; NULL: not wanted */
 } smi_audit;
 
 /** Runs a plan that gives one row of `n` BIGINTs; NULL counts as 0. */

@@ -101,6 +101,24 @@ static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_str wante
     return smi_flow_at(p, at, st, e);
 }
 
+/* Rows of a view are written nowhere, so none can be changed or taken away. */
+static sm_status check_view(const smi_flow_task *t, sm_error *e)
+{
+    for (int64_t i = 0; i < t->contracted->n_rules; i++) {
+        const sm_rule *r = &t->contracted->rules[i];
+        if (r->action == SM_POLICY_QUARANTINE || r->action == SM_POLICY_NULL) {
+            const sm_status st =
+                sm_fail(e, SM_UNSUPPORTED,
+                        "rule %.*s cannot be '%s': %.*s is a view, which writes "
+                        "no rows",
+                        SM_STR_ARG(r->name), sm_policy_name(r->action), SM_STR_ARG(t->name));
+            sm_error_todo(e, "Make it a table, or let the rule fail or warn.");
+            return sm_yaml_at(&t->contract->model->yaml, r->at, st, e);
+        }
+    }
+    return SM_OK;
+}
+
 sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int key, smi_flow_task *t,
                                  sm_error *e)
 {
@@ -110,10 +128,6 @@ sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int ke
     sm_str path = {0}, table = {0};
     sm_yaml_fields own;
 
-    if (t->kind == SM_TASK_VIEW) {
-        return smi_flow_at(p, f->places[key],
-                           sm_fail(e, SM_UNSUPPORTED, "contract is for loads and tables only"), e);
-    }
     if (node->type == SM_YAML_MAP) {
         SM_TRY(sm_yaml_fields_read(&p->yaml, node, "contract", keys, &own, e));
         own.at = f->places[key];
@@ -126,7 +140,8 @@ sm_status smi_flow_contract_read(sm_pipeline *p, const sm_yaml_fields *f, int ke
     const sm_status st = read_file(p, path, &t->contract, e);
     SM_TRY(sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
                      (int)f->places[key].line));
-    return find_table(p, t, table, at, e);
+    SM_TRY(find_table(p, t, table, at, e));
+    return t->kind == SM_TASK_VIEW ? check_view(t, e) : SM_OK;
 }
 
 /* ---- other tables ---------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
  *          where a rule needs them.
  * Verdict  A table that breaks a rule of severity error fails its task, and so the run. The commit
  *          of one that is published has the verdict; so has the report of the run, in any case. */
+#include "base/time.h"
 #include "flow/flow_int.h"
 
 /* ---- what rules name ------------------------------------------------------------------------- */
@@ -33,6 +34,68 @@ static sm_status rows_of(const smi_flow_guard *g, const sm_relation *of, sm_aren
                : sm_fail(e, SM_UNSUPPORTED, "the view has a subquery that gives one value");
 }
 
+/* `{files}`: a row for each text file that the pass has read. */
+static const sm_field files_fields[] = {
+    {.name = {"file", 4}, .type = &sm_type_string},
+    {.name = {"date", 4}, .type = &sm_type_date, .is_nullable = true},
+    {.name = {"lines", 5}, .type = &sm_type_i64},
+    {.name = {"kept", 4}, .type = &sm_type_i64},
+    {.name = {"refused", 7}, .type = &sm_type_i64},
+    {.name = {"blank", 5}, .type = &sm_type_i64},
+    {.name = {"again", 5}, .type = &sm_type_bool},
+};
+static const sm_type files_schema = {
+    .id = SM_TYPE_STRUCT, .fields = files_fields, .n_fields = SM_COUNT(files_fields)};
+
+/* The date of a file as its name says it; NULL: it says none, or several. */
+static sm_value date_of_file(sm_str uri)
+{
+    sm_str folder, name;
+    int32_t day = 0;
+    bool has = false;
+
+    sm_uri_split(uri, &folder, &name);
+    (void)sm_date_in_name(name, &day, &has);
+    return has ? (sm_value){.type = &sm_type_date, .as.i = day} : sm_value_null(&sm_type_date);
+}
+
+/* Is a file of this date read again, as the rows of the date are replaced, or all are? */
+static bool is_again(const smi_flow_guard *g, sm_value date)
+{
+    const bool is_load = g->run->p->tasks[g->task].kind == SM_TASK_LOAD;
+
+    for (int64_t i = 0; i < g->replaced.n && is_load && !date.is_null; i++) {
+        if (g->replaced.values[i].as.i == date.as.i) {
+            return true;
+        }
+    }
+    return is_load && smi_flow_is_refreshed(g->run, g->task);
+}
+
+static const sm_plan_node *files_read(const smi_flow_guard *g, sm_arena *a)
+{
+    const sm_exec_report *x = &g->report;
+    const int32_t n = files_schema.n_fields;
+    sm_value *values = SM_NEW_ARRAY(a, sm_value, x->n_files * n + 1), *at = values;
+
+    for (int64_t i = 0; i < x->n_files; i++) {
+        const sm_file_report *f = &x->files[i];
+        const sm_value date = date_of_file(f->uri);
+        const sm_scan_counts *c = &f->counts;
+        if (f->is_pruned) {
+            continue;
+        }
+        *at++ = sm_value_str(f->uri);
+        *at++ = date;
+        *at++ = sm_value_i64(c->lines);
+        *at++ = sm_value_i64(c->lines - c->refused - c->blank);
+        *at++ = sm_value_i64(c->refused);
+        *at++ = sm_value_i64(c->blank);
+        *at++ = (sm_value){.type = &sm_type_bool, .as.b = is_again(g, date)};
+    }
+    return sm_plan_values(&files_schema, values, (at - values) / n, a);
+}
+
 /* sm_guarded.other: a table of the contract. */
 static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out,
                             sm_error *e)
@@ -40,6 +103,11 @@ static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_
     const smi_flow_guard *g = ctx;
     const sm_run *r = g->run;
     const sm_resolver *names = &g->resolver;
+
+    if (sm_str_is(table, "{files}")) {
+        *out = files_read(g, a);
+        return SM_OK;
+    }
     const sm_str place = smi_flow_contract_place(r->p, &r->p->tasks[g->task], table, r->arena);
     const char *dot = memchr(place.data, '.', place.len);
     sm_relation relation = {0};
@@ -238,6 +306,7 @@ sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
 
     SM_ASSERT(select && select->plan == plan && !out->names);
     *out = (smi_flow_guard){.run = r, .task = task, .arena = a, .plan = plan};
+    out->replaced = stays->replaced ? *stays->replaced : (smi_flow_rows){0};
     if (!t->contract) {
         return SM_OK;
     }
@@ -327,6 +396,71 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     sm_candidate_judge(c, v->outcome != SM_OUTCOME_FAILED, verdict_json(r, t, v));
     smi_flow_report_verdict(r, g->task, v);
     return sm_verdict_status(v, e);
+}
+
+/* ---- a view ---------------------------------------------------------------------------------- */
+
+/* Audits the rows of a view, whose plan `select` is. */
+static sm_status audit_view(smi_flow_guard *g, const sm_statement *select, sm_verdict **out,
+                            sm_error *e)
+{
+    const smi_flow_task *t = &g->run->p->tasks[g->task];
+    sm_audit in = {.contract = t->contract->model,
+                   .table = t->contracted,
+                   .rows = select->target,
+                   .other = find_other,
+                   .ctx = g,
+                   .env = g->run->env,
+                   .report = &g->report};
+    sm_rule_count *counts = NULL;
+    int64_t n_rows = 0;
+
+    if (select->n_params > 0) {
+        return sm_fail(e, SM_UNSUPPORTED, "the view has a subquery that gives one value");
+    }
+    do {
+        smi_flow_asking_reset(&g->asking);
+        in.names = g->resolver;
+        sm_exec_report_release(&g->report);
+        SM_TRY(sm_contract_audit(&in, g->run->arena, &counts, &n_rows, e));
+    } while (g->run->asked.has_opened_one);
+    *out = sm_contract_judge(in.contract, in.table, n_rows, counts, g->run->arena);
+    return SM_OK;
+}
+
+static sm_status judge_view(smi_flow_guard *g, sm_error *e)
+{
+    sm_run *r = g->run;
+    const smi_flow_task *t = &r->p->tasks[g->task];
+    const sm_plan *plan = NULL;
+    sm_verdict *v = NULL;
+
+    SM_TRY(smi_flow_plan(r, NULL, t, g->arena, &plan, e));
+    const sm_statement *select = r->asked.select;
+    const smi_flow_asked asked = keep_asked(r);
+    make_names(g, NULL);
+    const sm_status st = audit_view(g, select, &v, e);
+    restore_asked(r, &asked);
+    SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
+    v->name = t->name;
+    smi_flow_report_verdict(r, g->task, v);
+    return sm_verdict_status(v, e);
+}
+
+sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+    smi_flow_guard g = {.run = r, .task = task};
+
+    if (!t->contract) {
+        return SM_OK;
+    }
+    smi_flow_report_notes(r, t);
+    sm_arena *a = g.arena = sm_arena_new(r->env->budget);
+    const sm_status st = judge_view(&g, e);
+    smi_flow_guard_close(&g);
+    sm_arena_free(a);
+    return st;
 }
 
 /* ---- rows that only leave -------------------------------------------------------------------- */

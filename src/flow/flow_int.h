@@ -336,10 +336,11 @@ typedef struct smi_flow_guard {
     int32_t task;
     const sm_plan *plan;   /* to be executed: of the rows that are left */
     sm_exec_report report; /* of that */
-    sm_guard *guard;       /* NULL: the task has no contract */
-    sm_arena *arena;       /* of the guard and the plan; the caller's */
-    sm_names *names;       /* what rules name now, … */
-    sm_names *before;      /* … and what they named before the rows were staged; NULL: the same */
+    smi_flow_rows replaced;
+    sm_guard *guard;  /* NULL: the task has no contract */
+    sm_arena *arena;  /* of the guard and the plan; the caller's */
+    sm_names *names;  /* what rules name now, … */
+    sm_names *before; /* … and what they named before the rows were staged; NULL: the same */
     smi_flow_asking asking;
     sm_resolver resolver;
 } smi_flow_guard;
@@ -426,6 +427,8 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
                                sm_error *e) SM_MUST_USE;
 /** Judges a candidate that takes rows away and adds none. */
 sm_status smi_flow_guard_leaving(sm_run *r, int32_t task, sm_candidate *c, sm_error *e) SM_MUST_USE;
+/** Does a view: judges its rows, by passes of its own, if it has a contract. */
+sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 /** After the candidate is judged, or never will be. Takes {0}. */
 void smi_flow_guard_close(smi_flow_guard *g);
 /** Adds to a fingerprint what decides the verdict of a task, but for the tables that its rules

@@ -285,7 +285,7 @@ static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
 {
     switch (r->p->tasks[task].kind) {
     case SM_TASK_VIEW:
-        return SM_OK; /* its SQL stands for its name in the tasks that read it */
+        return smi_flow_view_run(r, task, e); /* its SQL stands for its name where it is read */
     case SM_TASK_TABLE:
         return smi_flow_table_run(r, task, e);
     case SM_TASK_LOAD:

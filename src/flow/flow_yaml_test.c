@@ -326,7 +326,7 @@ static void test_contracts(void **state)
                         HEAD "tasks:\n"
                              "  - {table: l.a, sql: a.sql, contract: more.yaml}\n"
                              "  - {table: l.b, sql: b.sql, contract: more.yaml}\n"
-                             "  - {table: l.c, sql: a.sql, contract: {file: more.yaml, table: "
+                             "  - {view: l.c, sql: a.sql, contract: {file: more.yaml, table: "
                              "Third}}\n"
                              "  - {table: l.d, sql: a.sql, contract: one.yaml}\n"
                              "  - {table: l.e, sql: a.sql}\n",

@@ -8,7 +8,7 @@ import pytest
 
 COLUMNS = "{id: 'BIGINT', city: 'VARCHAR', amount: 'DOUBLE'}"
 LOAD = (f"SELECT *, file_date AS day FROM read_json(var('in'), columns => {COLUMNS}, file_date => true, "
-        "bad_lines => 'quarantine')")
+        "bad_lines => 'quarantine', validate => 'all')")
 HEAD = """\
 name: shop
 vars:
@@ -390,3 +390,113 @@ def test_any_number_of_threads(shop, way):
         reports.append(report["contracts"])
     assert reports[0] == reports[1] == reports[2]
     assert rules({"contracts": reports[0]})["mart.orders", "city:validValues"]["violations"] == 1819
+
+
+# ---- views --------------------------------------------------------------------------------------
+
+VIEW = """\
+    - {view: raw.orders, sql: load.sql, contract: c.yaml}
+    - {view: raw.big, sql: big.sql}
+    - {table: mart.orders, sql: twice.sql}
+"""
+
+
+def test_a_view(shop):
+    """All rules are checked over the rows as they come, once, however often the view is read; nothing that
+    reads it is written before."""
+    shop.tasks(VIEW)
+    shop.sql("big", "FROM raw.orders WHERE amount > 1")
+    shop.sql("twice", "SELECT a.id FROM raw.big a JOIN raw.orders b ON a.id = b.id")
+    shop.give("2022-04-01", row(1, 2), row(2, 5, "Bern"), row(3, 0), '{"id": "x"}\n')
+    report = shop.json()
+    assert report["lines"] == {"read": 4, "kept": 3, "quarantined": 1, "blank": 0}
+    found = rules(report)
+    assert {k: v["violations"] for k, v in found.items()} == {
+        ("raw.orders", "id:unique"): 0, ("raw.orders", "amount:minimum"): 0, ("raw.orders", "city:validValues"): 1}
+    assert shop.ids() == [1, 2] and len(shop.table("quarantine/lines").to_pyarrow_table()) == 1
+
+    shop.give("2022-04-02", row(1), row(4, -1))
+    failed = rules(shop.json(code=3))
+    assert failed["raw.orders", "id:unique"]["violations"] == 1
+    assert failed["raw.orders", "amount:minimum"]["examples"] == [{"amount": -1.0}]
+
+
+@pytest.mark.parametrize("action", ["quarantine", "null"])
+def test_a_view_takes_no_rows_away(shop, action):
+    shop.tasks(VIEW)
+    shop.contract(ORDERS.replace("minimum: 0}", "minimum: 0}, customProperties: [{property: smelt.onViolation, "
+                                                f"value: {action}}}]"))
+    told = shop.run(code=1).stderr
+    assert f"rule amount:minimum cannot be '{action}': raw.orders is a view" in told and "c.yaml:10:" in told
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+FILES = """\
+  - name: orders
+    quality:
+      - name: some_line_of_each
+        type: sql
+        query: SELECT count(*) FROM {files} WHERE lines > blank AND kept = 0
+        mustBe: 0
+      - name: in_april
+        type: sql
+        query: SELECT count(*) FROM {files} WHERE NOT again AND month(date) <> 4
+        mustBe: 0
+      - name: lines
+        type: sql
+        query: SELECT sum(lines * 1000 + kept * 100 + refused * 10 + blank) FROM {files}
+        mustBeGreaterThan: 0
+"""
+
+
+@pytest.mark.parametrize("way", ["load", "view"])
+def test_files_that_were_read(shop, way):
+    way_of(shop, "load")
+    if way == "view":
+        shop.tasks("""\
+            - {view: mart.orders, sql: load.sql, contract: c.yaml}
+            - {table: mart.copy, sql: copy.sql}
+            """)
+        shop.sql("copy", "FROM mart.orders")
+    shop.contract(FILES)
+    shop.give("2022-04-01", row(1), "\n", '{"id": "x"}\n')
+    shop.give("2022-04-02", row(2))
+    shop.give("2022-04-03", " \n")
+    assert rules(shop.json())["mart.orders", "lines"]["value"] == 5000 + 200 + 10 + 2
+    shop.give("2022-04-04", '{"id": "x"}\n')
+    broken = {k[1]: v["outcome"] for k, v in rules(shop.json(code=3)).items()}
+    assert broken == {"some_line_of_each": "failed", "in_april": "passed", "lines": "passed"}
+    shop.give("2022-04-04", row(4))
+    shop.give("2022-05-01", row(5))
+    assert rules(shop.json(code=3))["mart.orders", "in_april"]["value"] == 1
+
+
+def test_files_that_are_read_again(shop):
+    """A file of another month that is read because its date is replaced, or the table made anew, is no mistake."""
+    way_of(shop, "load")
+    shop.give("2022-05-01", row(1))
+    shop.give("2022-05-01", row(2), name="b-20220501.json")
+    shop.contract(FILES.replace("<> 4", "<> 5"))
+    shop.json()
+    shop.contract(FILES)
+    shop.give("2022-05-01", row(3))
+    report = shop.json()
+    assert report["files"]["read"] == 2 and rules(report)["mart.orders", "in_april"]["value"] == 0
+    shop.give("2022-04-01", row(9))
+    assert rules(shop.json("2022-04-01", "--full-refresh", "mart.orders"))["mart.orders", "in_april"]["value"] == 0
+    assert shop.ids() == [2, 3, 9]
+
+
+def test_files_are_of_a_run(shop):
+    """Outside a run nobody knows them: the rules are told as not checked."""
+    way_of(shop, "load")
+    shop.contract(FILES)
+    shop.give("2022-04-01", row(1))
+    shop.json()
+    done = shop.smelt("check", "c.yaml", "lake/mart/orders", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["contracts"] == []
+    assert answer["not_checked"] == [f'rule "{r}" is of the files that a run reads'
+                                     for r in ["some_line_of_each", "in_april", "lines"]]
+    assert 'warning: c.yaml:9:' in done.stderr
