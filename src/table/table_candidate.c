@@ -123,12 +123,11 @@ static void settle_info(sm_candidate *c)
         return;
     }
     SM_ASSERT(has_smelt || !memmem(info.data, info.len, smelt.data, smelt.len));
-    sm_buf_printf(&text, "\"smelt\":{\"verdict\":%.*s", SM_STR_ARG(c->verdict));
-    if (has_smelt) {
-        sm_buf_printf(&text, "%s%.*s", rest.data[0] == '}' ? "" : ",", SM_STR_ARG(rest));
-    } else {
-        sm_buf_printf(&text, "}%s%.*s", rest.len > 0 ? "," : "", SM_STR_ARG(rest));
-    }
+    sm_buf_text(&text, SM_STR("\"smelt\":{\"verdict\":"));
+    sm_buf_text(&text, c->verdict); /* both may be long */
+    sm_buf_text(&text, has_smelt ? SM_STR("") : SM_STR("}"));
+    sm_buf_text(&text, rest.len == 0 || rest.data[0] == '}' ? SM_STR("") : SM_STR(","));
+    sm_buf_text(&text, rest);
     c->record.info_json = sm_arena_str(c->arena, sm_buf_str(&text));
     sm_buf_release(&text);
 }

@@ -5,6 +5,8 @@
  * published; and its rows. */
 #include "orders.h"
 
+#include <stdlib.h>
+
 #include "table/table_int.h"
 
 static const order old_rows[] = {
@@ -198,7 +200,7 @@ static const char *newest_info(kit *k)
     const sm_status st = sm_delta_history(store, 1, k->arena, &infos, &n, &e);
     sm_store_release(store);
     assert_true(st == SM_OK || st == SM_NOT_FOUND);
-    return n > 0 ? sm_arena_printf(k->arena, "%.*s", SM_STR_ARG(infos[0].json)) : "";
+    return n > 0 ? sm_arena_str(k->arena, infos[0].json).data : "";
 }
 
 typedef enum judging { NOT_JUDGED, BROKEN, KEPT, BROKEN_THEN_KEPT, KEPT_THEN_BROKEN } judging;
@@ -268,6 +270,34 @@ static void test_verdicts(void **state)
         assert_int_equal(count_data_files(&k, "silver/orders"), rows[i].want == SM_OK);
         kit_release(&k);
     }
+}
+
+/* Books of many files and verdicts of many rules are long. */
+static void test_long_verdict(void **state)
+{
+    enum { N = 20000 };
+    kit k;
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    int64_t version = -1;
+    char *word = malloc(N + 1);
+    kit_init(&k);
+    memset(word, 'x', N);
+    word[N] = '\0';
+    const sm_write w = write_to(&k, SM_WRITE_APPEND, "");
+    const sm_note note = {.info_json = sm_arena_strf(k.arena, "\"smelt\":{\"run\":\"%s\"}", word)};
+    const sm_str verdict = sm_arena_strf(k.arena, "{\"rule\":\"%s\"}", word);
+    assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+    sm_candidate_guard(c);
+    sm_candidate_note(c, &note);
+    sm_candidate_judge(c, true, verdict);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
+    sm_candidate_release(c);
+    const char *want = sm_arena_printf(
+        k.arena, "\"smelt\":{\"verdict\":{\"rule\":\"%s\"},\"run\":\"%s\"}", word, word);
+    assert_true(strstr(newest_info(&k), want));
+    free(word);
+    kit_release(&k);
 }
 
 /* One of two that breaks its contract holds both back; one that changes nothing is left out. */
@@ -363,9 +393,10 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_verdict_of_one),
-        cmocka_unit_test(test_parts),      cmocka_unit_test(test_records),
-        cmocka_unit_test(test_keeps_rows), cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_long_verdict),
+        cmocka_unit_test(test_verdict_of_one), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_records),        cmocka_unit_test(test_keeps_rows),
+        cmocka_unit_test(test_promises),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
