@@ -63,6 +63,9 @@ typedef struct sm_outputs {
      * columns of sm_plan_check_leaves. One that says SM_END gets no more; the run goes on. */
     const sm_sink *const *sides;
     int32_t n_sides;
+    /* side_lines[i]: the column of side output i that has the line of an origin
+     * (sm_plan_with_origin); −1: none has. NULL: none of any */
+    const int32_t *side_lines;
 } sm_outputs;
 
 /* ---- engines --------------------------------------------------------------------------------- */

@@ -51,6 +51,7 @@ typedef struct check_op {
     const sm_plan_node *node;
     int32_t n_checks;
     smi_end *side;           /* NULL: what leaves is dropped */
+    smi_origin_sink located; /* between them and the sink, where rows have an origin */
     _Atomic bool has_enough; /* the side's sink wants no more */
     sm_mutex lock;
     /* under the lock */
@@ -446,11 +447,15 @@ smi_op *smi_check_new(smi_execution *exec, const sm_plan_node *node, smi_op *nex
                     .exec = exec,
                     .node = node,
                     .n_checks = node->as.check.n_checks,
-                    .side = sink ? smi_order_new(exec, sink, -1, 0, false) : NULL,
                     .ring = sm_alloc_zero(RING * sizeof(slot)),
                     .sum = tally_new(node->as.check.n_checks)};
     c->is_full = sm_alloc_zero((size_t)c->n_checks * sizeof(*c->is_full));
     sm_mutex_init(&c->lock);
+    if (sink && exec->side_lines && exec->side_lines[side] >= 0) {
+        smi_origin_sink_init(&c->located, exec, sink, exec->side_lines[side]);
+        sink = &c->located.sink;
+    }
+    c->side = sink ? smi_order_new(exec, sink, -1, 0, false) : NULL;
     return &c->op;
 }
 
@@ -491,6 +496,7 @@ void smi_check_free(smi_op *op)
     }
     tally_free(c->sum, c->n_checks);
     smi_order_free(c->side);
+    smi_origin_sink_release(&c->located);
     sm_mutex_release(&c->lock);
     sm_free(c->is_full);
     sm_free(c->ring);

@@ -42,6 +42,35 @@ typedef struct smi_batches {
 void smi_batches_add(smi_batches *l, sm_batch *taken);
 void smi_batches_release(smi_batches *l); /* leaves {0} */
 
+/* ---- lines of files -------------------------------------------------------------------------- */
+
+/* How many lines of its file are before each morsel of a scan whose dataset has_origin; 0 at first
+ * (exec_origin.c). */
+typedef struct smi_origin {
+    sm_mutex lock;
+    int64_t *lines_before;
+    int64_t n, cap;
+} smi_origin;
+void smi_origin_init(smi_origin *o);
+void smi_origin_release(smi_origin *o);
+/** Says it of a morsel, when all earlier ones of its file are accounted. Any thread. */
+void smi_origin_set(smi_origin *o, int64_t morsel, int64_t n_lines);
+/** The line numbers that a reader gave, from 1 in the morsel, as they go through the plan: with the
+ * number of the morsel. Columns as of sm_column_gather. */
+sm_status smi_origin_mark(const sm_column *lines, int64_t morsel, sm_batch *into, sm_column *out,
+                          sm_error *e) SM_MUST_USE;
+/* A sink that has a column of such numbers made lines of a file, before `inner` gets the rows. */
+typedef struct smi_origin_sink {
+    sm_sink sink;
+    smi_execution *exec;
+    const sm_sink *inner;
+    int32_t column;
+    sm_batch *pending; /* made, and not taken by `inner` yet */
+} smi_origin_sink;
+void smi_origin_sink_init(smi_origin_sink *s, smi_execution *exec, const sm_sink *inner,
+                          int32_t column);
+void smi_origin_sink_release(smi_origin_sink *s);
+
 /* ---- the execution --------------------------------------------------------------------------- */
 
 struct smi_execution {
@@ -54,6 +83,8 @@ struct smi_execution {
     const sm_sink *refused;      /* NULL: dropped */
     const sm_sink *const *sides; /* of CHECK nodes, by their number; NULL: dropped */
     int32_t n_sides;
+    const int32_t *side_lines; /* sm_outputs */
+    smi_origin origin;
     const sm_sink *parted;  /* gets the rows of the root's sort in parts; NULL: it does not */
     int n_parts;            /* that are under way at a time */
     sm_exec_report *report; /* never NULL */

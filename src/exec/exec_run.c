@@ -362,8 +362,10 @@ sm_status sm_exec_run_to(const sm_plan *plan, const sm_exec_env *env, const sm_o
                           .refused = to->refused,
                           .sides = to->sides,
                           .n_sides = to->n_sides,
+                          .side_lines = to->side_lines,
                           .report = report ? report : &own};
     check_plan(plan);
+    smi_origin_init(&exec.origin);
     exec.n_drivers = exec.n_drivers > SMI_AHEAD_MAX / 8 ? SMI_AHEAD_MAX / 8 : exec.n_drivers;
     smi_report_begin(exec.report, plan->n_nodes);
     exec.unknown = sm_map_new(exec.arena);
@@ -384,6 +386,7 @@ sm_status sm_exec_run_to(const sm_plan *plan, const sm_exec_env *env, const sm_o
     }
     smi_report_sum(&exec);
     exec.report->wall_ns = sm_monotonic_ns() - start_ns;
+    smi_origin_release(&exec.origin);
     sm_arena_free(exec.arena);
     sm_exec_report_release(&own);
     return st;

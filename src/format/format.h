@@ -103,6 +103,9 @@ typedef struct sm_dataset {
     int32_t n_constants;
     bool numbers_rows; /* parquet: the last constant column (BIGINT) is the file's constant plus the
                         * number of the row in the file, from 0; deleted rows are counted */
+    /* text: the last constant columns are a file's URI and two that are computed: the number of the
+     * line, and the offset of its first byte in the decompressed file */
+    bool has_origin;
     /* parquet: about one row of so many is read, some thousand neighbours at a time, from places
      * that are evenly spread over all files. 0, 1: all rows are */
     int64_t one_of;
@@ -300,7 +303,8 @@ struct sm_format {
     sm_status (*begin)(sm_reader *r, sm_file *f, const sm_morsel *m, sm_block *const *blocks,
                        const size_t *lens, sm_error *e);
     /* Reads the next batch, of at most SM_BATCH_ROWS rows. Its columns are the projected ones, and
-     * behind them the last constant one where the dataset numbers_rows. Its `schema` is good until
+     * behind them the last constant one where the dataset numbers_rows, or where it has_origin the
+     * last two: the line, from 1 in the morsel, and the offset. Its `schema` is good until
      * reader_free.
      * SM_OK    *rows, *refused or both; NULL where there are none. The caller owns them.
      * SM_MORE  the morsel needs bytes that it was not given: *more says which. Call feed with them,

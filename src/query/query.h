@@ -90,15 +90,6 @@ typedef struct sm_resolver {
                 const sm_type *there);
 } sm_resolver;
 
-/* Where a row comes from: columns that a plan carries behind its own ones. */
-enum {
-    SM_ORIGIN_FILE,        /* VARCHAR: the URI by which it was opened */
-    SM_ORIGIN_LINE,        /* BIGINT, from 1 */
-    SM_ORIGIN_BYTE_OFFSET, /* BIGINT, from 0, of the line's first byte in the decompressed file */
-    SM_ORIGIN_COLUMNS,
-};
-extern const sm_type sm_origin_schema;
-
 /* ---- expressions, bound ---------------------------------------------------------------------- */
 
 typedef struct sm_function sm_function;
@@ -767,6 +758,28 @@ sm_status sm_plan_check_first(const sm_plan_node *in, int32_t n_columns, const s
 /** The rows that leave a CHECK over `in`: its columns, as they came in, then INTEGER "check": the
  * number of the check that took the row away, from 0 on. */
 const sm_type *sm_plan_check_leaves(const sm_plan_node *in, sm_arena *a);
+/* Where a row comes from: columns that a plan carries behind its own ones. */
+enum {
+    SM_ORIGIN_FILE,        /* VARCHAR: the URI by which it was opened */
+    SM_ORIGIN_LINE,        /* BIGINT, from 1 */
+    SM_ORIGIN_BYTE_OFFSET, /* BIGINT, from 0, of the line's first byte in the decompressed file */
+    SM_ORIGIN_COLUMNS,
+};
+extern const sm_type sm_origin_schema;
+/**
+ * The same rows with their origin: the columns of sm_origin_schema behind those of `rows`. A run
+ * gives the line as a number that only it understands; where rows leave by a side output it makes
+ * lines of them (sm_outputs.side_lines).
+ *
+ * Returns   NULL: the rows are not lines of files, as they are where the plan is more than
+ *           projections and filters over one scan of text
+ * Owner     lives in `a`; shares nodes, expressions and files of `rows`, which must outlive it
+ */
+const sm_plan_node *sm_plan_with_origin(const sm_plan_node *rows, sm_arena *a);
+/** Where the columns of sm_origin_schema begin among those of rows; −1: they are not there. */
+int32_t sm_origin_find(const sm_type *columns);
+/** The rows without their origin, if they have it. */
+const sm_plan_node *sm_plan_without_origin(const sm_plan_node *rows, sm_arena *a);
 /** Is there a CHECK among the node and all below it? */
 bool sm_plan_has_check(const sm_plan_node *n);
 /**

@@ -497,8 +497,9 @@ typedef struct sm_quarantine_rule {
 /* The rows that leave a plan by one side output of a CHECK. */
 typedef struct sm_quarantine_side {
     const sm_type *leaves; /* sm_plan_check_leaves(): the columns of rows, then INTEGER "check" */
-    int32_t n_columns;     /* so many are written: they are in `raw`. Behind them may stand those of
-                        * sm_origin_schema, of which `file`, `line` and `byte_offset` are */
+    /* The first of the columns of sm_origin_schema among them (sm_origin_find()), which become
+     * `file`, `line` and `byte_offset`; −1: they are not there. All others are in `raw` */
+    int32_t origin;
     const sm_quarantine_rule *rules; /* by "check" */
     int32_t n_rules;
     void *ctx;

@@ -29,10 +29,9 @@ struct sm_quarantine_rows {
 sm_quarantine_rows *sm_quarantine_rows_new(sm_quarantine *q, const sm_quarantine_side *side)
 {
     sm_quarantine_rows *r = sm_alloc_zero(sizeof(*r));
-    const int32_t n_more = side->leaves->n_fields - 1 - side->n_columns;
 
     SM_ASSERT(q->stage->state == SMI_STAGE_WRITING);
-    SM_ASSERT(n_more == 0 || n_more == SM_ORIGIN_COLUMNS);
+    SM_ASSERT(side->origin < 0 || side->origin + SM_ORIGIN_COLUMNS < side->leaves->n_fields);
     SM_ASSERT(side->leaves->fields[side->leaves->n_fields - 1].type->id == SM_TYPE_I32);
     r->quarantine = q;
     r->side = *side;
@@ -57,9 +56,12 @@ void sm_quarantine_rows_close(sm_quarantine_rows *r)
 
 /* ---- a row ----------------------------------------------------------------------------------- */
 
-static bool has_origin(const sm_quarantine_side *s)
+/* Is it a column of the row as it is written? */
+static bool is_written(const sm_quarantine_side *s, int32_t column)
 {
-    return s->leaves->n_fields - 1 > s->n_columns;
+    const bool is_origin =
+        s->origin >= 0 && column >= s->origin && column < s->origin + SM_ORIGIN_COLUMNS;
+    return column < s->leaves->n_fields - 1 && !is_origin;
 }
 
 /* The row as a JSON object, in r->text. */
@@ -69,9 +71,11 @@ static void print_row(sm_quarantine_rows *r, const sm_batch *rows, int64_t row)
 
     sm_buf_reset(&r->text);
     sm_json_begin_object(&w);
-    for (int32_t i = 0; i < r->side.n_columns; i++) {
-        sm_json_key(&w, r->side.leaves->fields[i].name);
-        sm_column_json(&rows->columns[i], row, &w);
+    for (int32_t i = 0; i < rows->n_columns; i++) {
+        if (is_written(&r->side, i)) {
+            sm_json_key(&w, r->side.leaves->fields[i].name);
+            sm_column_json(&rows->columns[i], row, &w);
+        }
     }
     sm_json_end_object(&w);
 }
@@ -111,7 +115,7 @@ static const sm_quarantine_rule *rule_of(const sm_quarantine_rows *r, const sm_b
     const sm_value v = sm_column_value(&rows->columns[rows->n_columns - 1], row);
     SM_ASSERT(!v.is_null && v.as.i >= 0 && v.as.i < r->side.n_rules);
     const sm_quarantine_rule *rule = &r->side.rules[v.as.i];
-    SM_ASSERT(rule->column < r->side.n_columns);
+    SM_ASSERT(rule->column < 0 || is_written(&r->side, rule->column));
     return rule;
 }
 
@@ -123,8 +127,8 @@ static size_t add_row(sm_quarantine_rows *r, const sm_batch *rows, int64_t row, 
 
     for (int32_t i = 0; i < SM_ORIGIN_COLUMNS; i++) {
         sm_builder *const to = b[SMI_QUARANTINE_FILE + i];
-        if (has_origin(&r->side)) {
-            sm_builder_cell(to, &rows->columns[r->side.n_columns + i], row);
+        if (r->side.origin >= 0) {
+            sm_builder_cell(to, &rows->columns[r->side.origin + i], row);
         } else {
             sm_builder_null(to);
         }
@@ -151,10 +155,10 @@ static bool takes_row(const sm_quarantine_rows *r, const sm_batch *rows, int64_t
 {
     const sm_quarantine_side *s = &r->side;
 
-    if (!s->takes || !has_origin(s)) {
+    if (!s->takes || s->origin < 0) {
         return true;
     }
-    const sm_column *files = &rows->columns[s->n_columns + SM_ORIGIN_FILE];
+    const sm_column *files = &rows->columns[s->origin + SM_ORIGIN_FILE];
     return sm_column_is_null(files, row) || s->takes(s->ctx, sm_column_str(files, row));
 }
 

@@ -369,8 +369,10 @@ static sm_batch *left_batch(kit *k, const sm_type *leaves, const left_row *rows,
 
 static sm_quarantine_side side_of(const sm_type *leaves)
 {
-    return (sm_quarantine_side){
-        .leaves = leaves, .n_columns = 2, .rules = left_rules, .n_rules = SM_COUNT(left_rules)};
+    return (sm_quarantine_side){.leaves = leaves,
+                                .origin = sm_origin_find(leaves),
+                                .rules = left_rules,
+                                .n_rules = SM_COUNT(left_rules)};
 }
 
 static void finish_sink(const sm_sink *sink)

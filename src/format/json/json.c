@@ -22,6 +22,9 @@
 #define MORSEL_BYTES ((size_t)1 << 20)
 #define BATCH_BYTES  ((size_t)4 << 20)
 
+/* The computed columns of an origin, in the order of a batch. */
+enum { ORIGIN_LINE, ORIGIN_BYTE_OFFSET, N_ORIGIN };
+
 typedef struct json_opts {
     sm_str column_order;
 } json_opts;
@@ -49,6 +52,8 @@ typedef struct json_reader {
     smi_lines lines;
     smi_refused refused;
     sm_projection want;
+    const sm_type *row;           /* the type of the batches */
+    sm_builder *origin[N_ORIGIN]; /* NULL: it is not asked for */
 
     int64_t n_rows;     /* in the builders */
     size_t batch_bytes; /* length of the lines that the next batch is made of */
@@ -119,9 +124,26 @@ static void json_reader_free(sm_reader *reader)
     smi_json_parser_release(&r->parser);
     smi_lines_release(&r->lines);
     smi_refused_release(&r->refused);
+    for (int i = 0; i < N_ORIGIN; i++) {
+        sm_builder_free(r->origin[i]);
+    }
     smi_json_unknown_free(r->unknown);
     smi_json_schema_free(r->schema);
     sm_free(r);
+}
+
+/* Where each row is from goes into two more columns. */
+static void init_origin(json_reader *r)
+{
+    const sm_type *row = r->schema->row;
+    sm_field *fields = SM_NEW_ARRAY(r->schema->arena, sm_field, row->n_fields + N_ORIGIN);
+
+    memcpy(fields, row->fields, (size_t)row->n_fields * sizeof(*fields));
+    for (int i = 0; i < N_ORIGIN; i++) {
+        fields[row->n_fields + i] = (sm_field){.type = &sm_type_i64, .is_nullable = true};
+        r->origin[i] = sm_builder_new(&sm_type_i64, r->budget);
+    }
+    r->row = sm_type_struct(r->schema->arena, fields, row->n_fields + N_ORIGIN);
 }
 
 static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
@@ -134,7 +156,11 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     json_reader *r = sm_alloc_zero(sizeof(*r));
     r->budget = budget;
     r->schema = schema;
+    r->row = schema->row;
     r->want = *want;
+    if (d->has_origin) {
+        init_origin(r);
+    }
     r->sampled = d->sampled;
     r->unknown = schema->looks_unknown ? smi_json_unknown_new(budget) : NULL;
     smi_lines_init(&r->lines, budget);
@@ -148,15 +174,24 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     return SM_OK;
 }
 
+/* Keeps so many rows of those in the builders. */
+static void truncate_rows(json_reader *r, int64_t n)
+{
+    smi_json_parser_unbind(&r->parser);
+    for (int32_t i = 0; i < r->schema->n_wanted; i++) {
+        sm_builder_truncate(r->schema->builders[i], n);
+    }
+    for (int i = 0; i < N_ORIGIN && r->origin[i]; i++) {
+        sm_builder_truncate(r->origin[i], n);
+    }
+    r->n_rows = n;
+}
+
 /* Drops rows that a morsel left behind because it failed or was given up. */
 static void drop_rows(json_reader *r)
 {
     smi_refused_reset(&r->refused);
-    smi_json_parser_unbind(&r->parser);
-    for (int32_t i = 0; i < r->schema->n_wanted; i++) {
-        sm_builder_truncate(r->schema->builders[i], 0);
-    }
-    r->n_rows = 0;
+    truncate_rows(r, 0);
     r->batch_bytes = 0;
 }
 
@@ -273,12 +308,29 @@ static bool is_no_object(smi_json_reason reason)
 static void take_back_row(json_reader *r)
 {
     SM_ASSERT(r->n_rows > 0 && r->counts.rows >= r->n_rows && r->failed != SM_OK);
-    r->n_rows--;
     r->counts.rows--;
-    smi_json_parser_unbind(&r->parser);
-    for (int32_t i = 0; i < r->schema->n_wanted; i++) {
-        sm_builder_truncate(r->schema->builders[i], r->n_rows);
+    truncate_rows(r, r->n_rows - 1);
+}
+
+static void add_origin(json_reader *r, int64_t line, uint64_t off_bytes)
+{
+    sm_builder_i64(r->origin[ORIGIN_LINE], line);
+    sm_builder_i64(r->origin[ORIGIN_BYTE_OFFSET], (int64_t)off_bytes);
+}
+
+/* The same for whole lines that follow each other, from `at` on, none of them blank. Before they
+ * are passed. */
+static void add_origins(json_reader *r, const uint8_t *at, const uint8_t *end, int64_t n)
+{
+    const smi_lines *l = &r->lines;
+
+    for (int64_t i = 0; i < n; i++) {
+        add_origin(r, l->n_lines + 1 + i, l->base_off + (uint64_t)(at - l->data));
+        const uint8_t *lf = memchr(at, '\n', (size_t)(end - at));
+        SM_ASSERT(lf);
+        at = lf + 1;
     }
+    SM_ASSERT(at == end);
 }
 
 /* Reads one line by json_row.c. A line that fails the query is noted in r->failed, and json_pull
@@ -295,6 +347,9 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
     if (is_kept) {
         if (r->shapes) {
             smi_json_shapes_learn(r->shapes, line);
+        }
+        if (r->origin[0]) {
+            add_origin(r, line->number, line->off_bytes);
         }
         r->n_rows++;
         r->counts.rows++;
@@ -335,6 +390,9 @@ static void read_shapes(json_reader *r)
         .max_bytes = BATCH_BYTES - r->batch_bytes,
     };
     smi_json_shapes_read(r->shapes, &found);
+    if (r->origin[0]) {
+        add_origins(r, ahead.at, found.at, found.n_rows);
+    }
     smi_lines_pass(&r->lines, found.at, found.n_rows);
     SM_ASSERT(found.n_rows <= SM_BATCH_ROWS - r->n_rows && found.n_unknown_lines <= found.n_rows);
     r->is_file_start = r->is_file_start && found.n_rows == 0;
@@ -366,14 +424,19 @@ static sm_status find_dicts(sm_column *columns, int32_t n, sm_batch *into, sm_er
 static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
 {
     sm_batch *b = NULL;
-    sm_status st = sm_batch_new(r->budget, r->schema->row, &b, e);
-    for (int32_t i = 0; i < r->schema->n_wanted && st == SM_OK; i++) {
+    const int32_t n_wanted = r->schema->n_wanted;
+    sm_status st = sm_batch_new(r->budget, r->row, &b, e);
+    for (int32_t i = 0; i < n_wanted && st == SM_OK; i++) {
         st = sm_builder_finish(r->schema->builders[i], b, &b->columns[i], e);
         SM_ASSERT(st != SM_OK || b->columns[i].n_rows == r->n_rows);
     }
+    for (int i = 0; i < N_ORIGIN && r->origin[i] && st == SM_OK; i++) {
+        st = sm_builder_finish(r->origin[i], b, &b->columns[n_wanted + i], e);
+        SM_ASSERT(st != SM_OK || b->columns[n_wanted + i].n_rows == r->n_rows);
+    }
     smi_json_parser_unbind(&r->parser);
     if (st == SM_OK) { /* nobody else has the batch yet, so its columns may still change */
-        st = find_dicts(b->columns, b->n_columns, b, e);
+        st = find_dicts(b->columns, n_wanted, b, e);
     }
     if (st != SM_OK) {
         sm_batch_release(b);
