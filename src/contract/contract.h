@@ -602,7 +602,9 @@ int32_t sm_guard_checks(const sm_guard *g);
 /** The columns of the rows that leave by side output first_side <= side < first_side +
  * sm_guard_sides(): those of the rows as they are written, then INTEGER "check". */
 const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side);
-/** The rule by which a row left; check: its value of "check". */
+/** How many rules a row may leave by into side output i. */
+int32_t sm_guard_rules(const sm_guard *g, int32_t side);
+/** The rule by which a row left; check: its value of "check", below sm_guard_rules(). */
 const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
 /**
  * Judges the write: takes the counts of the pass, and audits the other rules.

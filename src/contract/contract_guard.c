@@ -132,6 +132,11 @@ const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side)
     return checks_of(g, side)->node->as.check.leaves;
 }
 
+int32_t sm_guard_rules(const sm_guard *g, int32_t side)
+{
+    return checks_of(g, side)->n_rules;
+}
+
 const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check)
 {
     const smi_guard_checks *c = checks_of(g, side);

@@ -282,20 +282,6 @@ static void restore_asked(sm_run *r, const smi_flow_asked *kept)
     r->asked = *kept;
 }
 
-/* Rows that leave need a place. */
-static sm_status check_sides(const smi_flow_guard *g, sm_error *e)
-{
-    const smi_flow_task *t = &g->run->p->tasks[g->task];
-
-    if (sm_guard_sides(g->guard) == 0) {
-        return SM_OK;
-    }
-    const sm_rule *rule = sm_guard_rule(g->guard, 0, 0);
-    const sm_status st = sm_fail(e, SM_UNSUPPORTED, "rule %.*s quarantines rows of %.*s",
-                                 SM_STR_ARG(rule->name), SM_STR_ARG(t->name));
-    return sm_yaml_at(&t->contract->model->yaml, rule->at, st, e);
-}
-
 sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
                               const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
                               sm_error *e)
@@ -313,11 +299,14 @@ sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
     smi_flow_report_notes(r, t);
     const smi_flow_asked asked = keep_asked(r);
     make_names(out, NULL);
-    const sm_status st = guard_rows(out, select->target, stays, e);
+    /* Rows that may leave carry with them from which line they are. */
+    const sm_plan_node *rows =
+        t->quarantine.len > 0 ? sm_plan_with_origin(select->target, a) : NULL;
+    const sm_status st = guard_rows(out, rows ? rows : select->target, stays, e);
     restore_asked(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
-    SM_TRY(check_sides(out, e));
-    SM_TRY(sm_statement_finish(select, sm_guard_rows(out->guard), a, &guarded, e));
+    rows = sm_plan_without_origin(sm_guard_rows(out->guard), a);
+    SM_TRY(sm_statement_finish(select, rows, a, &guarded, e));
     out->plan = guarded;
     return SM_OK;
 }

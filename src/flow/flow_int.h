@@ -133,6 +133,8 @@ typedef struct smi_flow_task {
     sm_yaml_place properties_at;
     const smi_flow_contract *contract;   /* of a load, table or view; NULL: it has none */
     const sm_contract_table *contracted; /* what the contract says of it */
+    sm_str quarantine;    /* where rows go that its contract takes away: a source's quarantine or
+                           * one of its own; "": no rule does */
     const sm_str *checks; /* the other tables that the contract's rules speak of, layer.table */
     int32_t n_checks;
     const sm_table_name *tables;
@@ -154,6 +156,7 @@ struct sm_pipeline {
     int32_t lake; /* a variable, or −1 */
     smi_flow_source *sources;
     int32_t n_sources;
+    int64_t quarantine_us;        /* rows stay in quarantines for so long; 0: for ever */
     smi_flow_contract *contracts; /* each once */
     smi_flow_task *tasks;         /* in the order in which they run */
     int32_t n_tasks;
@@ -202,7 +205,18 @@ typedef struct smi_flow_quarantine {
     const sm_str *paths;   /* of columns in the source's lines, */
     const sm_str *columns; /* and how the loaded table calls them */
     int32_t n_columns;
+    bool *is_claimed;    /* of each file found: a load reads it, so all its rows are replaced */
+    const sm_str *again; /* other files of which all are, by URI: of other roots */
+    int64_t n_again;
 } smi_flow_quarantine;
+
+/* The quarantine of a task of its own, while the task is attempted (flow_quarantine_rows.c). */
+typedef struct smi_flow_own_quarantine {
+    sm_str uri;
+    sm_quarantine *table;    /* NULL: not open */
+    sm_candidate *candidate; /* NULL: no row came */
+    int64_t wall_ns;
+} smi_flow_own_quarantine;
 
 struct smi_flow_source_state {
     const smi_flow_source *def;
@@ -234,6 +248,7 @@ typedef struct smi_flow_task_state {
     sm_cluster_report clustered;
     sm_merged merged; /* of a table whose rows are merged */
     sm_candidate *candidate;
+    smi_flow_own_quarantine own;       /* {0}: its rows go to none, or to a source's */
     int64_t n_rows_before;             /* of the table; −1: there was none */
     const sm_contract_report *verdict; /* of the last attempt; NULL: it was not judged */
     sm_str period; /* a table: the month or date that all its rows are of; "" for none */
@@ -363,11 +378,21 @@ void smi_flow_asking_reset(smi_flow_asking *k);
  * of its source are set. */
 sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
                         const sm_plan **out, sm_error *e) SM_MUST_USE;
+/* The side outputs of a guard's plan on their way into a quarantine (flow_quarantine_rows.c). */
+typedef struct smi_flow_sides {
+    sm_quarantine_rows **rows; /* one a side output */
+    sm_sink *sinks;
+    const sm_sink **to;
+    int32_t *lines; /* sm_outputs.side_lines */
+    int32_t n;
+} smi_flow_sides;
+
 /** Runs the plan that r->asked is of, for a task; its counts go to the report, refused lines to
- * quarantine. `main` NULL: its rows are dropped. *report (may be NULL) is the caller's, also after
- * a failure. */
+ * quarantine. `main` NULL: its rows are dropped; `sides` NULL: rows that leave are, too. *report
+ * (may be NULL) is the caller's, also after a failure. */
 sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_exec_report *report, sm_error *e) SM_MUST_USE;
+                           const smi_flow_sides *sides, sm_exec_report *report,
+                           sm_error *e) SM_MUST_USE;
 /** Forgets what a failed task read: the next attempt reads it again. */
 void smi_flow_sources_undo(sm_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
@@ -538,6 +563,40 @@ void smi_flow_quarantine_undo(const sm_run *r, smi_flow_source_state *s, int32_t
 /** Ends the table: makes its candidate, or none if nothing changes. After all tasks. */
 sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 void smi_flow_quarantine_release(smi_flow_quarantine *q); /* takes {0} */
+/** A load is going to read the files that its books say, under a contract or not: what quarantine
+ * has of them is replaced, and so are rows that its contract takes away. Before its plan is
+ * executed. SM_UNSUPPORTED: an earlier task has written the quarantine of these files. */
+sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_books *b,
+                                    sm_error *e) SM_MUST_USE;
+/* The rows of a quarantine table that a write deletes (flow_quarantine.c). */
+typedef struct smi_flow_leaving {
+    smi_flow_rows files; /* all rows of these, by URI */
+    smi_flow_rows lines; /* only the refused lines of these */
+    bool has_before;     /* and, of all, … */
+    sm_value before;     /* … those of a time before this */
+} smi_flow_leaving;
+/** Adds the rows that are older than the pipeline keeps, if the table has any; `there` may be
+ * NULL. */
+sm_status smi_flow_quarantine_age(const sm_run *r, sm_snapshot *there, smi_flow_leaving *out,
+                                  sm_error *e) SM_MUST_USE;
+/** The mode and condition of a write that deletes them; *l is borrowed until its stage is open. */
+void smi_flow_quarantine_leave(const smi_flow_leaving *l, sm_write *w);
+
+/** Says where the rows go that contracts take away: t->quarantine. When all tasks are read. With
+ * the place of the task: SM_EXISTS: to where those of another task or source go; SM_INVALID with
+ * the rule's place: its name is a reason of refused lines. */
+sm_status smi_flow_quarantine_name(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** Opens the quarantine of a task whose guard has side outputs, and the way of each into it; of
+ * others *out is {0}. In `a`; smi_flow_sides_close() it behind the execution, whatever became of
+ * that. */
+sm_status smi_flow_sides_open(const smi_flow_guard *g, sm_arena *a, smi_flow_sides *out,
+                              sm_error *e) SM_MUST_USE;
+void smi_flow_sides_close(smi_flow_sides *s); /* takes {0} */
+/** Ends the quarantine of a task's own: its candidate, if rows came. After an attempt that
+ * succeeded; if this fails, the attempt has failed. */
+sm_status smi_flow_own_keep(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Throws away what an attempt has put into it. Takes {0}. */
+void smi_flow_own_undo(smi_flow_own_quarantine *o);
 
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 

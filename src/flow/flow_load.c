@@ -292,7 +292,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     }
     SM_TRY_GOTO(st, done, plan_sql(l, names, files, a, &plan, e));
     if (!to_table) {
-        st = smi_flow_execute(r, l->index, plan, NULL, NULL, e);
+        st = smi_flow_execute(r, l->index, plan, NULL, NULL, NULL, e);
         goto done;
     }
     take_columns(l, plan);
@@ -478,6 +478,7 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
     SM_TRY_GOTO(st, done, check_query(&l, query, e));
     SM_TRY_GOTO(st, done, check_variables(&l, names, e));
     smi_flow_books_take_query(r, &l.books, query);
+    SM_TRY_GOTO(st, done, smi_flow_quarantine_claim(r, task, &l.books, e));
     note_skipped(&l);
     tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));

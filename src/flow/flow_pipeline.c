@@ -40,6 +40,9 @@ sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out, sm
     p->stores = stores;
     sm_status st = smi_flow_yaml_read(p, e);
     if (st == SM_OK) {
+        st = smi_flow_quarantine_name(p, e);
+    }
+    if (st == SM_OK) {
         st = smi_flow_graph_order(p, e);
     }
     if (st != SM_OK) {

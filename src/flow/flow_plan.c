@@ -275,8 +275,9 @@ sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *
 /* ---- executing ------------------------------------------------------------------------------ */
 
 sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_exec_report *report, sm_error *e)
+                           const smi_flow_sides *sides, sm_exec_report *report, sm_error *e)
 {
+    static const smi_flow_sides none = {0};
     sm_exec_report own = {0};
 
     SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
@@ -289,7 +290,13 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
     SM_ASSERT(r->asked.sources >> r->p->n_sources == 0);
     const sm_sink refused = smi_flow_quarantine_sink(r, task);
     report = report ? report : &own;
-    const sm_status st = sm_exec_run(plan, r->env, main, &refused, report, e);
+    sides = sides ? sides : &none;
+    const sm_outputs to = {.main = main,
+                           .refused = &refused,
+                           .sides = sides->to,
+                           .n_sides = sides->n,
+                           .side_lines = sides->lines};
+    const sm_status st = sm_exec_run_to(plan, r->env, &to, report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, task, report);
     }
@@ -317,12 +324,17 @@ sm_status smi_flow_execute_into(smi_flow_guard *rows, sm_stage *stage, sm_error 
     sm_run *r = rows->run;
     const sm_sink sink = sm_stage_sink(stage);
     const sm_plan *plan = NULL;
+    smi_flow_sides sides = {0};
     sm_arena *a = sm_arena_new(r->env->budget);
 
     sm_status st = sm_stage_arrange(stage, rows->plan, a, &plan, e);
     if (st == SM_OK) {
-        st = smi_flow_execute(r, rows->task, plan, &sink, &rows->report, e);
+        st = smi_flow_sides_open(rows, a, &sides, e);
     }
+    if (st == SM_OK) {
+        st = smi_flow_execute(r, rows->task, plan, &sink, &sides, &rows->report, e);
+    }
+    smi_flow_sides_close(&sides);
     sm_arena_free(a);
     return st;
 }

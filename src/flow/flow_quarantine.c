@@ -18,6 +18,12 @@
  *              in the table already. A full refresh writes these lines again too.
  * URI          A row has the URI by which its file was opened, even after the file has moved. If
  *              the rows of a file leave, other files whose rows have the same URI are read again.
+ * Rules        Rows that the contract of a load takes away go into the same table
+ *              (flow_quarantine_rows.c). The books of the load decide of them: all that the table
+ *              has of a file that it reads is replaced (claim). A file that is read for its refused
+ *              lines alone keeps such rows, for they are not in the loaded table either.
+ * Age          Where the pipeline has a retention, older rows are deleted when the table is written
+ *              anyway.
  * Columns      A refused line names its column by a path in the line. The first SQL that is only
  *              columns over the source's files says what the loaded table calls that column
  *              (find_columns). */
@@ -32,31 +38,52 @@ static sm_str uri_of(const smi_flow_source_state *s, const smi_flow_known *k, sm
     return k->uri.len > 0 ? k->uri : sm_store_uri_of(s->found.store, k->path, a);
 }
 
-/* The URIs whose rows leave the table. */
-static sm_map *uris_that_leave(const smi_flow_source_state *s, sm_arena *a)
+/* Of a URI: do all its rows leave the table, or only the refused lines? */
+static char all_rows, refused_lines;
+
+/* Does a contract put rows into the source's quarantine? */
+static bool has_rules(const smi_flow_source *s, const sm_pipeline *p)
 {
-    const smi_flow_books *b = &s->quarantine.books;
+    bool has = false;
+
+    for (int32_t i = 0; i < p->n_tasks && s->quarantine.len > 0 && !has; i++) {
+        has = sm_str_eq_nocase(p->tasks[i].quarantine, s->quarantine);
+    }
+    return has;
+}
+
+/* The URIs whose rows leave the table, and which of them do. */
+static sm_map *uris_that_leave(const sm_run *r, const smi_flow_source_state *s, sm_arena *a)
+{
+    const smi_flow_quarantine *q = &s->quarantine;
+    const smi_flow_books *b = &q->books;
+    const bool may_stay = has_rules(s->def, r->p);
     sm_map *out = sm_map_new(a);
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
         if (f->is_read && f->known >= 0 && smi_known_has_rows(&b->known[f->known])) {
-            *sm_map_at(out, uri_of(s, &b->known[f->known], a)) = out;
+            void **leaves = sm_map_at(out, uri_of(s, &b->known[f->known], a));
+            const bool is_whole = !may_stay || (q->is_claimed && q->is_claimed[i]);
+            *leaves = is_whole || *leaves == &all_rows ? &all_rows : &refused_lines;
         }
     }
     for (int64_t i = 0; i < b->n_known; i++) {
         if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_known_has_rows(&b->known[i])) {
-            *sm_map_at(out, uri_of(s, &b->known[i], a)) = out;
+            *sm_map_at(out, uri_of(s, &b->known[i], a)) = &all_rows;
         }
+    }
+    for (int64_t i = 0; i < q->n_again; i++) {
+        *sm_map_at(out, q->again[i]) = &all_rows;
     }
     return out;
 }
 
 /* Reads files again that share a URI with rows that leave: a moved file keeps its old URI in its
  * rows, and another file may have that URI now. */
-static void read_sharers(smi_flow_source_state *s, sm_arena *a)
+static void read_sharers(const sm_run *r, smi_flow_source_state *s, sm_arena *a)
 {
-    const sm_map *uris = uris_that_leave(s, a);
+    const sm_map *uris = uris_that_leave(r, s, a);
     const smi_flow_books *b = &s->quarantine.books;
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
@@ -108,7 +135,7 @@ sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_erro
         SM_TRY(smi_flow_books_match(r, s, &wants, &q->books, e));
     }
     leave_outside(r, s);
-    read_sharers(s, r->arena);
+    read_sharers(r, s, r->arena);
     for (int64_t i = 0; i < s->found.n; i++) {
         q->books.reads[i].version = smi_flow_books_version(r, &q->books, i) + 1;
     }
@@ -129,17 +156,186 @@ static bool has_work(const smi_flow_source_state *s)
     return s->quarantine.books.n_others > 0;
 }
 
-/* The rows to be replaced: those of files whose lines leave the table. */
-static smi_flow_rows replaced_files(sm_run *r, const smi_flow_source_state *s)
-{
-    const sm_map *uris = uris_that_leave(s, r->arena);
-    const int64_t n = sm_map_count(uris);
-    sm_value *values = SM_NEW_ARRAY(r->arena, sm_value, n + 1);
+/* ---- rows that leave ------------------------------------------------------------------------ */
 
-    for (int64_t i = 0; i < n; i++) {
-        values[i] = sm_value_str(sm_map_key(uris, i));
+static smi_flow_rows uris_marked(const sm_map *uris, const char *mark, sm_arena *a)
+{
+    sm_value *values = SM_NEW_ARRAY(a, sm_value, sm_map_count(uris) + 1);
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < sm_map_count(uris); i++) {
+        if (sm_map_value(uris, i) == mark) {
+            values[n++] = sm_value_str(sm_map_key(uris, i));
+        }
     }
     return (smi_flow_rows){.column = SM_STR("file"), .values = values, .n = n};
+}
+
+/* Those of files whose lines are written again, or that leave the table. */
+static smi_flow_leaving replaced_files(sm_run *r, const smi_flow_source_state *s)
+{
+    const sm_map *uris = uris_that_leave(r, s, r->arena);
+
+    return (smi_flow_leaving){.files = uris_marked(uris, &all_rows, r->arena),
+                              .lines = uris_marked(uris, &refused_lines, r->arena)};
+}
+
+/* Has the file rows of before that time, as far as its statistics say? */
+static bool may_be_older(const sm_snapshot *s, const sm_delta_file *f, int32_t column,
+                         int64_t time_us, sm_arena *a)
+{
+    const sm_range *ranges = sm_snapshot_ranges(s, f, a);
+
+    return !ranges || !ranges[column].has_min || ranges[column].min.as.i < time_us;
+}
+
+sm_status smi_flow_quarantine_age(const sm_run *r, sm_snapshot *there, smi_flow_leaving *out,
+                                  sm_error *e)
+{
+    const int64_t before = r->start_us - r->p->quarantine_us;
+    int64_t n = 0;
+
+    if (!there || r->p->quarantine_us == 0) {
+        return SM_OK;
+    }
+    const int32_t column = sm_type_find(sm_snapshot_metadata(there)->schema, SM_STR("time"));
+    SM_TRY(sm_snapshot_list(there, e));
+    const sm_delta_file *files = sm_snapshot_files(there, &n);
+    sm_arena *a = sm_arena_new(r->env->budget);
+    for (int64_t i = 0; i < n && column >= 0 && !out->has_before; i++) {
+        out->has_before = may_be_older(there, &files[i], column, before, a);
+    }
+    sm_arena_free(a);
+    out->before = (sm_value){.type = &sm_type_timestamp, .as.i = before};
+    return SM_OK;
+}
+
+/* file IN (…) AND reason is one of a refused line */
+static sm_status bind_lines(const smi_flow_rows *lines, const sm_type *columns, sm_arena *a,
+                            const sm_expr **out, sm_error *e)
+{
+    sm_value values[32];
+    smi_flow_rows reasons = {.column = SM_STR("reason"), .values = values};
+    const smi_flow_rows *both[] = {lines, &reasons};
+    const sm_expr *parts[2];
+
+    for (int32_t i = 0; sm_refused_reason(i); i++) {
+        SM_ASSERT(i < SM_COUNT(values));
+        values[reasons.n++] = sm_value_str(sm_str_of(sm_refused_reason(i)));
+    }
+    for (int i = 0; i < 2; i++) {
+        const sm_condition c = smi_flow_condition(both[i]);
+        SM_TRY(c.bind(c.ctx, columns, a, &parts[i], e));
+    }
+    return sm_expr_and(parts, 2, a, out, e);
+}
+
+static sm_status bind_leaving(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,
+                              sm_error *e)
+{
+    const smi_flow_leaving *l = ctx;
+    const sm_expr *parts[3];
+    int32_t n = 0;
+
+    if (l->files.n > 0) {
+        const sm_condition c = smi_flow_condition(&l->files);
+        SM_TRY(c.bind(c.ctx, columns, a, &parts[n++], e));
+    }
+    if (l->lines.n > 0) {
+        SM_TRY(bind_lines(&l->lines, columns, a, &parts[n++], e));
+    }
+    if (l->has_before) {
+        const sm_expr *args[] = {sm_expr_column(columns, sm_type_find(columns, SM_STR("time")), a),
+                                 sm_expr_constant(l->before, a)};
+        SM_TRY(sm_expr_call("<", args, 2, a, &parts[n++], e));
+    }
+    SM_ASSERT(n > 0);
+    *out = parts[0];
+    return n == 1 ? SM_OK : sm_expr_or(parts, n, a, out, e);
+}
+
+void smi_flow_quarantine_leave(const smi_flow_leaving *l, sm_write *w)
+{
+    const bool any = l->files.n > 0 || l->lines.n > 0 || l->has_before;
+
+    w->mode = any ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND;
+    w->where = (sm_condition){.ctx = (void *)l, .bind = bind_leaving};
+}
+
+/* ---- files that a load reads ----------------------------------------------------------------- */
+
+/* A file that the quarantine had nothing to do with is one that it reads. */
+static void match_again(const sm_run *r, smi_flow_books *b, int64_t i)
+{
+    smi_match_file *f = &b->match.files[i];
+
+    *f = (smi_match_file){.kind = SMI_MATCH_NEW, .known = -1, .of = -1};
+    for (int64_t k = 0; k < b->n_known && f->known < 0; k++) {
+        if (b->known[k].root == b->match.root && sm_str_eq(b->known[k].path, b->in.found[i].path)) {
+            f->kind = SMI_MATCH_CHANGED;
+            f->known = k;
+            b->match.left[k] = SMI_KNOWN_HERE;
+        }
+    }
+    b->reads[i].version = smi_flow_books_version(r, b, i) + 1;
+}
+
+static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, int64_t i,
+                            sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    smi_match_file *f = &q->books.match.files[i];
+
+    if (f->kind == SMI_MATCH_OUTSIDE || f->kind == SMI_MATCH_PASSED) {
+        match_again(r, &q->books, i);
+    }
+    f->is_read = true;
+    q->is_claimed[i] = true;
+    if (!q->table || f->known < 0 || !smi_known_has_rows(&q->books.known[f->known])) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_UNSUPPORTED,
+                "an earlier task of this run has read the source %.*s, so %.*s cannot replace what "
+                "it has of a file",
+                SM_STR_ARG(s->def->name), SM_STR_ARG(s->def->quarantine));
+    sm_error_place(e, s->found.items[i].file.uri.data, 0, -1);
+    sm_error_todo(e, "Name %.*s before the other tasks of the pipeline.",
+                  SM_STR_ARG(r->p->tasks[task].name));
+    return st;
+}
+
+/* Files of other roots are written again too: their lines, and rows that the contract takes. */
+static void claim_others(sm_run *r, smi_flow_quarantine *q, const smi_flow_books *b)
+{
+    sm_str *again = SM_NEW_ARRAY(r->arena, sm_str, b->n_others);
+
+    for (int64_t i = 0; i < b->n_others; i++) {
+        again[i] = b->others[i].found.file.uri;
+        b->others[i].state->is_again = true;
+    }
+    q->again = again;
+    q->n_again = b->n_others;
+}
+
+sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_books *b, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+    smi_flow_source_state *s = &r->sources[t->source];
+    smi_flow_quarantine *q = &s->quarantine;
+
+    if (t->quarantine.len == 0) {
+        return SM_OK;
+    }
+    SM_ASSERT(q->uri.len > 0 && sm_str_eq(t->quarantine, s->def->quarantine));
+    q->is_claimed = SM_NEW_ARRAY(r->arena, bool, s->found.n);
+    for (int64_t i = 0; i < s->found.n; i++) {
+        if (b->match.files[i].is_read) {
+            SM_TRY(claim_file(r, task, s, i, e));
+        }
+    }
+    claim_others(r, q, b);
+    return SM_OK;
 }
 
 /* ---- names of columns ----------------------------------------------------------------------- */
@@ -195,13 +391,9 @@ static void find_columns(sm_run *r, smi_flow_source_state *s)
 static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    const smi_flow_rows replaced = replaced_files(r, s);
-    const sm_write write = {
+    smi_flow_leaving leaving = replaced_files(r, s);
+    sm_write write = {
         .uri = q->uri,
-        .mode = smi_flow_is_source_refreshed(r, s) ? SM_WRITE_OVERWRITE
-                : replaced.n > 0                   ? SM_WRITE_REPLACE_WHERE
-                                                   : SM_WRITE_APPEND,
-        .where = smi_flow_condition(&replaced),
         .user_metadata = smi_flow_metadata(r),
         .has_base = true,
         .base = q->books.snapshot,
@@ -213,6 +405,12 @@ static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
         .columns = q->columns,
         .n_columns = q->n_columns,
     };
+
+    SM_TRY(smi_flow_quarantine_age(r, q->books.snapshot, &leaving, e));
+    smi_flow_quarantine_leave(&leaving, &write);
+    if (smi_flow_is_source_refreshed(r, s)) {
+        write.mode = SM_WRITE_OVERWRITE;
+    }
     return sm_quarantine_open(&write, &opts, r->env, &q->table, e);
 }
 

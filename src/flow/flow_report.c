@@ -331,7 +331,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
     sm_run_report *out = r->report;
 
     SM_ASSERT(!out->tables); /* once a run */
-    out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, r->p->n_tasks + r->p->n_sources);
+    out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, 2 * r->p->n_tasks + r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task_state *t = &r->tasks[i];
         if (t->is_chosen && !smi_flow_is_after(r->p->tasks[i].kind)) {
@@ -358,6 +358,19 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
                 .bytes = q->candidate ? sm_candidate_bytes(q->candidate) : 0,
                 .kind = SM_TASK_TABLE,
                 .wall_ns = q->wall_ns,
+            };
+        }
+    }
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        const smi_flow_own_quarantine *own = &r->tasks[i].own;
+        if (own->candidate) {
+            out->tables[out->n_tables++] = (sm_table_report){
+                .name = sm_arena_str(out->arena, r->p->tasks[i].quarantine),
+                .version = version_of(own->candidate, published, versions, n),
+                .rows = sm_candidate_table_rows(own->candidate),
+                .bytes = sm_candidate_bytes(own->candidate),
+                .kind = SM_TASK_TABLE,
+                .wall_ns = own->wall_ns,
             };
         }
     }
@@ -399,7 +412,7 @@ void smi_flow_report_after(sm_run *r, int32_t task)
     sm_run_report *out = r->report;
     const smi_flow_task_state *t = &r->tasks[task];
 
-    SM_ASSERT(out->tables && out->n_tables < r->p->n_tasks + r->p->n_sources);
+    SM_ASSERT(out->tables && out->n_tables < 2 * r->p->n_tasks + r->p->n_sources);
     sm_table_report *table = &out->tables[out->n_tables++];
     const sm_task_kind kind = r->p->tasks[task].kind;
     *table =

@@ -247,6 +247,7 @@ static void undo_attempt(sm_run *r, int32_t task)
     sm_candidate_release(state->candidate);
     state->candidate = NULL;
     state->period = (sm_str){0};
+    smi_flow_own_undo(&state->own);
     smi_flow_sources_undo(r, task);
 }
 
@@ -298,8 +299,9 @@ static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
     return SM_OK;
 }
 
-static sm_status keep_refused(sm_run *r, sm_error *e)
+static sm_status keep_refused(sm_run *r, int32_t task, sm_error *e)
 {
+    SM_TRY(smi_flow_own_keep(r, task, e));
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_TRY(smi_flow_quarantine_keep(&r->sources[i], e));
     }
@@ -313,7 +315,7 @@ static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
     const int64_t start = sm_monotonic_ns();
     sm_status st = do_kind(r, task, e);
 
-    st = st == SM_OK ? keep_refused(r, e) : st;
+    st = st == SM_OK ? keep_refused(r, task, e) : st;
     state->wall_ns = sm_monotonic_ns() - start;
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);
@@ -369,14 +371,21 @@ static void tell_sources(sm_run *r, bool is_done)
 
 static sm_status publish_candidates(sm_run *r, sm_error *e)
 {
-    sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, r->p->n_sources + r->p->n_tasks);
-    int64_t *versions = SM_NEW_ARRAY(r->arena, int64_t, r->p->n_sources + r->p->n_tasks);
+    const int32_t most = r->p->n_sources + 2 * r->p->n_tasks;
+    sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, most);
+    int64_t *versions = SM_NEW_ARRAY(r->arena, int64_t, most);
     int32_t n = 0;
 
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_ASSERT(!r->sources[i].quarantine.table); /* it has been finished */
         if (r->sources[i].quarantine.candidate) {
             order[n++] = r->sources[i].quarantine.candidate;
+        }
+    }
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        SM_ASSERT(!r->tasks[i].own.table);
+        if (r->tasks[i].own.candidate) {
+            order[n++] = r->tasks[i].own.candidate;
         }
     }
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
@@ -423,6 +432,7 @@ static void release_run(sm_run *r)
     sm_names_free(r->names);
     for (int32_t i = 0; r->tasks && i < r->p->n_tasks; i++) {
         sm_candidate_release(r->tasks[i].candidate);
+        smi_flow_own_undo(&r->tasks[i].own);
     }
     for (int32_t i = 0; r->sources && i < r->p->n_sources; i++) {
         smi_flow_quarantine_release(&r->sources[i].quarantine);

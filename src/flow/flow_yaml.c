@@ -6,6 +6,9 @@
  * Method   base/yaml.h makes a tree. Each mapping is read by the list of keys that it may have; any
  *          other key is an error at its place, with the nearest key. All values are text.
  * Refused  aliases, and a second document. */
+#include <string.h>
+
+#include "base/text.h"
 #include "flow/flow_int.h"
 
 #define MAX_YAML_BYTES ((size_t)1 << 20)
@@ -879,10 +882,43 @@ static sm_status read_tasks(sm_pipeline *p, const sm_yaml *list, sm_yaml_place a
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
+/* quarantine_retention: 30 days. */
+static sm_status read_retention(sm_pipeline *p, const sm_yaml_fields *f, int key, sm_error *e)
+{
+    static const struct {
+        const char *word;
+        int64_t us;
+    } units[] = {{"hour", INT64_C(3600000000)}, {"day", INT64_C(86400000000)}};
+    sm_str text = {0};
+    int64_t n = 0;
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "the pipeline", false, &text, e));
+    const char *space = text.len > 0 ? memchr(text.data, ' ', text.len) : NULL;
+    const sm_str number = {text.data, space ? (size_t)(space - text.data) : 0};
+    for (int i = 0; i < SM_COUNT(units) && space; i++) {
+        const sm_str unit = {space + 1, text.len - number.len - 1};
+        const size_t len = strlen(units[i].word);
+        const bool is_it = sm_str_starts(unit, sm_str_of(units[i].word)) &&
+                           (unit.len == len || (unit.len == len + 1 && unit.data[len] == 's'));
+        if (is_it && sm_parse_i64(number, &n) && n > 0 && n <= 100000) {
+            p->quarantine_us = n * units[i].us;
+        }
+    }
+    return !f->has[key] || p->quarantine_us > 0
+               ? SM_OK
+               : smi_flow_at(p, sm_yaml_place_of(f->values[key]),
+                             sm_fail(e, SM_INVALID,
+                                     "quarantine_retention is a time like \"30 days\" or "
+                                     "\"12 hours\", not \"%.*s\"",
+                                     SM_STR_ARG(text)),
+                             e);
+}
+
 static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
-    static const char *const keys[] = {"name",    "description", "vars",        "lake",
-                                       "sources", "tasks",       "connections", NULL};
+    static const char *const keys[] = {
+        "name",        "description",          "vars", "lake", "sources", "tasks",
+        "connections", "quarantine_retention", NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -894,6 +930,7 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
             sm_fail(e, SM_NAME, "\"%.*s\" is not a pipeline name", SM_STR_ARG(p->name)), e);
     }
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
+    SM_TRY(read_retention(p, &f, 7, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }

@@ -232,6 +232,8 @@ enum {
     SM_REFUSED_COLUMNS,
 };
 extern const sm_type sm_refused_schema;
+/** The i-th of the reasons that there are, from 0 on; NULL behind the last. */
+const char *sm_refused_reason(int32_t i);
 
 /* Reads morsels into batches; a worker's own. Each format has its own struct for it. */
 typedef struct sm_reader sm_reader;

@@ -629,6 +629,14 @@ const char *smi_json_reason_name(smi_json_reason r)
     return reasons[r].name;
 }
 
+const char *sm_refused_reason(int32_t i)
+{
+    const int32_t n = SMI_JSON_TYPE_MISMATCH - SMI_JSON_FINE;
+
+    SM_ASSERT(i >= 0);
+    return i < n ? reasons[SMI_JSON_FINE + 1 + i].name : NULL;
+}
+
 sm_status smi_json_reason_status(smi_json_reason r)
 {
     return reasons[r].status;
