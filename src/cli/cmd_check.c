@@ -48,12 +48,14 @@ static void tell_notes(const sm_contract *c, const sm_contract_table *t)
     }
 }
 
+/* Rules that warn, and those that could not be checked. */
 static void tell_warnings(const sm_verdict *v)
 {
     sm_buf text = {0};
 
     for (int64_t i = 0; i < v->table->n_rules; i++) {
-        if (v->rules[i].outcome == SM_OUTCOME_WARNED) {
+        if (v->rules[i].outcome == SM_OUTCOME_WARNED ||
+            v->rules[i].outcome == SM_OUTCOME_UNCHECKED) {
             sm_buf_reset(&text);
             sm_rule_verdict_print(&v->rules[i], &text);
             fprintf(stderr, "smelt: warning: rule %.*s: %.*s\n", SM_STR_ARG(v->rules[i].rule->name),
@@ -85,6 +87,13 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
     sm_json_set_array(&w, "not_checked");
     for (int64_t i = 0; i < v->contract->n_notes; i++) {
         sm_json_put_text(&w, v->contract->notes[i].text);
+    }
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        if (v->rules[i].outcome == SM_OUTCOME_UNCHECKED) {
+            sm_json_put_text(&w, sm_arena_strf(cli->arena, "rule %.*s is not checked: %.*s",
+                                               SM_STR_ARG(v->rules[i].rule->name),
+                                               SM_STR_ARG(v->rules[i].count.detail)));
+        }
     }
     sm_json_end_array(&w);
     if (failure) {

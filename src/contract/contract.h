@@ -63,6 +63,8 @@ typedef enum sm_rule_argument {
     SM_ARGUMENT_COLUMNS,      /* columns */
     SM_ARGUMENT_TARGET,       /* columns, and as many of other_columns in other_table */
     SM_ARGUMENT_GROUP_SQL,    /* columns and text */
+    SM_ARGUMENT_AGE,          /* text: "24 h", and the number in limit */
+    SM_ARGUMENT_VOLUME,       /* text: a number of earlier versions; the shares in limit */
 } sm_rule_argument;
 
 /* A row of rules.def. */
@@ -442,6 +444,8 @@ typedef struct sm_rule_count {
     int64_t worst_rows, worst_broken; /* in it, as n_rows and n_broken */
     sm_str *examples; /* of rows that break it: JSON objects, in the order of the rows */
     int32_t n_examples;
+    sm_str detail;     /* what the measure comes from; of a rule that is not checked why; "" */
+    bool is_unchecked; /* there was nothing to compare with */
 } sm_rule_count;
 #define SM_RULE_EXAMPLES 10 /* so many at most */
 
@@ -449,6 +453,7 @@ typedef enum sm_outcome {
     SM_OUTCOME_PASSED,
     SM_OUTCOME_WARNED,
     SM_OUTCOME_FAILED,
+    SM_OUTCOME_UNCHECKED, /* of a rule alone */
 } sm_outcome;
 
 /* A rule, judged. */
@@ -485,7 +490,7 @@ sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *tab
                               const sm_rule_count *counts, sm_arena *a);
 /** SM_OK, or SM_CONTRACT: the first rule that failed, with its place, and how many did. */
 sm_status sm_verdict_status(const sm_verdict *v, sm_error *e) SM_MUST_USE;
-/** "passed", "warned", "failed". */
+/** "passed", "warned", "failed", "unchecked". */
 const char *sm_outcome_name(sm_outcome o);
 /** Writes a verdict's rules into an open array, an object each: table, rule, kind, columns,
  * severity, action, rows, violations, share, worst, value, allowed, outcome, examples. */
@@ -508,10 +513,15 @@ typedef struct sm_audit {
     /* The rows of another table, by the name that the contract has for it; `{files}`: those that
      * the run has read, a row each. */
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
-    void *ctx; /* of other() */
+    void *ctx; /* of other() and earlier() */
     const sm_exec_env *env;
     sm_exec_report *report; /* of the pass over all rows, which comes first; the caller's, also
                              * after a failure. NULL: it is not wanted */
+    int64_t now_us; /* the time that the audit is for; 0: the clock's */
+    /* How many rows the table had in the versions before these rows, the newest first, n at most;
+     * *out lives in `a`. NULL: it has no such versions. */
+    sm_status (*earlier)(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,
+                         sm_error *e);
 } sm_audit;
 
 /**
@@ -622,6 +632,18 @@ const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
 sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
                          const sm_plan_node *written, sm_arena *a, sm_verdict **out,
                          sm_error *e) SM_MUST_USE;
+
+/**
+ * How many rows a Delta table had in the versions before one, for sm_audit.earlier.
+ *
+ * Shape     *out: the newest first, n at most. Versions that only change the table's metadata or
+ *           its files are left out, and those whose files do not say how many rows they have
+ * Owner     *out lives in `a`
+ * Errors    those of sm_snapshot_open_head(), but for versions that are no longer there
+ * Cost      one listing of the log, and for each version a request and the opening of a snapshot
+ */
+sm_status sm_contract_earlier(sm_store *table, int64_t before, int32_t n, sm_budget *budget,
+                              sm_arena *a, int64_t **out, int32_t *n_out, sm_error *e) SM_MUST_USE;
 
 /* Where a check finds its rows. */
 typedef struct sm_checked_rows {

@@ -696,6 +696,10 @@ static sm_status audit_by_kind(smi_audit *u, const sm_rule *r, sm_rule_count *ou
         return audit_reference(u, r, out, e);
     case SM_RULE_GROUP:
         return smi_audit_group(u, r, out, e);
+    case SM_RULE_FRESHNESS:
+        return smi_audit_freshness(u, r, out, e);
+    case SM_RULE_VOLUME:
+        return smi_audit_volume(u, r, out, e);
     case SM_RULE_QUERY:
         return smi_audit_query(u, r, out, e);
     default:

@@ -16,6 +16,8 @@ typedef struct checking {
     const sm_checked_rows *in;
     sm_names *names;
     sm_resolver resolver;
+    const sm_snapshot *snapshot; /* of the rows; NULL: they are of no Delta table */
+    sm_budget *budget;
 } checking;
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -106,7 +108,7 @@ static sm_value columns_value(const sm_type *columns, sm_arena *a)
 
 /* columns: NULL: as they are found. */
 static sm_status rows_at(const checking *k, sm_str uri, const sm_type *columns, sm_arena *a,
-                         const sm_plan_node **out, sm_error *e)
+                         sm_relation *out, sm_error *e)
 {
     const sm_table_arg args[] = {
         {.value = sm_value_str(uri)},
@@ -114,34 +116,51 @@ static sm_status rows_at(const checking *k, sm_str uri, const sm_type *columns, 
          .value = columns ? columns_value(columns, a) : sm_value_null(&sm_type_null)},
     };
     const sm_resolver *r = &k->resolver;
-    sm_relation rows = {0};
 
     const sm_status st = r->function(r->ctx, columns ? SM_STR("read_json") : SM_STR(""), args,
-                                     columns ? 2 : 1, a, &rows, e);
+                                     columns ? 2 : 1, a, out, e);
     if (st != SM_OK) {
         if (e->object[0] == '\0') { /* a place in SQL that is none */
             e->byte = -1;
         }
         return sm_within(e, st, "the rows at %.*s", SM_STR_ARG(uri));
     }
-    SM_ENSURE(rows.dataset || rows.node);
-    *out = rows.dataset ? sm_plan_scan(&rows, false, a) : rows.node;
+    SM_ENSURE(out->dataset || out->node);
     return SM_OK;
 }
 
+static const sm_plan_node *plan_of(const sm_relation *rows, sm_arena *a)
+{
+    return rows->dataset ? sm_plan_scan(rows, false, a) : rows->node;
+}
 /* sm_audit.other */
 static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out,
                             sm_error *e)
 {
     const checking *k = ctx;
+    sm_relation rows = {0};
     sm_str uri = {0};
 
     sm_status st = place_of(k, table, a, &uri, e);
-    st = st == SM_OK ? rows_at(k, uri, NULL, a, out, e) : st;
+    st = st == SM_OK ? rows_at(k, uri, NULL, a, &rows, e) : st;
     if (st == SM_NOT_FOUND) {
         sm_error_todo(e, "Say where it is: --table-at %.*s=URI.", SM_STR_ARG(table));
     }
+    *out = st == SM_OK ? plan_of(&rows, a) : NULL;
     return sm_within(e, st, "table %.*s of the contract", SM_STR_ARG(table));
+}
+
+/* sm_audit.earlier */
+static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,
+                              sm_error *e)
+{
+    const checking *k = ctx;
+
+    *n_out = 0;
+    return k->snapshot ? sm_contract_earlier(sm_snapshot_store(k->snapshot),
+                                             sm_snapshot_version(k->snapshot), n, k->budget, a, out,
+                                             n_out, e)
+                       : SM_OK;
 }
 
 /* ---- a check --------------------------------------------------------------------------------- */
@@ -154,21 +173,26 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
                       .names = k->resolver,
                       .other = find_other,
                       .ctx = k,
-                      .env = env};
+                      .env = env,
+                      .now_us = k->in->now_us ? k->in->now_us : sm_now_us(),
+                      .earlier = find_earlier};
     sm_rule_count *counts = NULL;
     int64_t n_rows = 0;
+    sm_relation rows = {0};
 
-    SM_TRY(rows_at(k, k->in->uri, k->in->columns, a, &audit.rows, e));
+    SM_TRY(rows_at(k, k->in->uri, k->in->columns, a, &rows, e));
+    audit.rows = plan_of(&rows, a);
+    k->snapshot = sm_names_snapshot(&rows);
     SM_TRY(sm_contract_audit(&audit, a, &counts, &n_rows, e));
     *out = sm_contract_judge(audit.contract, audit.table, n_rows, counts, a);
-    (*out)->now_us = k->in->now_us ? k->in->now_us : sm_now_us();
+    (*out)->now_us = audit.now_us;
     return k->in->wants_profile ? sm_contract_profile(&audit, a, &(*out)->profile, e) : SM_OK;
 }
 
 sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e)
 {
-    checking k = {.in = in};
+    checking k = {.in = in, .budget = env->budget};
 
     k.names = sm_names_new(env->stores, in->lake.len ? in->lake : lake_of(in->uri), env->budget);
     k.resolver = sm_names_resolver(k.names);

@@ -36,7 +36,7 @@ bool smi_is_strict(smi_exporting *x, const sm_rule *r)
     const sm_rule_limit *l = &r->limit;
     const bool takes_none = l->op == SM_MUST_BE && !(l->value > 0) && !(l->value < 0);
 
-    if (r->kind == SM_RULE_ROW_COUNT || r->kind == SM_RULE_QUERY) {
+    if (smi_is_whole(r->kind)) {
         return true; /* their limit is no number of rows that may break it */
     }
     if (r->action == SM_POLICY_WARN) {

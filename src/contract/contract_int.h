@@ -17,6 +17,9 @@ typedef struct smi_reading {
     sm_arena *arena;
     bool is_old;              /* v3.0: exclusive bounds are flags beside the bound */
     sm_contract_table *table; /* the one that is read */
+    const sm_yaml *sla;       /* slaProperties; NULL: there are none */
+    sm_str sla_element;       /* slaDefaultElement; "" */
+    int64_t n_schema;         /* tables that the file has */
     const sm_yaml **nodes;    /* of its columns */
     sm_map *tables;           /* names in lower case that are taken */
     sm_map *columns;          /* paths in lower case -> the column's number, plus one */
@@ -92,6 +95,15 @@ sm_status smi_read_options(smi_reading *r, const sm_yaml *node, sm_yaml_place at
 /** Reads the relationships of a column, or with −1 of the table. */
 sm_status smi_read_relationships(smi_reading *r, const sm_yaml *list, sm_yaml_place at,
                                  int32_t column, const smi_custom *custom, sm_error *e) SM_MUST_USE;
+/** Makes a rule one of freshness. text: a number; unit: of time, as the standard has it. SM_INVALID:
+ * no number above 0; SM_NAME: no unit. */
+sm_status smi_read_age(const smi_reading *r, sm_rule *rule, sm_str text, sm_str unit,
+                       sm_yaml_place at, sm_error *e) SM_MUST_USE;
+/** Adds the rules that `slaProperties` has for a column. `custom`: of the property. */
+sm_status smi_read_sla(smi_reading *r, int32_t column, const smi_custom *custom,
+                       sm_error *e) SM_MUST_USE;
+/** Notes which of slaProperties are not checked. SM_NAME: one is of a column that is not there. */
+sm_status smi_check_sla(smi_reading *r, sm_error *e) SM_MUST_USE;
 /** Reads the quality rules of a column, or with −1 of the table. `custom`: of the property. */
 sm_status smi_read_quality(smi_reading *r, const sm_yaml *list, sm_yaml_place at, int32_t column,
                            const smi_custom *custom, sm_error *e) SM_MUST_USE;
@@ -136,6 +148,10 @@ sm_status smi_items_run(const smi_items *m, const sm_plan_node *rows, sm_batch *
                         sm_exec_report *report, sm_error *e) SM_MUST_USE;
 /** A BIGINT of the one row; 0 for NULL. */
 int64_t smi_whole_at(const sm_batch *row, int32_t column);
+/** The condition that a value is neither NaN nor infinite; NULL: no value of its type is. Errors:
+ * those of sm_expr_call(). */
+sm_status smi_is_finite(const sm_expr *x, sm_arena *a, const sm_expr **out,
+                        sm_error *e) SM_MUST_USE;
 /** Appends a value, cut where it has more than so many bytes. */
 void smi_print_short(sm_value v, size_t most_bytes, sm_buf *out);
 
@@ -224,6 +240,11 @@ sm_status smi_bind_bound(const sm_contract *c, const sm_rule *r, const sm_type *
 
 /* ---- texts of a verdict (contract_verdict.c) ------------------------------------------------- */
 
+/** Does the rule stand in slaProperties, and not at its column? */
+static inline bool smi_is_sla(const sm_rule *r)
+{
+    return r->kind == SM_RULE_FRESHNESS && !r->is_quality;
+}
 /** Is the rule of a number of the whole table, and not of rows? */
 bool smi_is_whole(sm_rule_kind kind);
 /** Appends what a rule allows: "< 5%", or where it does less than fail "0, fails > 0.1%". */
@@ -255,6 +276,8 @@ void smi_html_text(sm_buf *out, sm_str s);
 void smi_html_short(sm_buf *out, sm_str s, int64_t n);
 /** Draws what a column looks like, and adds its numbers as tables. `name`: of the column. */
 void smi_html_draw(smi_html *h, sm_str name, const sm_column_profile *p);
+
+#define SMI_MOST_VERSIONS 1000 /* that `volume` looks back */
 
 /* ---- an audit (contract_audit.c) ------------------------------------------------------------- */
 
@@ -305,6 +328,12 @@ sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st,
 /** Counts groups, and those that break the rule's condition (contract_audit_sql.c). */
 sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
+/** The age of the newest value of a column (contract_audit_past.c). */
+sm_status smi_audit_freshness(smi_audit *u, const sm_rule *r, sm_rule_count *out,
+                              sm_error *e) SM_MUST_USE;
+/** By how many percent there are more rows than in earlier versions (contract_audit_past.c). */
+sm_status smi_audit_volume(smi_audit *u, const sm_rule *r, sm_rule_count *out,
+                           sm_error *e) SM_MUST_USE;
 /** The number of a rule's query (contract_audit_sql.c). */
 sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;

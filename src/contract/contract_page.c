@@ -249,6 +249,9 @@ static void print_argument(const sm_contract_table *t, const sm_rule *r, sm_buf 
             sm_buf_printf(out, "%s%.*s", i ? ", " : ".", SM_STR_ARG(r->other_columns[i]));
         }
         break;
+    case SM_ARGUMENT_VOLUME:
+        sm_buf_printf(out, "within %.15g%% of %.*s versions", r->limit.to, SM_STR_ARG(r->text));
+        break;
     case SM_ARGUMENT_GROUP_SQL:
         print_columns(t, r, out);
         sm_buf_printf(out, ": %.*s", SM_STR_ARG(r->text));
@@ -325,10 +328,10 @@ static void put_rule_row(smi_html *h, const sm_rule_verdict *r)
     sm_buf text = {0};
 
     put_in(h, "<tr><td><bdi>", r->rule->name, "</bdi></td><td class=\"n wide\">");
-    if (is_whole) {
+    if (r->outcome != SM_OUTCOME_UNCHECKED && is_whole) {
         smi_print_measure(r->rule, r->count.measure, &text);
         put_printed(h, &text);
-    } else {
+    } else if (!is_whole) {
         smi_html_count(h, r->count.n_rows);
     }
     smi_html_put(h, "</td><td class=\"n\">");

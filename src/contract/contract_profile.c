@@ -22,7 +22,6 @@
 #include <math.h>
 
 #include "base/text.h"
-#include "base/time.h"
 #include "contract/contract_int.h"
 
 enum {
@@ -94,16 +93,10 @@ static bool is_text(const sm_type *t)
     return t->id == SM_TYPE_STRING;
 }
 
-/* May it be infinite? */
-static bool has_infinity(const sm_type *t)
-{
-    return is_float(t) || t->id == SM_TYPE_DATE || t->id == SM_TYPE_TIMESTAMP ||
-           t->id == SM_TYPE_TIMESTAMP_NTZ;
-}
-
 static bool is_ordered(const sm_type *t)
 {
-    return sm_type_is_number(t->id) || has_infinity(t) || t->id == SM_TYPE_TIME;
+    return sm_type_is_number(t->id) || t->id == SM_TYPE_DATE || t->id == SM_TYPE_TIME ||
+           t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
 /* Does the rule say which values the column may have, whatever else is in the row? */
@@ -225,38 +218,12 @@ static sm_status look_at_sample(profiling *p, sm_error *e)
 
 /* ---- 2: ends --------------------------------------------------------------------------------- */
 
-static const sm_expr *infinity(const profiling *p, const sm_type *t, int sign)
-{
-    sm_value v = {.type = t};
-
-    if (is_float(t)) {
-        v = (sm_value){.type = &sm_type_f64, .as.f = sign * (double)INFINITY};
-    } else {
-        v.as.i = sign * (t->id == SM_TYPE_DATE ? (int64_t)SM_DATE_INFINITY : SM_TIMESTAMP_INFINITY);
-    }
-    return sm_expr_constant(v, p->a);
-}
-
-/* The condition that a value is neither NaN nor infinite; NULL: no value of the type is. */
-static sm_status is_finite(const profiling *p, const sm_expr *x, const sm_expr **out, sm_error *e)
-{
-    const sm_expr *parts[2];
-
-    *out = NULL;
-    if (!has_infinity(x->type)) {
-        return SM_OK;
-    }
-    SM_TRY(call(p, ">", x, infinity(p, x->type, -1), &parts[0], e));
-    SM_TRY(call(p, "<", x, infinity(p, x->type, 1), &parts[1], e));
-    return sm_expr_and(parts, 2, p->a, out, e);
-}
-
 static sm_status add_ends(profiling *p, const sm_expr *x, int32_t *at, sm_error *e)
 {
     const sm_expr *is = NULL;
     int32_t next = 0;
 
-    SM_TRY(is_finite(p, x, &is, e));
+    SM_TRY(smi_is_finite(x, p->a, &is, e));
     SM_TRY(smi_items_add(&p->items, "min", x, is, at, e));
     return smi_items_add(&p->items, "max", x, is, &next, e);
 }

@@ -6,11 +6,13 @@
  * Types    library  a metric with an operator, which says how many rows may break the rule
  *          sql      a query with one number, and an operator
  *          custom   of engine smelt: a condition, or a condition over groups; no row may break it.
+ *                   Or how old the newest value may be, or how many rows there may be.
  *                   Of other engines: noted as not checked
  *          text     says nothing to a machine
  * Action   smelt.onViolation of the rule, else that of its property, else by `severity`: warning
  *          and info warn, all others fail.
  * Source   Open Data Contract Standard v3.1.0, docs/data-quality.md */
+#include "base/text.h"
 #include "contract/contract_int.h"
 
 enum {
@@ -268,18 +270,102 @@ static sm_status read_query(const smi_reading *r, const sm_yaml_fields *f, sm_ru
                                e);
 }
 
+/* The keys of an implementation that is no expression. */
+enum { OWN_GROUP_BY, OWN_CHECK, OWN_FRESHNESS, OWN_VOLUME };
+
 /* {groupBy: [k], check: sum(x) > 0} */
-static sm_status read_group(const smi_reading *r, const sm_yaml *map, sm_rule *rule, sm_error *e)
+static sm_status read_group(const smi_reading *r, const sm_yaml_fields *f, sm_rule *rule,
+                            sm_error *e)
 {
-    static const char *const keys[] = {"groupBy", "check", NULL};
+    rule->kind = SM_RULE_GROUP;
+    SM_TRY(sm_yaml_fields_text(r->d, f, OWN_CHECK, "implementation", true, &rule->text, e));
+    return f->has[OWN_GROUP_BY]
+               ? smi_find_columns(r, f->values[OWN_GROUP_BY], "groupBy", rule, e)
+               : sm_yaml_at(r->d, f->at, sm_fail(e, SM_SYNTAX, "implementation has no groupBy"), e);
+}
+
+/* {freshness: 24 h} */
+static sm_status read_freshness(const smi_reading *r, const sm_yaml *value, sm_rule *rule,
+                                sm_error *e)
+{
+    sm_str text = {0};
+    size_t n = 0;
+
+    SM_TRY(sm_yaml_text(r->d, value, "freshness", &text, e));
+    if (rule->column < 0) {
+        return sm_yaml_at(r->d, value->at,
+                          sm_fail(e, SM_INVALID, "freshness is of a property, not of a table"), e);
+    }
+    while (n < text.len && strchr("0123456789.", text.data[n])) {
+        n++;
+    }
+    n = n > 0 ? n : text.len; /* no number: it is told whole */
+    size_t at = n;
+    while (at < text.len && text.data[at] == ' ') {
+        at++;
+    }
+    return smi_read_age(r, rule, (sm_str){text.data, n}, (sm_str){text.data + at, text.len - at},
+                        value->at, e);
+}
+
+/* within: 30% */
+static sm_status read_within(const smi_reading *r, const sm_yaml *value, sm_rule *rule, sm_error *e)
+{
+    sm_str text = {0};
+    double share = 0;
+
+    SM_TRY(sm_yaml_text(r->d, value, "within", &text, e));
+    if (!sm_str_ends(text, SM_STR("%")) ||
+        !sm_parse_f64((sm_str){text.data, text.len - 1}, false, &share) || !(share > 0)) {
+        const sm_status st = sm_fail(e, SM_INVALID, "within cannot be \"%.*s\"", SM_STR_ARG(text));
+        sm_error_todo(e, "Write a share of the mean number of rows: 30%%.");
+        return sm_yaml_at(r->d, value->at, st, e);
+    }
+    rule->limit = (sm_rule_limit){SM_MUST_BE_BETWEEN, -share, share, true};
+    return SM_OK;
+}
+
+/* {volume: {within: 30%, of: 7}} */
+static sm_status read_volume(const smi_reading *r, const sm_yaml *value, sm_rule *rule, sm_error *e)
+{
+    static const char *const keys[] = {"within", "of", NULL};
+    sm_yaml_fields f;
+    int64_t n = 0;
+
+    SM_TRY(sm_yaml_fields_read(r->d, value, "volume", keys, &f, e));
+    rule->kind = SM_RULE_VOLUME;
+    rule->text = SM_STR("7");
+    SM_TRY(sm_yaml_fields_text(r->d, &f, 1, "volume", false, &rule->text, e));
+    if (rule->column >= 0) {
+        return sm_yaml_at(r->d, value->at,
+                          sm_fail(e, SM_INVALID, "volume is of a table, not of a property"), e);
+    }
+    if (!sm_parse_i64(rule->text, &n) || n < 1 || n > SMI_MOST_VERSIONS) {
+        return sm_yaml_at(r->d, f.values[1]->at,
+                          sm_fail(e, SM_INVALID,
+                                  "of is a number of versions, 1 to %d, not \"%.*s\"",
+                                  SMI_MOST_VERSIONS, SM_STR_ARG(rule->text)),
+                          e);
+    }
+    return f.has[0] ? read_within(r, f.values[0], rule, e)
+                    : sm_yaml_at(r->d, f.at, sm_fail(e, SM_SYNTAX, "volume has no within"), e);
+}
+
+static sm_status read_own_map(const smi_reading *r, const sm_yaml *map, sm_rule *rule, sm_error *e)
+{
+    static const char *const keys[] = {"groupBy", "check", "freshness", "volume", NULL};
     sm_yaml_fields f;
 
-    rule->kind = SM_RULE_GROUP;
     SM_TRY(sm_yaml_fields_read(r->d, map, "implementation", keys, &f, e));
-    SM_TRY(sm_yaml_fields_text(r->d, &f, 1, "implementation", true, &rule->text, e));
-    return f.has[0]
-               ? smi_find_columns(r, f.values[0], keys[0], rule, e)
-               : sm_yaml_at(r->d, f.at, sm_fail(e, SM_SYNTAX, "implementation has no groupBy"), e);
+    const bool is_group = f.has[OWN_GROUP_BY] || f.has[OWN_CHECK];
+    if (is_group + f.has[OWN_FRESHNESS] + f.has[OWN_VOLUME] > 1) {
+        const sm_status st = sm_fail(e, SM_SYNTAX, "implementation says several rules");
+        sm_error_todo(e, "Make a rule of each: groupBy with check, freshness, volume.");
+        return sm_yaml_at(r->d, f.at, st, e);
+    }
+    return f.has[OWN_FRESHNESS] ? read_freshness(r, f.values[OWN_FRESHNESS], rule, e)
+           : f.has[OWN_VOLUME]  ? read_volume(r, f.values[OWN_VOLUME], rule, e)
+                                : read_group(r, &f, rule, e);
 }
 
 /* *is_ours: false where it is for another engine. */
@@ -300,7 +386,7 @@ static sm_status read_engine(const smi_reading *r, const sm_yaml_fields *f, sm_r
         }
     }
     if (f->has[Q_IMPLEMENTATION] && f->values[Q_IMPLEMENTATION]->type == SM_YAML_MAP) {
-        return read_group(r, f->values[Q_IMPLEMENTATION], rule, e);
+        return read_own_map(r, f->values[Q_IMPLEMENTATION], rule, e);
     }
     rule->kind = SM_RULE_EXPRESSION;
     return sm_yaml_fields_text(r->d, f, Q_IMPLEMENTATION, "a quality rule of type custom", true,

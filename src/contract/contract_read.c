@@ -120,9 +120,8 @@ sm_str smi_rule_default_name(const sm_contract_table *t, const sm_rule *rule, sm
 /* Why a rule cannot have its action; NULL: it can. */
 static const char *refuse_action(const smi_reading *r, const sm_rule *rule)
 {
-    const bool is_whole = rule->kind == SM_RULE_ROW_COUNT || rule->kind == SM_RULE_QUERY;
 
-    if (is_whole && smi_mends(rule->action)) {
+    if (smi_is_whole(rule->kind) && smi_mends(rule->action)) {
         return "it is of the whole table, not of rows";
     }
     if (rule->kind == SM_RULE_GROUP && smi_mends(rule->action)) {
@@ -485,9 +484,10 @@ static sm_status read_column_rules(smi_reading *r, int32_t column, const smi_cus
         SM_TRY(smi_read_relationships(r, f.values[PROP_RELATIONSHIPS], f.places[PROP_RELATIONSHIPS],
                                       column, &custom, e));
     }
-    return f.has[PROP_QUALITY] ? smi_read_quality(r, f.values[PROP_QUALITY], f.places[PROP_QUALITY],
+    SM_TRY(f.has[PROP_QUALITY] ? smi_read_quality(r, f.values[PROP_QUALITY], f.places[PROP_QUALITY],
                                                   column, &custom, e)
-                               : SM_OK;
+                               : SM_OK);
+    return smi_read_sla(r, column, &custom, e);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -541,9 +541,15 @@ static sm_status add_primary_key(smi_reading *r, const sm_yaml_fields *f, const 
     return smi_rule_add(r, &rule, custom, e);
 }
 
+/* Rules that stand in slaProperties come last, as contract_write.c writes them. */
 static int compare_places(const void *a, const void *b)
 {
-    const sm_yaml_place x = ((const sm_rule *)a)->at, y = ((const sm_rule *)b)->at;
+    const sm_rule *p = a, *q = b;
+    const sm_yaml_place x = p->at, y = q->at;
+
+    if (smi_is_sla(p) != smi_is_sla(q)) {
+        return smi_is_sla(p) ? 1 : -1;
+    }
     return x.line != y.line ? (x.line > y.line) - (x.line < y.line)
                             : (x.byte > y.byte) - (x.byte < y.byte);
 }
@@ -641,7 +647,17 @@ static sm_status read_table(smi_reading *r, const sm_yaml *map, sm_error *e)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-enum { ROOT_API, ROOT_KIND, ROOT_ID, ROOT_NAME, ROOT_VERSION, ROOT_STATUS, ROOT_SCHEMA, ROOT_SLA };
+enum {
+    ROOT_API,
+    ROOT_KIND,
+    ROOT_ID,
+    ROOT_NAME,
+    ROOT_VERSION,
+    ROOT_STATUS,
+    ROOT_SCHEMA,
+    ROOT_SLA,
+    ROOT_SLA_ELEMENT
+};
 
 static sm_status check_version(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
 {
@@ -680,6 +696,7 @@ static sm_status read_root(smi_reading *r, sm_error *e)
         "status",
         "schema",
         "slaProperties",
+        "slaDefaultElement",
         "tenant",
         "tags",
         "servers",
@@ -690,7 +707,6 @@ static sm_status read_root(smi_reading *r, sm_error *e)
         "price",
         "team",
         "roles",
-        "slaDefaultElement",
         "authoritativeDefinitions",
         "customProperties",
         "contractCreatedTs",
@@ -705,19 +721,22 @@ static sm_status read_root(smi_reading *r, sm_error *e)
     SM_TRY(sm_yaml_fields_text(r->d, &f, ROOT_NAME, "the contract", false, &c->name, e));
     SM_TRY(sm_yaml_fields_text(r->d, &f, ROOT_VERSION, "the contract", true, &c->version, e));
     SM_TRY(sm_yaml_fields_text(r->d, &f, ROOT_STATUS, "the contract", true, &c->status, e));
-    if (f.has[ROOT_SLA]) {
-        smi_note(r, f.places[ROOT_SLA], SM_STR("slaProperties are not checked"));
-    }
+    SM_TRY(
+        sm_yaml_fields_text(r->d, &f, ROOT_SLA_ELEMENT, "the contract", false, &r->sla_element, e));
+    r->sla = f.values[ROOT_SLA];
+    SM_TRY(r->sla ? sm_yaml_want(r->d, r->sla, f.places[ROOT_SLA], SM_YAML_LIST, "slaProperties", e)
+                  : SM_OK);
     if (!f.has[ROOT_SCHEMA]) { /* it says nothing of rows */
-        return SM_OK;
+        return smi_check_sla(r, e);
     }
     const sm_yaml *schema = f.values[ROOT_SCHEMA];
     SM_TRY(sm_yaml_want(r->d, schema, f.places[ROOT_SCHEMA], SM_YAML_LIST, "schema", e));
     c->tables = SM_NEW_ARRAY(r->arena, sm_contract_table, schema->n_children + 1);
+    r->n_schema = schema->n_children;
     for (const sm_yaml *item = schema->child; item; item = item->next) {
         SM_TRY(read_table(r, item, e));
     }
-    return SM_OK;
+    return smi_check_sla(r, e);
 }
 
 sm_status sm_contract_read(sm_str name, sm_str text, sm_arena *a, sm_contract **out, sm_error *e)

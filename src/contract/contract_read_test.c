@@ -10,7 +10,9 @@ static const char *const orders = KIT_HEAD
     "name: Orders\n"
     "servers: [{server: lake, type: s3, location: s3://lake/}]\n"
     "team: {name: sales}\n"
-    "slaProperties: [{property: latency, value: 1, unit: d, element: orders.day}]\n"
+    "slaProperties: [{property: latency, value: 1.5, unit: days, element: orders.day},\n"
+    "  {property: freshness, value: 2, unit: h, element: 'orders, amount , customer.id'},\n"
+    "  {property: retention, value: 3, unit: y, element: orders.day}]\n"
     "schema:\n"
     "  - name: orders\n"
     "    physicalName: silver.orders\n"
@@ -88,6 +90,10 @@ static const struct {
     {"steps", SM_RULE_VALID_VALUES, 2, SM_POLICY_NULL, ""},
     {"customer.id:unique", SM_RULE_UNIQUE, 4, SM_POLICY_FAIL, ""},
     {"customer.id:reference", SM_RULE_REFERENCE, 4, SM_POLICY_FAIL, ""},
+    /* those of slaProperties come last; an action for rows is none for them */
+    {"day:freshness", SM_RULE_FRESHNESS, 0, SM_POLICY_FAIL, "1.5 d"},
+    {"amount:freshness", SM_RULE_FRESHNESS, 2, SM_POLICY_FAIL, "2 h"},
+    {"customer.id:freshness", SM_RULE_FRESHNESS, 4, SM_POLICY_FAIL, "2 h"},
 };
 
 static void check_rules(const sm_contract_table *t)
@@ -105,11 +111,12 @@ static void check_rules(const sm_contract_table *t)
 }
 
 static const char *const notes[] = {
-    "slaProperties are not checked",
     "items of column lines is not checked",
     "format password of column id is not checked",
     "minItems of column lines is not checked",
     "the rule for engine soda is not checked",
+    "the service level of orders is not checked: it names no column",
+    "the service level retention is not checked",
 };
 
 static void test_model(void **state)
@@ -310,6 +317,34 @@ static const struct {
      "table t has no column \"d\"", ""},
     {WHOLE "{type: custom, engine: smelt, implementation: {groupBy: [c]}}\n", SM_SYNTAX, 12, 56,
      "has no check", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {fresness: 1 d}}\n", SM_NAME, 12, 56,
+     "no key \"fresness\"", "\"freshness\""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {freshness: 1 d}}\n", SM_INVALID, 12, 67,
+     "of a property, not of a table", ""},
+    {RULE "{type: custom, engine: smelt, implementation: {freshness: 1 m}}\n", SM_NAME, 12, 71,
+     "no unit of an age \"m\"", "s, min, h, d, w"},
+    {RULE "{type: custom, engine: smelt, implementation: {freshness: 0 h}}\n", SM_INVALID, 12, 71,
+     "a number above 0, not \"0\"", ""},
+    {RULE "{type: custom, engine: smelt, implementation: {freshness: soon}}\n", SM_INVALID, 12, 71,
+     "a number above 0, not \"soon\"", ""},
+    {RULE "{type: custom, engine: smelt, implementation: {volume: {within: 5%}}}\n", SM_INVALID, 12,
+     69, "of a table, not of a property", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {volume: {within: 5}}}\n", SM_INVALID, 12,
+     73, "within cannot be \"5\"", "30%"},
+    {WHOLE "{type: custom, engine: smelt, implementation: {volume: {of: 7}}}\n", SM_SYNTAX, 12, 65,
+     "volume has no within", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {volume: {within: 5%, of: 0}}}\n",
+     SM_INVALID, 12, 81, "1 to 1000, not \"0\"", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {check: c > 0, volume: {of: 7}}}\n",
+     SM_SYNTAX, 12, 56, "says several rules", "a rule of each"},
+    {TYPED "slaProperties: [{property: latency, value: 1, unit: d, element: t.d}]\n", SM_NAME, 11,
+     65, "the contract has no column \"t.d\"", "\"t.c\""},
+    {TYPED "slaProperties: [{property: latency, value: x, unit: d, element: t.c}]\n", SM_INVALID,
+     11, 18, "a number above 0, not \"x\"", ""},
+    {TYPED "slaProperties: [{property: latency, value: 1, element: t.c}]\n", SM_SYNTAX, 11, 18,
+     "has no unit", ""},
+    {TYPED "slaProperties: [{propety: latency}]\n", SM_NAME, 11, 18, "no key \"propety\"",
+     "\"property\""},
     {WHOLE "{metric: rowCount, mustBe: 1, unit: percent}\n", SM_INVALID, 12, 45, "no share", ""},
     /* smelt's own words */
     {TYPED "        customProperties: [{property: smelt.onViolaton, value: fail}]\n", SM_NAME, 11,

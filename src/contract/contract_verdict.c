@@ -16,7 +16,8 @@
 
 bool smi_is_whole(sm_rule_kind kind)
 {
-    return kind == SM_RULE_ROW_COUNT || kind == SM_RULE_QUERY;
+    return kind == SM_RULE_ROW_COUNT || kind == SM_RULE_QUERY || kind == SM_RULE_FRESHNESS ||
+           kind == SM_RULE_VOLUME;
 }
 
 static bool compares(const sm_rule_limit *l, double v)
@@ -92,6 +93,11 @@ static void judge(const sm_rule *r, const sm_rule_count *count, bool is_written,
 
     *out = (sm_rule_verdict){.rule = r, .count = *count};
     SM_ASSERT(count->n_broken >= 0 && count->n_examples <= SM_RULE_EXAMPLES);
+    if (count->is_unchecked) {
+        out->count.n_rows = 1;
+        out->outcome = SM_OUTCOME_UNCHECKED;
+        return;
+    }
     if (smi_is_whole(r->kind)) {
         holds = !isnan(count->measure) && compares(&r->limit, count->measure);
         out->count.n_broken = !holds;
@@ -138,7 +144,10 @@ sm_verdict *smi_judge_written(const sm_contract *c, const sm_contract_table *tab
 
 const char *sm_outcome_name(sm_outcome o)
 {
-    return o == SM_OUTCOME_PASSED ? "passed" : o == SM_OUTCOME_WARNED ? "warned" : "failed";
+    return o == SM_OUTCOME_PASSED   ? "passed"
+           : o == SM_OUTCOME_WARNED ? "warned"
+           : o == SM_OUTCOME_FAILED ? "failed"
+                                    : "unchecked";
 }
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -154,6 +163,14 @@ static void print_number(double v, sm_buf *out)
     } else {
         sm_buf_printf(out, "%.15g", v);
     }
+}
+
+/* The unit of a freshness' numbers, with a blank before it; "" of other rules. */
+static sm_str unit_of(const sm_rule *r)
+{
+    const char *unit = r->kind == SM_RULE_FRESHNESS ? memchr(r->text.data, ' ', r->text.len) : NULL;
+
+    return unit ? (sm_str){unit, r->text.len - (size_t)(unit - r->text.data)} : (sm_str){0};
 }
 
 static void print_limit(const sm_rule_limit *l, sm_buf *out)
@@ -177,6 +194,7 @@ static void print_limit(const sm_rule_limit *l, sm_buf *out)
 void smi_print_allowed(const sm_rule *r, sm_buf *out)
 {
     print_limit(&r->limit, out);
+    sm_buf_text(out, unit_of(r));
     if (r->has_fail_above) {
         sm_buf_printf(out, ", fails ");
         print_limit(&r->fail_above, out);
@@ -205,6 +223,14 @@ void smi_print_measure(const sm_rule *r, double v, sm_buf *out)
 {
     if (isnan(v)) {
         sm_buf_printf(out, "NULL");
+    } else if (r->kind == SM_RULE_FRESHNESS || r->kind == SM_RULE_VOLUME) {
+        if (fabs(v) < 1000) {
+            sm_buf_printf(out, "%.6g", v);
+        } else {
+            print_number(round(v), out);
+        }
+        sm_buf_text(out, unit_of(r));
+        sm_buf_text(out, r->kind == SM_RULE_VOLUME ? SM_STR("%") : SM_STR(""));
     } else {
         print_number(v, out);
     }
@@ -214,11 +240,16 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
 {
     char rows[SM_COUNTED_TEXT_BYTES], broken[SM_SIZE_TEXT_BYTES];
 
+    if (v->outcome == SM_OUTCOME_UNCHECKED) {
+        sm_buf_printf(out, "it is not checked: %.*s", SM_STR_ARG(v->count.detail));
+        return;
+    }
     if (smi_is_whole(v->rule->kind)) {
         sm_buf_printf(out, "it is ");
         smi_print_measure(v->rule, v->count.measure, out);
         sm_buf_printf(out, ", allowed: ");
         smi_print_allowed(v->rule, out);
+        sm_buf_printf(out, "%s%.*s", v->count.detail.len ? ": " : "", SM_STR_ARG(v->count.detail));
         return;
     }
     sm_format_counted(v->count.n_rows, v->rule->kind == SM_RULE_GROUP ? "group" : "row", rows);
@@ -313,10 +344,13 @@ static void put_rule(const sm_verdict *v, const sm_rule_verdict *r, sm_json_writ
         sm_json_end_object(w);
     }
     if (smi_is_whole(r->rule->kind)) {
-        put_measure(w, r->count.measure);
+        put_measure(w, r->outcome == SM_OUTCOME_UNCHECKED ? (double)NAN : r->count.measure);
     }
     put_text_of(w, "allowed", r->rule);
     sm_json_set_text(w, "outcome", sm_str_of(sm_outcome_name(r->outcome)));
+    if (r->count.detail.len > 0) {
+        sm_json_set_text(w, "detail", r->count.detail);
+    }
     sm_json_set_array(w, "examples");
     for (int32_t i = 0; i < r->count.n_examples; i++) {
         sm_json_put_raw(w, r->count.examples[i]);
@@ -335,7 +369,8 @@ void sm_verdict_json(const sm_verdict *v, sm_json_writer *w)
 /* ---- a table for people ---------------------------------------------------------------------- */
 
 enum { COLUMN_RULE, COLUMN_ROWS, COLUMN_BROKEN, COLUMN_SHARE, COLUMN_ALLOWED, COLUMN_ACTION };
-#define N_COLUMNS (COLUMN_ACTION + 1)
+#define N_COLUMNS  (COLUMN_ACTION + 1)
+#define LINE_CHARS 80 /* of a terminal */
 
 static const char *const heads[N_COLUMNS] = {"rule",  "rows",    "broken",
                                              "share", "allowed", "action"};
@@ -350,6 +385,9 @@ static void print_cell(const sm_rule_verdict *v, int column, sm_buf *out)
         sm_buf_text(out, v->rule->name);
         break;
     case COLUMN_ROWS:
+        if (v->outcome == SM_OUTCOME_UNCHECKED) {
+            break;
+        }
         if (whole) {
             smi_print_measure(v->rule, v->count.measure, out);
             break;
@@ -391,8 +429,10 @@ static void pad_cell(sm_str text, int column, int width, sm_buf *out)
     sm_buf_printf(out, "  ");
 }
 
+/* The widths of columns. That of names is cut so that a line has at most 80 characters. */
 static void measure_columns(const sm_verdict *v, int *widths)
 {
+    int rest = LINE_CHARS - (int)strlen("unchecked") - 2;
     sm_buf text = {0};
 
     for (int c = 0; c < N_COLUMNS; c++) {
@@ -404,6 +444,32 @@ static void measure_columns(const sm_verdict *v, int *widths)
             widths[c] = width > widths[c] ? width : widths[c];
         }
     }
+    sm_buf_release(&text);
+    for (int c = COLUMN_RULE + 1; c < N_COLUMNS; c++) {
+        rest -= widths[c] + 2;
+    }
+    if (widths[COLUMN_RULE] > rest) {
+        widths[COLUMN_RULE] =
+            rest > (int)strlen(heads[COLUMN_RULE]) ? rest : (int)strlen(heads[COLUMN_RULE]);
+    }
+}
+
+/* A line of the table. A name that is too long for its column has a line of its own above. */
+static void print_rule(const sm_rule_verdict *v, const int *widths, sm_buf *out)
+{
+    sm_buf text = {0};
+
+    for (int c = 0; c < N_COLUMNS; c++) {
+        sm_buf_reset(&text);
+        print_cell(v, c, &text);
+        if (sm_utf8_count(sm_buf_str(&text)) > widths[c]) {
+            sm_buf_text(out, sm_buf_str(&text));
+            sm_buf_printf(out, "\n");
+            sm_buf_reset(&text);
+        }
+        pad_cell(sm_buf_str(&text), c, widths[c], out);
+    }
+    sm_buf_printf(out, "%s\n", sm_outcome_name(v->outcome));
     sm_buf_release(&text);
 }
 
@@ -432,7 +498,6 @@ static void print_sum(const sm_verdict *v, sm_buf *out)
 void sm_verdict_print(const sm_verdict *v, sm_buf *out)
 {
     int widths[N_COLUMNS];
-    sm_buf text = {0};
 
     measure_columns(v, widths);
     for (int c = 0; c < N_COLUMNS; c++) {
@@ -440,16 +505,10 @@ void sm_verdict_print(const sm_verdict *v, sm_buf *out)
     }
     sm_buf_printf(out, "verdict\n");
     for (int64_t i = 0; i < v->table->n_rules; i++) {
-        for (int c = 0; c < N_COLUMNS; c++) {
-            sm_buf_reset(&text);
-            print_cell(&v->rules[i], c, &text);
-            pad_cell(sm_buf_str(&text), c, widths[c], out);
-        }
-        sm_buf_printf(out, "%s\n", sm_outcome_name(v->rules[i].outcome));
+        print_rule(&v->rules[i], widths, out);
     }
     for (int64_t i = 0; i < v->table->n_rules; i++) {
         print_examples(&v->rules[i], out);
     }
     print_sum(v, out);
-    sm_buf_release(&text);
 }

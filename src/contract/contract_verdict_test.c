@@ -228,12 +228,69 @@ static void test_table(void **state)
     sm_arena_free(a);
 }
 
+/* Lines have at most 80 characters: a name that does not fit stands above its numbers. */
+static void test_long_names(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *lines;
+    } cases[] = {
+        {"a_name_that_fits_with_30_chars", "a_name_that_fits_with_31_charac  1,200"},
+        {"a_name_that_does_not_fit_in_a_line_of_eighty_characters:minimum",
+         "a_name_that_does_not_fit_in_a_line_of_eighty_characters:minimum\n  "},
+    };
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_arena *a = sm_arena_new(NULL);
+        sm_buf out = {0};
+        one o;
+        const sm_verdict *v = broken_verdict(&o, NULL, a);
+        o.rule.name = sm_str_of(cases[i].name);
+        v->rules[0].count.n_examples = 0;
+        sm_verdict_print(v, &out);
+        sm_str text = sm_buf_str(&out);
+        const char *at = memmem(text.data, text.len, cases[i].lines, strlen(cases[i].lines));
+        if (!at) {
+            fail_msg("%.*s", SM_STR_ARG(text));
+        }
+        while (text.len > 0) {
+            const size_t n = (size_t)((const char *)memchr(text.data, '\n', text.len) - text.data);
+            assert_true(n <= 80);
+            text = (sm_str){text.data + n + 1, text.len - n - 1};
+        }
+        sm_buf_release(&out);
+        sm_arena_free(a);
+    }
+}
+
+/* A rule of the whole table that had nothing to compare with neither passes nor fails. */
+static void test_unchecked(void **state)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_rule_count count = {.is_unchecked = true, .detail = SM_STR("no version")};
+    sm_buf out = {0};
+    one o;
+
+    one_init(&o, (sm_rule){.kind = SM_RULE_VOLUME,
+                           .column = -1,
+                           .limit = {SM_MUST_BE_BETWEEN, -30, 30, true}});
+    const sm_verdict *v = sm_contract_judge(&o.c, &o.table, 7, &count, a);
+    assert_int_equal(v->rules[0].outcome, SM_OUTCOME_UNCHECKED);
+    assert_int_equal(v->outcome, SM_OUTCOME_PASSED);
+    assert_int_equal(v->n_failed + v->n_warned, 0);
+    sm_rule_verdict_print(&v->rules[0], &out);
+    assert_true(sm_str_is(sm_buf_str(&out), "it is not checked: no version"));
+    sm_buf_release(&out);
+    sm_arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_measures), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_measures),  cmocka_unit_test(test_json),
+        cmocka_unit_test(test_table),     cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_unchecked), cmocka_unit_test(test_worst),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,10 +196,19 @@ static void write_own(writing *x, const sm_rule *r)
         sm_yaml_set_text(&x->w, "implementation", r->text);
         return;
     }
-    SM_ASSERT(r->kind == SM_RULE_GROUP);
     sm_yaml_set_map(&x->w, "implementation");
-    write_column_names(x, "groupBy", r);
-    sm_yaml_set_text(&x->w, "check", r->text);
+    if (r->kind == SM_RULE_FRESHNESS) {
+        sm_yaml_set_text(&x->w, "freshness", r->text);
+    } else if (r->kind == SM_RULE_VOLUME) {
+        sm_yaml_set_map(&x->w, "volume");
+        sm_yaml_set_text(&x->w, "within", sm_arena_strf(x->a, "%.15g%%", r->limit.to));
+        sm_yaml_set_plain(&x->w, "of", r->text);
+        sm_yaml_end(&x->w);
+    } else {
+        SM_ASSERT(r->kind == SM_RULE_GROUP);
+        write_column_names(x, "groupBy", r);
+        sm_yaml_set_text(&x->w, "check", r->text);
+    }
     sm_yaml_end(&x->w);
 }
 
@@ -221,6 +230,8 @@ static void write_quality_rule(writing *x, const sm_rule *r, const sm_rule *oute
         break;
     case SM_RULE_EXPRESSION:
     case SM_RULE_GROUP:
+    case SM_RULE_FRESHNESS:
+    case SM_RULE_VOLUME:
         write_own(x, r);
         break;
     default:
@@ -311,6 +322,9 @@ static void find_groups(const sm_contract_table *t, int32_t column, int64_t firs
     for (int64_t i = t->n_rules - 1; i >= 0; i--) {
         const sm_rule *r = &t->rules[i];
         const int32_t of = r->kind == SM_RULE_PRIMARY_KEY ? r->columns[0] : r->column;
+        if (smi_is_sla(r)) {
+            continue; /* it does not stand at its column */
+        }
         if (r->column == column && r->kind != SM_RULE_PRIMARY_KEY) {
             first[group_of(r)] = i;
         } else if (is_within(t, of, column)) {
@@ -351,7 +365,8 @@ static void write_list(writing *x, int32_t column, key_group group, const sm_rul
     sm_yaml_set_list(&x->w, group == GROUP_QUALITY ? "quality" : "relationships");
     for (int64_t i = 0; i < x->t->n_rules; i++) {
         const sm_rule *r = &x->t->rules[i];
-        if (r->column != column || r->kind == SM_RULE_PRIMARY_KEY || group_of(r) != group) {
+        if (r->column != column || r->kind == SM_RULE_PRIMARY_KEY || smi_is_sla(r) ||
+            group_of(r) != group) {
             continue;
         }
         if (group == GROUP_QUALITY) {
@@ -440,6 +455,10 @@ static void write_column(writing *x, int32_t column)
     for (int g = GROUP_REQUIRED; g <= GROUP_OPTIONS; g++) {
         outer = first[g] != INT64_MAX ? &x->t->rules[first[g]] : outer;
     }
+    for (int64_t i = 0; i < x->t->n_rules && outer == &plain; i++) {
+        const sm_rule *r = &x->t->rules[i];
+        outer = smi_is_sla(r) && r->column == column ? r : outer; /* it has the property's words */
+    }
     write_custom(x, outer, &plain, c);
     write_groups(x, column, first, outer);
     sm_yaml_end_item(&x->w);
@@ -477,9 +496,36 @@ static void write_table(writing *x)
     sm_yaml_end_item(&x->w);
 }
 
+/* What stands in slaProperties; *is_open: their list was begun. */
+static void write_sla(writing *x, bool *is_open)
+{
+    for (int64_t i = 0; i < x->t->n_rules; i++) {
+        const sm_rule *r = &x->t->rules[i];
+        const char *unit = smi_is_sla(r) ? memchr(r->text.data, ' ', r->text.len) : NULL;
+        if (!unit) {
+            continue;
+        }
+        if (!*is_open) {
+            sm_yaml_set_list(&x->w, "slaProperties");
+        }
+        *is_open = true;
+        sm_yaml_begin_item(&x->w);
+        sm_yaml_set_text(&x->w, "property", SM_STR("latency"));
+        sm_yaml_set_plain(&x->w, "value", (sm_str){r->text.data, (size_t)(unit - r->text.data)});
+        const size_t at = (size_t)(unit - r->text.data) + 1;
+        sm_yaml_set_text(&x->w, "unit", (sm_str){r->text.data + at, r->text.len - at});
+        set_text(x, "description", r->description);
+        sm_yaml_set_text(&x->w, "element",
+                         sm_arena_strf(x->a, "%.*s.%.*s", SM_STR_ARG(x->t->name),
+                                       SM_STR_ARG(x->t->columns[r->column].path)));
+        sm_yaml_end_item(&x->w);
+    }
+}
+
 void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out)
 {
     writing x = {.w = {.out = out}, .a = a};
+    bool has_sla = false;
 
     sm_yaml_set_text(&x.w, "apiVersion", SM_STR("v3.1.0"));
     sm_yaml_set_text(&x.w, "kind", SM_STR("DataContract"));
@@ -496,4 +542,11 @@ void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out)
         write_table(&x);
     }
     sm_yaml_end(&x.w);
+    for (int64_t i = 0; i < c->n_tables; i++) {
+        x.t = &c->tables[i];
+        write_sla(&x, &has_sla);
+    }
+    if (has_sla) {
+        sm_yaml_end(&x.w);
+    }
 }

@@ -154,6 +154,31 @@ static const char *const properties[] = {
     "properties: [{name: d, logicalType: date, logicalTypeOptions: {minimum: 2020-01-01}}]",
 };
 
+/* Service levels stand behind all tables, with the action of their property. */
+static const char *const levels[] = {
+    "slaProperties: [{property: latency, value: 4, unit: days, element: t.c}]\n"
+    "schema: [{name: t, properties: [{name: c, logicalType: date, required: true}, {name: d,"
+    " unique: true}]}]\n",
+    "schema: [{name: t, properties: [{name: c, customProperties: [{property: smelt.onViolation,"
+    " value: warn}], quality: [{name: often, type: custom, engine: smelt, implementation: "
+    "{freshness: 90min}}]},"
+    " {name: o, properties: [{name: x, customProperties: [{property: smelt.onViolation, value:"
+    " warn}]}]}]}, {name: u, properties: [{name: c}]}]\n"
+    "slaDefaultElement: t.o.x\n"
+    "slaProperties: [{property: freshness, value: 1.5, unit: h, description: 'd: #'},"
+    " {property: latency, value: 2, unit: w, element: 't.c, u.c'}]\n",
+};
+
+static void test_levels(void **state)
+{
+    sm_arena *a = sm_arena_new(NULL);
+
+    for (int i = 0; i < SM_COUNT(levels); i++) {
+        check_written(sm_arena_printf(a, KIT_HEAD "%s", levels[i]));
+    }
+    sm_arena_free(a);
+}
+
 static void test_properties(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -244,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_rule),
         cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_levels),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

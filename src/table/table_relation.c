@@ -82,6 +82,11 @@ static sm_status snapshot_relation(sm_names *n, sm_snapshot *s, sm_str label, sm
     return SM_OK;
 }
 
+const sm_snapshot *sm_names_snapshot(const sm_relation *r)
+{
+    return r->table;
+}
+
 /* Where the table of that name is: its name may stand where a place must. "": there is none. */
 static sm_str place_of_name(const sm_names *n, sm_str name)
 {
