@@ -587,6 +587,9 @@ typedef struct sm_guarded {
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
     void *ctx;
     const sm_exec_env *env;
+    /* As of sm_audit: of the table before these rows are written. */
+    sm_status (*earlier)(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,
+                         sm_error *e);
 } sm_guarded;
 
 /**
@@ -639,6 +642,7 @@ sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const 
  * Shape     *out: the newest first, n at most. Versions that only change the table's metadata or
  *           its files are left out, and those whose files do not say how many rows they have
  * Owner     *out lives in `a`
+ *           Of a folder without a table there are none
  * Errors    those of sm_snapshot_open_head(), but for versions that are no longer there
  * Cost      one listing of the log, and for each version a request and the opening of a snapshot
  */

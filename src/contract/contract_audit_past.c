@@ -170,10 +170,13 @@ sm_status sm_contract_earlier(sm_store *table, int64_t before, int32_t n, sm_bud
 
     SM_ASSERT(n > 0);
     sm_status st = sm_delta_history_each(table, -1, budget, add_version, &v, e);
+    *n_out = 0;
+    if (st == SM_NOT_FOUND) {
+        return SM_OK;
+    }
     if (st != SM_OK && st != SM_END) {
         return st;
     }
-    *n_out = 0;
     for (int32_t i = 0; i < v.n; i++) {
         st = rows_of(table, v.items[i], budget, &rows[*n_out], &gone);
         if (st == SM_NOT_FOUND) {

@@ -797,7 +797,25 @@ static sm_status place(placing *p, const making *m, sm_error *e)
     return st;
 }
 
-/* The table without references to tables that the contract does not describe, which are noted. */
+/* Why rows that are made may not keep a rule; NULL: they will. `other`: the table that it refers to,
+ * where the contract has it. */
+static const char *why_not_kept(const making *m, const sm_rule *r, const making *other)
+{
+    switch (r->kind) {
+    case SM_RULE_REFERENCE:
+        return other ? NULL
+                     : sm_arena_printf(m->a, "table %.*s is not in the contract",
+                                       SM_STR_ARG(r->other_table));
+    case SM_RULE_FRESHNESS:
+        return "the rows do not depend on the clock";
+    case SM_RULE_VOLUME:
+        return "the rows have no earlier version";
+    default:
+        return NULL;
+    }
+}
+
+/* The table without the rules that the rows may not keep, which are noted. */
 static const sm_contract_table *known_rules(const making *m, sm_example *out)
 {
     sm_contract_table *t = SM_NEW(m->a, sm_contract_table);
@@ -808,13 +826,12 @@ static const sm_contract_table *known_rules(const making *m, sm_example *out)
     out->notes = SM_NEW_ARRAY(m->a, sm_contract_note, m->t->n_rules + 1);
     for (int64_t i = 0; i < m->t->n_rules; i++) {
         const sm_rule *r = &m->t->rules[i];
-        if (r->kind == SM_RULE_REFERENCE && !m->others[i]) {
-            out->notes[out->n_notes++] = (sm_contract_note){
-                .text = sm_arena_strf(m->a,
-                                      "rule \"%.*s\" may not be kept: table %.*s is not in the "
-                                      "contract",
-                                      SM_STR_ARG(r->name), SM_STR_ARG(r->other_table)),
-                .at = r->at};
+        const char *const why = why_not_kept(m, r, m->others[i]);
+        if (why) {
+            out->notes[out->n_notes++] =
+                (sm_contract_note){.text = sm_arena_strf(m->a, "rule \"%.*s\" may not be kept: %s",
+                                                         SM_STR_ARG(r->name), why),
+                                   .at = r->at};
         } else {
             t->rules[t->n_rules++] = *r;
         }

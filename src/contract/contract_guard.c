@@ -155,7 +155,8 @@ sm_audit smi_guard_audit(const sm_guard *g, const sm_plan_node *rows)
                       .names = g->in.names,
                       .other = g->in.other,
                       .ctx = g->in.ctx,
-                      .env = g->in.env};
+                      .env = g->in.env,
+                      .earlier = g->in.earlier};
 }
 
 /* The columns of the table as far as rows have them, of whatever type; NULL: they do not. */

@@ -155,8 +155,7 @@ static const char *refuse_share(const sm_rule *rule)
     const bool is_unique = rule->kind == SM_RULE_UNIQUE || rule->kind == SM_RULE_PRIMARY_KEY ||
                            rule->kind == SM_RULE_DUPLICATE_VALUES;
 
-    if (rule->kind == SM_RULE_ROW_COUNT || rule->kind == SM_RULE_QUERY ||
-        rule->kind == SM_RULE_GROUP) {
+    if (smi_is_whole(rule->kind) || rule->kind == SM_RULE_GROUP) {
         return "it does not count rows";
     }
     if (smi_mends(rule->action)) {

@@ -130,6 +130,22 @@ static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_
                      SM_STR_ARG(place));
 }
 
+/* sm_guarded.earlier: all versions that the task's table has, for its rows will be the next. */
+static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,
+                              sm_error *e)
+{
+    const smi_flow_guard *g = ctx;
+    const sm_run *r = g->run;
+    sm_store *table = NULL;
+    sm_str uri = {0};
+
+    SM_TRY(sm_names_uri(g->names, r->p->tasks[g->task].name, a, &uri, e));
+    SM_TRY(sm_store_open(r->env->stores, uri, &table, e));
+    const sm_status st = sm_contract_earlier(table, INT64_MAX, n, r->env->budget, a, out, n_out, e);
+    sm_store_release(table);
+    return st;
+}
+
 /* Names for the rules, which see the task's table as the candidate leaves it; NULL: as it is. */
 static void make_names(smi_flow_guard *g, sm_candidate *c)
 {
@@ -255,7 +271,8 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
                      .rows = rows,
                      .other = find_other,
                      .ctx = g,
-                     .env = g->run->env};
+                     .env = g->run->env,
+                     .earlier = find_earlier};
 
     do {
         smi_flow_asking_reset(&g->asking);

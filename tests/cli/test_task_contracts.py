@@ -500,3 +500,21 @@ def test_files_are_of_a_run(shop):
     assert answer["not_checked"] == [f'rule "{r}" is of the files that a run reads'
                                      for r in ["some_line_of_each", "in_april", "lines"]]
     assert 'warning: c.yaml:9:' in done.stderr
+# ---- the past ------------------------------------------------------------------------------------
+
+
+def test_the_number_of_rows_is_held_against_earlier_versions(shop):
+    """The first version has nothing to be held against, which is told; one that is too large is not published."""
+    shop.contract(ORDERS + "    quality: [{type: custom, engine: smelt, implementation: {volume: {within: 20%}}}]\n")
+    shop.sql("all", "SELECT * FROM read_json(var('in'), columns => " + COLUMNS + ", file_date => true)")
+    shop.tasks("- {table: mart.orders, sql: all.sql, contract: c.yaml}")
+    shop.give("2022-04-01", *(row(i) for i in range(10)))
+    first = shop.json()
+    told = rules(first)["mart.orders", "volume"]
+    assert told["outcome"] == "unchecked" and "no earlier version" in told["detail"]
+    shop.give("2022-04-02", row(10), row(11))
+    assert rules(shop.json("2022-04-02"))["mart.orders", "volume"]["detail"] == "12 rows, and 10 in the version before"
+    shop.give("2022-04-03", *(row(i) for i in range(20, 40)))
+    told = rules(shop.json("2022-04-03", code=3))["mart.orders", "volume"]
+    assert told["outcome"] == "failed" and told["detail"] == "32 rows, and 11 on average in 2 versions before"
+    assert len(shop.ids()) == 12
