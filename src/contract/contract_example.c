@@ -797,8 +797,8 @@ static sm_status place(placing *p, const making *m, sm_error *e)
     return st;
 }
 
-/* Why rows that are made may not keep a rule; NULL: they will. `other`: the table that it refers to,
- * where the contract has it. */
+/* Why rows that are made may not keep a rule; NULL: they will. `other`: the table that it refers
+ * to, where the contract has it. */
 static const char *why_not_kept(const making *m, const sm_rule *r, const making *other)
 {
     switch (r->kind) {

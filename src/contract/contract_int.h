@@ -95,8 +95,8 @@ sm_status smi_read_options(smi_reading *r, const sm_yaml *node, sm_yaml_place at
 /** Reads the relationships of a column, or with −1 of the table. */
 sm_status smi_read_relationships(smi_reading *r, const sm_yaml *list, sm_yaml_place at,
                                  int32_t column, const smi_custom *custom, sm_error *e) SM_MUST_USE;
-/** Makes a rule one of freshness. text: a number; unit: of time, as the standard has it. SM_INVALID:
- * no number above 0; SM_NAME: no unit. */
+/** Makes a rule one of freshness. text: a number; unit: of time, as the standard has it.
+ * SM_INVALID: no number above 0; SM_NAME: no unit. */
 sm_status smi_read_age(const smi_reading *r, sm_rule *rule, sm_str text, sm_str unit,
                        sm_yaml_place at, sm_error *e) SM_MUST_USE;
 /** Adds the rules that `slaProperties` has for a column. `custom`: of the property. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * contract/contract_sla.c: reads `slaProperties` of a contract: `latency` and `freshness` of a column
- * are a rule of it. Called by contract_read.c, for each column and once at the end.
+ * contract/contract_sla.c: reads `slaProperties` of a contract: `latency` and `freshness` of a
+ * column are a rule of it. Called by contract_read.c, for each column and once at the end.
  *
  * Element  "table.column", several with commas between. Of a contract with one table its name may
  *          be left out. A key of its own, slaDefaultElement, says it for properties without one.
- * Others   (retention, frequency, availability, …) say nothing of rows that are there; that they are
- *          not checked is noted.
+ * Others   (retention, frequency, availability, …) say nothing of rows that are there; that they
+ *          are not checked is noted.
  * Source   Open Data Contract Standard v3.1.0, docs/service-level-agreement.md */
 #include "base/text.h"
 #include "contract/contract_int.h"

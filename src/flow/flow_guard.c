@@ -139,6 +139,7 @@ static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, 
     sm_store *table = NULL;
     sm_str uri = {0};
 
+    SM_ASSERT(n > 0 && r->p->tasks[g->task].contract);
     SM_TRY(sm_names_uri(g->names, r->p->tasks[g->task].name, a, &uri, e));
     SM_TRY(sm_store_open(r->env->stores, uri, &table, e));
     const sm_status st = sm_contract_earlier(table, INT64_MAX, n, r->env->budget, a, out, n_out, e);

@@ -92,8 +92,8 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
  * Cost      a name is looked up in the store once; the same call gives the same dataset again
  */
 sm_resolver sm_names_resolver(sm_names *n);
-/** The version of a Delta table that a relation of names is. NULL: it is none, or a candidate. Owner:
- * borrowed from the names. */
+/** The version of a Delta table that a relation of names is. NULL: it is none, or a candidate.
+ * Owner: borrowed from the names. */
 const sm_snapshot *sm_names_snapshot(const sm_relation *r);
 
 /* ---- one statement over a lake --------------------------------------------------------------- */
