@@ -92,20 +92,6 @@ static sm_status place_of(const checking *k, sm_str table, sm_arena *a, sm_str *
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* The argument columns => {name: 'TYPE', …} of read_json(). */
-static sm_value columns_value(const sm_type *columns, sm_arena *a)
-{
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, columns->n_fields);
-    sm_value *types = SM_NEW_ARRAY(a, sm_value, columns->n_fields);
-
-    for (int32_t i = 0; i < columns->n_fields; i++) {
-        fields[i] = (sm_field){.name = columns->fields[i].name, .type = &sm_type_string};
-        types[i] = sm_value_str(sm_type_text(columns->fields[i].type, a));
-    }
-    return (sm_value){.type = sm_type_struct(a, fields, columns->n_fields),
-                      .as.nested = {types, columns->n_fields}};
-}
-
 /* columns: NULL: as they are found. */
 static sm_status rows_at(const checking *k, sm_str uri, const sm_type *columns, sm_arena *a,
                          sm_relation *out, sm_error *e)
@@ -113,7 +99,7 @@ static sm_status rows_at(const checking *k, sm_str uri, const sm_type *columns, 
     const sm_table_arg args[] = {
         {.value = sm_value_str(uri)},
         {.name = SM_STR("columns"),
-         .value = columns ? columns_value(columns, a) : sm_value_null(&sm_type_null)},
+         .value = columns ? sm_columns_value(columns, a) : sm_value_null(&sm_type_null)},
     };
     const sm_resolver *r = &k->resolver;
 

@@ -248,6 +248,50 @@ void sm_run_close(sm_run *r, sm_run_report *report);
 sm_status sm_pipeline_run(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                           sm_run_report *report, sm_error *e) SM_MUST_USE;
 
+/* ---- tests of a pipeline's SQL --------------------------------------------------------------- */
+
+/* A file of tests (YAML; docs/tests.md) as it was read. */
+typedef struct sm_unit_tests sm_unit_tests;
+
+/* What a test came to. Texts are JSON objects with the columns that are expected. */
+typedef struct sm_unit_result {
+    int64_t n_rows, n_expected;
+    const sm_str *missing; /* rows that are expected and did not come; where the order counts, those
+                            * that did not come in their place */
+    int64_t n_missing;
+    const sm_str *unexpected; /* rows that came and are not expected, likewise */
+    int64_t n_unexpected;
+} sm_unit_result;
+
+/**
+ * Reads a file of tests for a pipeline.
+ *
+ * Shape     name: of the file, for messages; files of rows that it names lie beside it
+ * Owner     *out lives in `a`; borrows the pipeline, and `stores` for the call
+ * Errors    with their place: SM_SYNTAX: no YAML, a key is missing; SM_NAME: another key, no task
+ *           with SQL of that name, no such variable; SM_EXISTS: two tests of one name; SM_NOT_FOUND
+ */
+sm_status sm_unit_tests_read(const sm_pipeline *p, sm_stores *stores, sm_str name, sm_str text,
+                             sm_arena *a, sm_unit_tests **out, sm_error *e) SM_MUST_USE;
+/** How many tests it has. */
+int32_t sm_unit_tests_n(const sm_unit_tests *t);
+/** The name of test i, and of the task that it is of; as long as the tests. */
+sm_str sm_unit_test_name(const sm_unit_tests *t, int32_t i);
+sm_str sm_unit_test_model(const sm_unit_tests *t, int32_t i);
+/**
+ * Runs the SQL of test i's task over the rows that are given, and compares what comes.
+ *
+ * Shape     Nothing of the lake or of a source is read: a table or source that the SQL reads must be
+ *           given, or be a view. Columns have the types that the pipeline gives them, as far as
+ *           these are known without its data
+ * Owner     *out lives in `a`
+ * Errors    SM_NAME: the SQL reads what is not given, a column is given or expected that there is
+ *           not; those of the SQL and of reading the rows, with the name of the test
+ * Threads   blocks; not from a worker
+ */
+sm_status sm_unit_test_run(const sm_unit_tests *t, int32_t i, const sm_exec_env *env, sm_arena *a,
+                           sm_unit_result *out, sm_error *e) SM_MUST_USE;
+
 /* ---- the sample generator -------------------------------------------------------------------- */
 
 typedef struct sm_generate_opts {

@@ -598,6 +598,41 @@ sm_status smi_flow_own_keep(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 /** Throws away what an attempt has put into it. Takes {0}. */
 void smi_flow_own_undo(smi_flow_own_quarantine *o);
 
+/* ---- tests of SQL (flow_unit_yaml.c, flow_unit.c) -------------------------------------------- */
+
+/* Rows as a test has them. */
+typedef struct smi_unit_rows {
+    sm_str name;          /* given: the table or source; "": expected */
+    sm_str file;          /* that a source has them in */
+    sm_str text;          /* NDJSON */
+    const sm_type *types; /* that the test says; NULL: it does not */
+    const sm_str *keys;   /* of all rows, each once */
+    const sm_yaml_place *key_places;
+    int32_t n_keys; /* −1: not known, as the rows are in a file */
+    int64_t n_rows;
+    sm_yaml_place at;
+} smi_unit_rows;
+
+typedef struct smi_unit_test {
+    sm_str name;
+    int32_t task; /* whose SQL it runs */
+    smi_unit_rows *given;
+    int32_t n_given;
+    smi_unit_rows expected;
+    bool is_ordered;
+    const sm_pair *vars;
+    int32_t n_vars;
+    sm_str date; /* the run's logical date; "": today */
+    sm_yaml_place at;
+} smi_unit_test;
+
+struct sm_unit_tests {
+    const sm_pipeline *p;
+    sm_yaml_doc yaml;
+    smi_unit_test *tests;
+    int32_t n;
+};
+
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 
 void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x);

@@ -95,6 +95,9 @@ sm_resolver sm_names_resolver(sm_names *n);
 /** The version of a Delta table that a relation of names is. NULL: it is none, or a candidate.
  * Owner: borrowed from the names. */
 const sm_snapshot *sm_names_snapshot(const sm_relation *r);
+/** The value of the argument columns => {name: 'TYPE', …} of read_json() for these columns. In `a`.
+ */
+sm_value sm_columns_value(const sm_type *columns, sm_arena *a);
 
 /* ---- one statement over a lake --------------------------------------------------------------- */
 

@@ -247,6 +247,19 @@ sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **
     return SM_OK;
 }
 
+sm_value sm_columns_value(const sm_type *columns, sm_arena *a)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, columns->n_fields);
+    sm_value *types = SM_NEW_ARRAY(a, sm_value, columns->n_fields);
+
+    for (int32_t i = 0; i < columns->n_fields; i++) {
+        fields[i] = (sm_field){.name = columns->fields[i].name, .type = &sm_type_string};
+        types[i] = sm_value_str(sm_type_text(columns->fields[i].type, a));
+    }
+    return (sm_value){.type = sm_type_struct(a, fields, columns->n_fields),
+                      .as.nested = {types, columns->n_fields}};
+}
+
 /* ---- the call as a text ---------------------------------------------------------------------- */
 
 /* A text stands behind its length, so that two different calls never give the same text. */
