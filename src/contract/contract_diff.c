@@ -98,6 +98,28 @@ static unsigned physical_breaks(const diffing *d, sm_str before, sm_str after)
     return sm_delta_may_widen(new, old) ? SM_BREAKS_WRITERS : SM_BREAKS_WRITERS | SM_BREAKS_READERS;
 }
 
+/* What becomes of a value that cannot be cast; "": it is not. */
+static sm_str cast_text(const sm_contract_column *c)
+{
+    return c->casts ? sm_str_of(sm_policy_name(c->cast_action)) : (sm_str){0};
+}
+
+/* What makes the values of a column when rows are written. Rows that leaned on it break where it is
+ * gone. */
+static void compare_making(diffing *d, const sm_contract_column *before,
+                           const sm_contract_column *after)
+{
+    const sm_str none = {0};
+    const unsigned lost = SM_BREAKS_WRITERS;
+
+    add_part(d, before->path, "derive", before->derive, after->derive,
+             after->derive.len == 0 ? lost : 0);
+    add_part(d, before->path, "default", before->has_default ? before->default_text : none,
+             after->has_default ? after->default_text : none, after->has_default ? 0 : lost);
+    add_part(d, before->path, "cast", cast_text(before), cast_text(after),
+             !after->casts || (before->casts && after->cast_action == SM_POLICY_FAIL) ? lost : 0);
+}
+
 static void compare_column(diffing *d, const sm_contract_column *before,
                            const sm_contract_column *after)
 {
@@ -107,6 +129,7 @@ static void compare_column(diffing *d, const sm_contract_column *before,
              smi_logical_words[after->logical], logical_breaks(before->logical, after->logical));
     add_part(d, before->path, "physicalType", before->physical_type, after->physical_type,
              physical_breaks(d, before->physical_type, after->physical_type));
+    compare_making(d, before, after);
 }
 
 static sm_str type_text(const diffing *d, const sm_contract_table *t, int32_t column)

@@ -275,14 +275,15 @@ sm_status sm_unit_tests_read(const sm_pipeline *p, sm_stores *stores, sm_str nam
                              sm_arena *a, sm_unit_tests **out, sm_error *e) SM_MUST_USE;
 /** How many tests it has. */
 int32_t sm_unit_tests_n(const sm_unit_tests *t);
-/** The name of test i, and of the task that it is of; as long as the tests. */
+/** The name of test i; as long as the tests. */
 sm_str sm_unit_test_name(const sm_unit_tests *t, int32_t i);
+/** The name of the task whose SQL test i runs; as long as the pipeline. */
 sm_str sm_unit_test_model(const sm_unit_tests *t, int32_t i);
 /**
  * Runs the SQL of test i's task over the rows that are given, and compares what comes.
  *
- * Shape     Nothing of the lake or of a source is read: a table or source that the SQL reads must be
- *           given, or be a view. Columns have the types that the pipeline gives them, as far as
+ * Shape     Nothing of the lake or of a source is read: a table or source that the SQL reads must
+ *           be given, or be a view. Columns have the types that the pipeline gives them, as far as
  *           these are known without its data
  * Owner     *out lives in `a`
  * Errors    SM_NAME: the SQL reads what is not given, a column is given or expected that there is

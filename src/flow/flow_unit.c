@@ -8,8 +8,8 @@
  *          its file, read with the types of its columns. Nothing else is in that folder, so nothing
  *          of a lake can be read by its name.
  * Types    Those that the test says; else the columns of the SQL of the task that makes the table,
- *          which is planned for that, down to the sources; else those that the rows themselves have,
- *          as JSON.
+ *          which is planned for that, down to the sources; else those that the rows themselves
+ *          have, as JSON.
  * Compare  What came and what is expected are read into the same types and printed as JSON; equal
  *          texts are equal rows. Rows are compared as a multiset, or one by one where their order
  *          counts. Columns that no expected row names are not looked at. */
@@ -106,6 +106,7 @@ static sm_resolver resolver_of(running *r);
 /* The columns of a table, by the SQL of the task that makes it; NULL: they are not known. */
 static const sm_type *task_types(running *r, int32_t task)
 {
+    SM_ASSERT(task >= 0 && task < r->t->p->n_tasks);
     const smi_flow_task *t = &r->t->p->tasks[task];
     const bool was_typing = r->is_typing;
     const sm_resolver resolver = resolver_of(r);
@@ -168,6 +169,7 @@ static sm_status find_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_
                             sm_relation *out, sm_error *e)
 {
     running *r = ctx;
+    SM_ASSERT(n_parts > 0);
     sm_str name = parts[0];
 
     for (int32_t i = 1; i < n_parts; i++) {
@@ -263,6 +265,7 @@ static sm_status bind_variables(running *r, sm_error *e)
 static void set_names(running *r)
 {
     const sm_pipeline *p = r->t->p;
+    SM_ASSERT(r->run.vars || p->n_vars == 0);
 
     r->names = sm_names_new(r->env->stores, path_of(r, SM_STR("lake")), r->env->budget);
     for (int32_t i = 0; i < p->n_vars; i++) {
@@ -337,6 +340,7 @@ static sm_status collect(const running *r, const sm_plan *plan, const int32_t *c
     sm_batch **batches = NULL;
     int64_t n_batches = 0;
 
+    SM_ASSERT(n <= schema->n_fields);
     SM_TRY(sm_exec_collect(plan, r->env, r->a, &batches, &n_batches, NULL, e));
     for (int64_t i = 0; i < n_batches; i++) {
         for (int64_t row = 0; row < batches[i]->n_rows; row++) {
@@ -360,6 +364,7 @@ static sm_status collect(const running *r, const sm_plan *plan, const int32_t *c
 static int32_t *compared_columns(const running *r, const sm_type *schema, int32_t *n)
 {
     const smi_unit_rows *x = &r->test->expected;
+    SM_ASSERT(schema->id == SM_TYPE_STRUCT);
     int32_t *columns = SM_NEW_ARRAY(r->a, int32_t, schema->n_fields + 1);
     const bool is_all = x->n_keys <= 0;
 
@@ -384,6 +389,7 @@ static sm_status read_expected(running *r, const sm_type *schema, const int32_t 
 {
     sm_field *fields = SM_NEW_ARRAY(r->a, sm_field, n);
     int32_t *all = SM_NEW_ARRAY(r->a, int32_t, n);
+    SM_ASSERT(n > 0 || schema->n_fields == 0);
     sm_relation rows = {0};
     sm_plan *plan = NULL;
 
@@ -432,6 +438,7 @@ static void compare_sorted(texts *came, texts *expected, sm_arena *a, sm_unit_re
         i += order <= 0;
         k += order >= 0;
     }
+    SM_ASSERT(came->n - out->n_unexpected == expected->n - out->n_missing); /* the same rows */
     out->missing = missing;
     out->unexpected = unexpected;
 }
@@ -468,6 +475,7 @@ static sm_status at_test(const running *r, sm_status st, sm_error *e)
     const sm_str object = sm_arena_str(r->a, sm_str_of(e->object));
     sm_yaml_place at = r->test->at;
     sm_str what = {0};
+    SM_ASSERT(st == SM_OK || !sm_status_is_answer(st));
 
     if (st == SM_OK || !sm_str_starts(object, SM_STR(FOLDER))) {
         return sm_yaml_at(&r->t->yaml, at, st, e);

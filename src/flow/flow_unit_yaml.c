@@ -103,6 +103,7 @@ static sm_status read_row_list(const reading *r, const sm_yaml *list, smi_unit_r
             out->n_rows++;
         }
     }
+    SM_ASSERT(out->n_keys <= n_cells);
     out->keys = keys;
     out->key_places = places;
     out->text = sm_arena_take(r->a, &text);
@@ -150,6 +151,7 @@ static sm_status read_rows(const reading *r, const sm_yaml_fields *f, int rows, 
                            const char *what, smi_unit_rows *out, sm_error *e)
 {
     sm_str name = {0};
+    SM_ASSERT(out->n_rows == 0 && out->n_keys == 0);
 
     out->at = f->at;
     if (f->has[rows] == f->has[file]) {
@@ -192,6 +194,7 @@ static sm_status read_given(const reading *r, const sm_yaml *map, smi_unit_test 
     static const char *const keys[] = {"input", "rows", "file", "columns", "as", NULL};
     smi_unit_rows *g = &test->given[test->n_given];
     sm_yaml_fields f;
+    SM_ASSERT(test->given);
     sm_str input = {0}, as = SM_STR("20000101.json");
 
     SM_TRY(sm_yaml_fields_read(r->d, map, "an input", keys, &f, e));

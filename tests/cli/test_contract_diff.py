@@ -115,6 +115,20 @@ def test_columns_and_tables(smelt, tmp_path):
                                               ("sales", "table", "added", None, "sales", [])]
 
 
+@pytest.mark.parametrize("old, new, change", [
+    ("", "smelt.default, value: x", ("default", None, "x", [])), ("smelt.default, value: x", "", ("default", "x", None, ["writers"])),
+    ("smelt.default, value: x", "smelt.default, value: y", ("default", "x", "y", [])),
+    ("smelt.derive, value: upper(d)", "", ("derive", "upper(d)", None, ["writers"])),
+    ("", "smelt.derive, value: upper(d)", ("derive", None, "upper(d)", []))])
+def test_values_that_are_made(smelt, tmp_path, old, new, change):
+    """Rows that leaned on a default break where it is gone."""
+    def contract(name, word):
+        custom = f", customProperties: [{{property: {word}}}]" if word else ""
+        return write(tmp_path, name, "name: d, logicalType: string", f"name: c, logicalType: string, physicalType: VARCHAR{custom}")
+    (found,) = diff(smelt, contract("a.yaml", old), contract("b.yaml", new))["changes"]
+    assert (found["what"], found["old"], found["new"], found["breaks"]) == change
+
+
 def test_for_whom(smelt, tmp_path):
     """A column that comes breaks those who write the rows, and nobody who reads them."""
     old = write(tmp_path, "old.yaml", "name: id, logicalType: integer")
