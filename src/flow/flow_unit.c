@@ -70,6 +70,7 @@ static int32_t source_named(const sm_pipeline *p, sm_str name)
 
 static sm_status put_file(const running *r, sm_str key, sm_str text, sm_error *e)
 {
+    SM_ASSERT(key.len > 0 && (text.data || text.len == 0));
     return sm_store_put(r->store, key, text.data ? text.data : "", text.len, SM_PUT_REPLACE, e);
 }
 
