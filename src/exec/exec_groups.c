@@ -586,11 +586,26 @@ static inline int64_t look_by(const smi_groups *g, look_kind kind, const sm_colu
                                : look_row(g, keys, i, hash, nested);
 }
 
+/* Without keys all rows are of the one group, which is there. */
+static void find_only_group(const smi_groups *g, int64_t n, uint32_t *ids, uint8_t **states)
+{
+    uint8_t *const state = smi_groups_state(g, 0);
+
+    memset(ids, 0, (size_t)n * sizeof(*ids));
+    for (int64_t k = 0; states && k < n; k++) {
+        states[k] = state;
+    }
+}
+
 sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes,
                           const int32_t *rows, int64_t n, uint32_t *ids, uint8_t **states,
                           sm_error *e)
 {
     SM_ASSERT(!g->has_failed);
+    if (g->n_keys == 0 && g->count == 1) {
+        find_only_group(g, n, ids, states);
+        return SM_OK;
+    }
     const look_kind kind = n > 0 ? look_kind_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
