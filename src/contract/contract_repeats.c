@@ -34,14 +34,14 @@
 typedef struct piece {
     struct piece *before;
     sm_block *block; /* that it is in */
-    int64_t n;
     uint64_t hashes[];
 } piece;
 #define PIECE_HASHES ((int64_t)((PIECE_BYTES - sizeof(piece)) / sizeof(uint64_t)))
 
 typedef struct part {
-    piece *last; /* NULL: it has none */
-    int64_t n;
+    uint64_t *next, *end; /* where the next hash goes, in the last piece; equal: it is full */
+    piece *last;          /* NULL: there is none */
+    int64_t n_pieces;
 } part;
 
 typedef struct search {
@@ -168,8 +168,10 @@ static sm_status add_piece(search *s, part *p, sm_error *e)
     piece *made = (piece *)block->data;
     made->before = p->last;
     made->block = block;
-    made->n = 0;
-    p->last = made;
+    *p = (part){.next = made->hashes,
+                .end = made->hashes + PIECE_HASHES,
+                .last = made,
+                .n_pieces = p->n_pieces + 1};
     s->bytes += PIECE_BYTES;
     return SM_OK;
 }
@@ -190,7 +192,7 @@ static sm_status take_hashes(void *ctx, sm_batch *rows, sm_waker waker, sm_error
             continue;
         }
         part *p = &s->parts[at];
-        if (!p->last || p->last->n == PIECE_HASHES) {
+        if (p->next == p->end) {
             if (s->bytes + PIECE_BYTES > s->most_bytes) {
                 SM_TRY(look_at_fewer(s, e));
             }
@@ -199,8 +201,7 @@ static sm_status take_hashes(void *ctx, sm_batch *rows, sm_waker waker, sm_error
             }
             SM_TRY(add_piece(s, p, e));
         }
-        p->last->hashes[p->last->n++] = hashes[i];
-        p->n++;
+        *p->next++ = hashes[i];
     }
     return SM_OK;
 }
@@ -216,17 +217,17 @@ static sm_status add_found(search *s, uint64_t hash, sm_error *e)
     return st;
 }
 
-/* Puts the hashes of a piece into a table, in which 0 is a free slot. A hash that is there, or is
- * 0, may come again. */
-static sm_status look_through_piece(search *s, const piece *p, uint64_t *slots, uint64_t mask,
-                                    sm_error *e)
+/* Puts hashes into a table, in which 0 is a free slot. A hash that is there, or is 0, may come
+ * again. */
+static sm_status look_through_piece(search *s, const uint64_t *hashes, int64_t n, uint64_t *slots,
+                                    uint64_t mask, sm_error *e)
 {
     SM_TRY(sm_check_cancel(s->env->budget, e));
-    for (int64_t i = 0; i < p->n; i++) {
-        const uint64_t hash = p->hashes[i];
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t hash = hashes[i];
         uint64_t at = hash & mask;
-        for (int n = 0; slots[at] != 0 && slots[at] != hash; n++) {
-            if (n == PROBES_MAX) {
+        for (int probes = 0; slots[at] != 0 && slots[at] != hash; probes++) {
+            if (probes == PROBES_MAX) {
                 return give_up(e);
             }
             at = (at + 1) & mask;
@@ -244,17 +245,19 @@ static sm_status look_through_part(void *ctx, int64_t i, sm_error *e)
 {
     search *s = ctx;
     const part *p = &s->parts[i];
+    const int64_t n = p->n_pieces * PIECE_HASHES - (p->end - p->next);
     sm_block *block = NULL;
     sm_status st = SM_OK;
     uint64_t n_slots = 2;
 
-    while (n_slots < (uint64_t)p->n * 2) {
+    while (n_slots < (uint64_t)n * 2) {
         n_slots *= 2;
     }
     SM_TRY(sm_block_new(s->env->budget, n_slots * sizeof(uint64_t), &block, e));
     memset(block->data, 0, n_slots * sizeof(uint64_t));
     for (const piece *some = p->last; some && st == SM_OK; some = some->before) {
-        st = look_through_piece(s, some, (uint64_t *)block->data, n_slots - 1, e);
+        const int64_t n_some = some == p->last ? p->next - some->hashes : PIECE_HASHES;
+        st = look_through_piece(s, some->hashes, n_some, (uint64_t *)block->data, n_slots - 1, e);
     }
     sm_block_release(block);
     return st;
