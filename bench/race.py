@@ -376,6 +376,15 @@ ROWS["range"] = (big_log, None, None, {
     "smelt": smelt_range,
     "delta-rs": lambda source, out: [*peer("delta_rs_range")(source, out), *ids(source)]})
 
+def smelt_check(contract):
+    return lambda source, out: [SMELT, "check", HERE / "contracts" / f"{contract}.yaml",
+                                f"{source}/*.parquet", "--json"]
+
+
+# Rules of a contract over bronze: a column is unique, and rules of single rows.
+ROWS["unique"] = (bronze, None, None, {"smelt": smelt_check("unique"), "Polars": peer("polars_unique")})
+ROWS["contract"] = (bronze, None, None, {"smelt": smelt_check("rows"), "Patito": peer("patito_rows")})
+
 # The same from a bucket, and the rate at which objects come when nobody looks at them.
 for kind, query, table, run in [
         ("direct", GOLD, "gold/customer360", smelt_run("direct")),
@@ -405,6 +414,8 @@ def number_in(line):
     if not line.startswith("{"):
         return line
     shown = json.loads(line)
+    if "contracts" in shown:  # of a check: the rows that break its rules, added up
+        return str(sum(rule["violations"] for rule in shown["contracts"]))
     return str(shown.get("files", shown.get("n", line)))
 
 
