@@ -44,8 +44,8 @@ void smi_batches_release(smi_batches *l); /* leaves {0} */
 
 /* ---- lines of files -------------------------------------------------------------------------- */
 
-/* How many lines of its file are before each morsel of a scan whose dataset has_origin; 0 at first
- * (exec_origin.c). */
+/* How many lines of its file are before each morsel of a scan whose dataset has_origin, by the
+ * morsel's ordinal; 0 at first (exec_origin.c). */
 typedef struct smi_origin {
     sm_mutex lock;
     int64_t *lines_before;
@@ -54,10 +54,10 @@ typedef struct smi_origin {
 void smi_origin_init(smi_origin *o);
 void smi_origin_release(smi_origin *o);
 /** Says it of a morsel, when all earlier ones of its file are accounted. Any thread. */
-void smi_origin_set(smi_origin *o, int64_t morsel, int64_t n_lines);
+void smi_origin_set(smi_origin *o, uint64_t ordinal, int64_t n_lines);
 /** The line numbers that a reader gave, from 1 in the morsel, as they go through the plan: with the
- * number of the morsel. Columns as of sm_column_gather. */
-sm_status smi_origin_mark(const sm_column *lines, int64_t morsel, sm_batch *into, sm_column *out,
+ * ordinal of the morsel. Columns as of sm_column_gather. */
+sm_status smi_origin_mark(const sm_column *lines, uint64_t ordinal, sm_batch *into, sm_column *out,
                           sm_error *e) SM_MUST_USE;
 /* A sink that has a column of such numbers made lines of a file, before `inner` gets the rows. */
 typedef struct smi_origin_sink {

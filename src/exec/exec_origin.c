@@ -7,7 +7,7 @@
  *          sink stands between a side output and its sink (exec_check.c).
  * Method   A reader knows only the number of a line within its morsel. That of the file is known
  *          when all earlier morsels are read, but rows do not wait for that. So they carry both
- *          numbers, in one, and what is missing is added where they leave. There it is known: a row
+ *          numbers in one (the morsel's is its ordinal, which no other scan of a UNION has), and what is missing is added where they leave. There it is known: a row
  *          leaves in its task's turn, when all tasks before it are closed, and so accounted; or by
  *          a later pipe. */
 #include "exec/exec_int.h"
@@ -30,8 +30,11 @@ void smi_origin_release(smi_origin *o)
     sm_mutex_release(&o->lock);
 }
 
-void smi_origin_set(smi_origin *o, int64_t morsel, int64_t n_lines)
+void smi_origin_set(smi_origin *o, uint64_t ordinal, int64_t n_lines)
 {
+    const int64_t morsel = (int64_t)ordinal;
+
+    SM_ENSURE(ordinal < (uint64_t)MORSELS);
     sm_mutex_lock(&o->lock);
     if (morsel >= o->cap) {
         o->cap = morsel < 32 ? 64 : 2 * morsel;
@@ -44,19 +47,19 @@ void smi_origin_set(smi_origin *o, int64_t morsel, int64_t n_lines)
     sm_mutex_unlock(&o->lock);
 }
 
-sm_status smi_origin_mark(const sm_column *lines, int64_t morsel, sm_batch *into, sm_column *out,
+sm_status smi_origin_mark(const sm_column *lines, uint64_t ordinal, sm_batch *into, sm_column *out,
                           sm_error *e)
 {
     void *mem = NULL;
 
-    SM_ENSURE(morsel < MORSELS);
+    SM_ENSURE(ordinal < (uint64_t)MORSELS);
     SM_ASSERT(lines->layout == SM_FLAT && !lines->validity && lines->type->id == SM_TYPE_I64);
     SM_TRY(sm_batch_alloc_raw(into, (size_t)lines->n_rows * sizeof(int64_t), &mem, e));
     int64_t *const marked = mem;
     const int64_t *const from = lines->values;
     for (int64_t i = 0; i < lines->n_rows; i++) {
         SM_ENSURE(from[i] > 0 && from[i] <= LINE_MAX);
-        marked[i] = morsel << LINE_BITS | from[i];
+        marked[i] = (int64_t)ordinal << LINE_BITS | from[i];
     }
     *out = (sm_column){.type = &sm_type_i64, .n_rows = lines->n_rows, .values = marked};
     return SM_OK;

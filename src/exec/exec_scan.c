@@ -333,7 +333,6 @@ static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
     sm_arena_reset(m->arena);
     *m = (smi_morsel){.arena = m->arena,
                       .task = {.ordinal = d->pipe->base + (uint64_t)s->admitted},
-                      .number = s->admitted,
                       .file = s->next_file,
                       .plan = &f->morsels[s->next_morsel]};
     want_ranges(m, m->plan->ranges, m->plan->n_ranges);
@@ -495,7 +494,7 @@ static sm_status shape_rows(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm
             b->columns[i] = rows->columns[rows->n_columns - 1];
         } else if (s->dataset->has_origin && c == s->dataset->schema->n_fields - 2) {
             SM_TRY_GOTO(st, done,
-                        smi_origin_mark(&rows->columns[rows->n_columns - 2], m->number, b,
+                        smi_origin_mark(&rows->columns[rows->n_columns - 2], m->task.ordinal, b,
                                         &b->columns[i], e));
         } else {
             const sm_value v = s->dataset->files[m->file].constants[c - n_stored];

@@ -47,7 +47,6 @@ typedef struct smi_morsel {
     smi_task task;
     smi_morsel_state state;
     bool is_counted_ready, has_begun, failed_in_reader;
-    int64_t number; /* among all of the scan, from 0 */
     int64_t file;
     const sm_morsel *plan;
     sm_arena *arena; /* of what follows; reset when the place is used again */

@@ -219,10 +219,10 @@ static sm_status check_layout(const smi_scan *s, int64_t file, sm_error *e)
 }
 
 /* The next morsel may give rows away as soon as this one is accounted. */
-static void say_lines_before(smi_scan *s, const smi_scan_file *f)
+static void say_lines_before(smi_scan *s, const smi_morsel *m, const smi_scan_file *f)
 {
     if (s->dataset->has_origin) {
-        smi_origin_set(&s->exec->origin, s->accounted + 1, f->n_left > 1 ? f->counts.lines : 0);
+        smi_origin_set(&s->exec->origin, m->task.ordinal + 1, f->n_left > 1 ? f->counts.lines : 0);
     }
 }
 
@@ -238,7 +238,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     }
     smi_batches_release(&m->refused);
     add_counts(&f->counts, &m->counts);
-    say_lines_before(s, f);
+    say_lines_before(s, m, f);
     if (s->is_first) {
         add_unknown(s, m);
     }
