@@ -29,6 +29,8 @@ typedef struct sm_json_writer {
     int32_t depth;
     bool needs_comma; /* the next value or key needs a comma before it */
     bool has_key;     /* a key was written, its value comes next */
+    bool is_exact;    /* values that JSON has no word for (NaN, bytes) become the text that a cast
+                       * reads back; else what people expect (sm_column_json) */
     uint64_t
         objects; /* a bit for each of the outer 64 levels, the lowest is the outermost: is it an
                        * object? */

@@ -114,11 +114,24 @@ static void json_hex(sm_str s, sm_buf *out)
     sm_buf_text(out, SM_STR("\""));
 }
 
+/* As a cast to VARCHAR gives it. */
+static void json_printed(sm_value v, sm_json_writer *w)
+{
+    sm_buf text = {0};
+
+    sm_value_print(v, &text);
+    sm_json_put_text(w, sm_buf_str(&text));
+    sm_buf_release(&text);
+}
+
 static void json_scalar(const sm_column *c, int64_t i, sm_json_writer *w)
 {
     const sm_value v = sm_column_value(c, i);
     const sm_type_id id = c->type->id;
-    if (v.is_null || ((id == SM_TYPE_F32 || id == SM_TYPE_F64) && !isfinite(v.as.f))) {
+    const bool is_float = id == SM_TYPE_F32 || id == SM_TYPE_F64;
+    if (w->is_exact && !v.is_null && (id == SM_TYPE_BINARY || (is_float && !isfinite(v.as.f)))) {
+        json_printed(v, w);
+    } else if (v.is_null || (is_float && !isfinite(v.as.f))) {
         sm_json_put_null(w);
     } else if (id == SM_TYPE_STRING) {
         sm_json_put_text(w, v.as.s);

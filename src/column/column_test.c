@@ -116,6 +116,35 @@ static void test_print_scalars(void **state)
     }
 }
 
+/* What JSON has no word for is a text that a cast reads back, at any depth; all else is as ever. */
+static void test_print_exact_json(void **state)
+{
+    static const struct {
+        const char *type, *text, *json, *in_list;
+    } cases[] = {
+        {"double", "nan", "\"nan\"", "[\"nan\"]"},
+        {"double", "inf", "\"inf\"", "[\"inf\"]"},
+        {"float", "-inf", "\"-inf\"", "[\"-inf\"]"},
+        {"double", "0.1", "0.1", "[0.1]"},
+        {"blob", "a'", "\"a\\\\x27\"", "[\"a\\\\x27\"]"},
+        {"blob", "", "\"\"", "[\"\"]"},
+        {"blob", NULL, "null", "[null]"},
+        {"double", NULL, "null", "[null]"},
+        {"varchar", "nan", "\"nan\"", "[\"nan\"]"},
+        {"bigint", "-5", "-5", "[-5]"},
+    };
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        const sm_column c = column_of(cases[i].type, &cases[i].text, 1), list = list_of(&c);
+        sm_buf text = {0};
+        sm_column_json(&c, 0, &(sm_json_writer){.out = &text, .is_exact = true});
+        assert_true(sm_str_is(sm_buf_str(&text), cases[i].json));
+        sm_buf_reset(&text);
+        sm_column_json(&list, 0, &(sm_json_writer){.out = &text, .is_exact = true});
+        assert_true(sm_str_is(sm_buf_str(&text), cases[i].in_list));
+        sm_buf_release(&text);
+    }
+}
+
 static void test_print_lists(void **state)
 {
     static const char *const texts[] = {

@@ -67,7 +67,7 @@ static bool is_written(const sm_quarantine_side *s, int32_t column)
 /* The row as a JSON object, in r->text. */
 static void print_row(sm_quarantine_rows *r, const sm_batch *rows, int64_t row)
 {
-    sm_json_writer w = {.out = &r->text};
+    sm_json_writer w = {.out = &r->text, .is_exact = true};
 
     sm_buf_reset(&r->text);
     sm_json_begin_object(&w);
