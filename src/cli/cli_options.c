@@ -10,6 +10,7 @@
 
 #include "base/quote.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "cli/cli_int.h"
 
 static const smi_opt global_options[] = {
@@ -341,5 +342,31 @@ sm_status smi_options_names(smi_cli *cli, const char *option, const char *text, 
     SM_ASSERT(found > 0);
     *out = names;
     *n = found;
+    return SM_OK;
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+#define DAY_US INT64_C(86400000000)
+
+sm_status smi_options_day(const char *date, int64_t *start_us, int64_t *end_us, sm_error *e)
+{
+    sm_when when;
+    int32_t day = 0;
+    bool is_good = true;
+
+    *start_us = sm_now_us() / DAY_US * DAY_US;
+    if (date && sm_parse_date(sm_str_of(date), &day)) {
+        *start_us = day * DAY_US;
+    } else if (date) {
+        is_good = sm_parse_when(sm_str_of(date), &when) && when.has_date && when.has_clock &&
+                  when.infinite == 0 && !when.is_cut && sm_when_timestamp(&when, true, start_us);
+    }
+    if (!is_good || __builtin_add_overflow(*start_us, DAY_US, end_us)) {
+        return sm_fail(e, SM_USAGE,
+                       "--date \"%s\" is not a date, like 2022-04-30, or a date and a time, like "
+                       "2022-04-30T06:00",
+                       date);
+    }
     return SM_OK;
 }

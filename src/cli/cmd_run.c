@@ -335,32 +335,6 @@ static void print_failure(const sm_error *e)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-#define DAY_US INT64_C(86400000000)
-
-/* The day that begins with a date, or with a date and a time; today without one. */
-static sm_status read_interval(const char *date, sm_interval *out, sm_error *e)
-{
-    sm_when when;
-    int32_t day = 0;
-    int64_t start_us = sm_now_us() / DAY_US * DAY_US;
-    bool is_good = true;
-
-    if (date && sm_parse_date(sm_str_of(date), &day)) {
-        start_us = day * DAY_US;
-    } else if (date) {
-        is_good = sm_parse_when(sm_str_of(date), &when) && when.has_date && when.has_clock &&
-                  when.infinite == 0 && !when.is_cut && sm_when_timestamp(&when, true, &start_us);
-    }
-    if (!is_good || __builtin_add_overflow(start_us, DAY_US, &out->end_us)) {
-        return sm_fail(e, SM_USAGE,
-                       "--date \"%s\" is not a date, like 2022-04-30, or a date and a time, like "
-                       "2022-04-30T06:00",
-                       date);
-    }
-    out->start_us = start_us;
-    return SM_OK;
-}
-
 static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
 {
     sm_pair *vars = NULL;
@@ -382,7 +356,7 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
         return sm_fail(e, SM_USAGE, "--morsel-size %zu is not a multiple of 64KiB",
                        o->morsel_bytes);
     }
-    return read_interval(o->date, &out->interval, e);
+    return smi_options_day(o->date, &out->interval.start_us, &out->interval.end_us, e);
 }
 
 /* Of the run's listener: progress is shown task by task. */

@@ -293,6 +293,33 @@ sm_str sm_unit_test_model(const sm_unit_tests *t, int32_t i);
 sm_status sm_unit_test_run(const sm_unit_tests *t, int32_t i, const sm_exec_env *env, sm_arena *a,
                            sm_unit_result *out, sm_error *e) SM_MUST_USE;
 
+/* ---- a replay -------------------------------------------------------------------------------- */
+
+/* What became of the lines and rows of a quarantine that no run had taken in. */
+typedef struct sm_replay_report {
+    int64_t n_replayed;                  /* taken in: what they make is in the table now */
+    int64_t n_refused;                   /* they cannot be read still, or break a rule */
+    int64_t n_not_replayed;              /* not tried: why, is in the warnings */
+    int64_t version, quarantine_version; /* that were published; −1: none */
+    int64_t n_rows;                      /* that were added to the table */
+    sm_str quarantine;                   /* its name; in the arena */
+    sm_run_report run;                   /* warnings, contracts; its arena has all texts */
+} sm_replay_report;
+/** Frees what it points to. Takes {0}. */
+void sm_replay_report_release(sm_replay_report *r);
+/**
+ * Tries the lines and rows again that a run has put into the quarantine of a table: lines by the
+ * load's SQL, as if in their file, rows as they were after it; all by the table's contract. What
+ * passes is added to the table, and marked in the quarantine, in one publication.
+ *
+ * Shape     opts as of a run, whose `task` is the table; no refresh
+ * Owner     *report is the caller's, also after a failure; sm_replay_report_release() it
+ * Errors    SM_NOT_FOUND: no quarantine; SM_UNSUPPORTED: a view, or a table that rows cannot be
+ *           added to: it merges, or replaces some; those of a run
+ */
+sm_status sm_pipeline_replay(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
+                             sm_replay_report *report, sm_error *e) SM_MUST_USE;
+
 /* ---- the sample generator -------------------------------------------------------------------- */
 
 typedef struct sm_generate_opts {

@@ -524,3 +524,31 @@ void smi_flow_books_enter(sm_run *r, const smi_flow_books *b, sm_candidate *c)
     note.info_json = info_of(r, b, number, sm_candidate_keeps_rows(c));
     sm_candidate_note(c, &note);
 }
+
+void smi_flow_books_carry(sm_run *r, const smi_flow_books *b, sm_str member, sm_candidate *c)
+{
+    const smi_flow_books_page page = {.roots = b->roots,
+                                      .n_roots = b->n_roots,
+                                      .known = b->known,
+                                      .n_known = b->n_known,
+                                      .n_rows = sm_candidate_table_rows(c)};
+    sm_delta_txn txn = {.app_id = SM_STR(SMI_BOOKS_APP), .updated_ms = r->start_us / 1000};
+    sm_note note = {0};
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_set_object(&w, "smelt");
+    sm_json_set_text(&w, "pipeline", r->p->name);
+    sm_json_set_text(&w, "run", r->id);
+    if (b->n_roots > 0) {
+        smi_flow_books_write(r, b, &page, &txn.version, &note.key, &note.text);
+        sm_json_set_text(&w, "books", smi_flow_books_name(txn.version, r->arena));
+        note.txns = &txn;
+        note.n_txns = 1;
+    }
+    sm_json_put_members(&w, member);
+    sm_json_end_object(&w);
+    note.info_json = sm_arena_str(r->arena, sm_buf_str(&text));
+    sm_candidate_note(c, &note);
+    sm_buf_release(&text);
+}

@@ -152,6 +152,10 @@ sm_status smi_flow_books_settle(sm_run *r, const smi_flow_source_state *s, smi_f
 /** Adds the new books, the transactions and the commit information to the candidate. */
 void smi_flow_books_enter(sm_run *r, const smi_flow_books *b, sm_candidate *c);
 
+/** Adds the books as they are to a candidate that changes rows of known files, and a member of the
+ * commit's information: `"key":value`. Of a table without books only that. */
+void smi_flow_books_carry(sm_run *r, const smi_flow_books *b, sm_str member, sm_candidate *c);
+
 /** Reads the chain that starts at that number into *b: roots, known, chain. SM_CORRUPT or
  * SM_NOT_FOUND, with what to do, if one of its files is damaged or gone. */
 sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b,

@@ -300,7 +300,7 @@ static void restore_asked(sm_run *r, const smi_flow_asked *kept)
     r->asked = *kept;
 }
 
-sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
+sm_status smi_flow_guard_over(sm_run *r, int32_t task, const sm_plan_node *rows,
                               const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
                               sm_error *e)
 {
@@ -308,25 +308,40 @@ sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
     const sm_statement *select = r->asked.select;
     sm_plan *guarded = NULL;
 
-    SM_ASSERT(select && select->plan == plan && !out->names);
-    *out = (smi_flow_guard){.run = r, .task = task, .arena = a, .plan = plan};
+    SM_ASSERT(select && !out->names);
+    *out = (smi_flow_guard){.run = r, .task = task, .arena = a};
     out->replaced = stays->replaced ? *stays->replaced : (smi_flow_rows){0};
-    if (!t->contract) {
-        return SM_OK;
+    if (t->contract) {
+        smi_flow_report_notes(r, t);
+        const smi_flow_asked asked = keep_asked(r);
+        make_names(out, NULL);
+        const sm_status st = guard_rows(out, rows, stays, e);
+        restore_asked(r, &asked);
+        SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
+        rows = sm_guard_rows(out->guard);
     }
-    smi_flow_report_notes(r, t);
-    const smi_flow_asked asked = keep_asked(r);
-    make_names(out, NULL);
-    /* Rows that may leave carry with them from which line they are. */
-    const sm_plan_node *rows =
-        t->quarantine.len > 0 ? sm_plan_with_origin(select->target, a) : NULL;
-    const sm_status st = guard_rows(out, rows ? rows : select->target, stays, e);
-    restore_asked(r, &asked);
-    SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
-    rows = sm_plan_without_origin(sm_guard_rows(out->guard), a);
+    rows = sm_plan_without_origin(rows, a);
     SM_TRY(sm_statement_finish(select, rows, a, &guarded, e));
     out->plan = guarded;
     return SM_OK;
+}
+
+sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
+                              const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
+                              sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+    const sm_statement *select = r->asked.select;
+
+    SM_ASSERT(select && select->plan == plan && !out->names);
+    if (!t->contract) {
+        *out = (smi_flow_guard){.run = r, .task = task, .arena = a, .plan = plan};
+        return SM_OK;
+    }
+    /* Rows that may leave carry with them from which line they are. */
+    const sm_plan_node *rows =
+        t->quarantine.len > 0 ? sm_plan_with_origin(select->target, a) : NULL;
+    return smi_flow_guard_over(r, task, rows ? rows : select->target, stays, a, out, e);
 }
 
 void smi_flow_guard_close(smi_flow_guard *g)

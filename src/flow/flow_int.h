@@ -445,6 +445,11 @@ sm_status smi_flow_execute_into(smi_flow_guard *rows, sm_stage *stage, sm_error 
 sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
                               const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
                               sm_error *e) SM_MUST_USE;
+/** The same around other rows, which have the columns of the SQL that r->asked is of, and may have
+ * an origin behind them. */
+sm_status smi_flow_guard_over(sm_run *r, int32_t task, const sm_plan_node *rows,
+                              const smi_flow_staying *stays, sm_arena *a, smi_flow_guard *out,
+                              sm_error *e) SM_MUST_USE;
 /** Judges what the execution of the guard's plan has staged: c is the task's candidate, `written`
  * the one that has its rows, mostly the same. The verdict goes to the candidate and the report.
  * SM_CONTRACT: a rule of severity error is broken. */
