@@ -525,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_print_scalars, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_print_exact_json, setup, teardown),
         cmocka_unit_test_setup_teardown(test_print_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_print_structs_and_maps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cmp, setup, teardown),

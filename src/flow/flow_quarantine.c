@@ -39,7 +39,7 @@ static sm_str uri_of(const smi_flow_source_state *s, const smi_flow_known *k, sm
 }
 
 /* Of a URI: do all its rows leave the table, or only the refused lines? */
-static char all_rows, refused_lines;
+typedef enum leaves { LEAVES_LINES = 1, LEAVES_ALL } leaves;
 
 /* Does a contract put rows into the source's quarantine? */
 static bool has_rules(const smi_flow_source *s, const sm_pipeline *p)
@@ -50,6 +50,15 @@ static bool has_rules(const smi_flow_source *s, const sm_pipeline *p)
         has = sm_str_eq_nocase(p->tasks[i].quarantine, s->quarantine);
     }
     return has;
+}
+
+static void add_leaving(sm_map *uris, sm_str uri, leaves what)
+{
+    void **there = sm_map_at(uris, uri);
+
+    if ((intptr_t)*there < (intptr_t)what) {
+        *there = (void *)(intptr_t)what;
+    }
 }
 
 /* The URIs whose rows leave the table, and which of them do. */
@@ -63,18 +72,18 @@ static sm_map *uris_that_leave(const sm_run *r, const smi_flow_source_state *s, 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
         if (f->is_read && f->known >= 0 && smi_known_has_rows(&b->known[f->known])) {
-            void **leaves = sm_map_at(out, uri_of(s, &b->known[f->known], a));
             const bool is_whole = !may_stay || (q->is_claimed && q->is_claimed[i]);
-            *leaves = is_whole || *leaves == &all_rows ? &all_rows : &refused_lines;
+            add_leaving(out, uri_of(s, &b->known[f->known], a),
+                        is_whole ? LEAVES_ALL : LEAVES_LINES);
         }
     }
     for (int64_t i = 0; i < b->n_known; i++) {
         if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_known_has_rows(&b->known[i])) {
-            *sm_map_at(out, uri_of(s, &b->known[i], a)) = &all_rows;
+            add_leaving(out, uri_of(s, &b->known[i], a), LEAVES_ALL);
         }
     }
     for (int64_t i = 0; i < q->n_again; i++) {
-        *sm_map_at(out, q->again[i]) = &all_rows;
+        add_leaving(out, q->again[i], LEAVES_ALL);
     }
     return out;
 }
@@ -158,13 +167,13 @@ static bool has_work(const smi_flow_source_state *s)
 
 /* ---- rows that leave ------------------------------------------------------------------------ */
 
-static smi_flow_rows uris_marked(const sm_map *uris, const char *mark, sm_arena *a)
+static smi_flow_rows uris_that(const sm_map *uris, leaves what, sm_arena *a)
 {
     sm_value *values = SM_NEW_ARRAY(a, sm_value, sm_map_count(uris) + 1);
     int64_t n = 0;
 
     for (int64_t i = 0; i < sm_map_count(uris); i++) {
-        if (sm_map_value(uris, i) == mark) {
+        if ((intptr_t)sm_map_value(uris, i) == (intptr_t)what) {
             values[n++] = sm_value_str(sm_map_key(uris, i));
         }
     }
@@ -176,8 +185,8 @@ static smi_flow_leaving replaced_files(sm_run *r, const smi_flow_source_state *s
 {
     const sm_map *uris = uris_that_leave(r, s, r->arena);
 
-    return (smi_flow_leaving){.files = uris_marked(uris, &all_rows, r->arena),
-                              .lines = uris_marked(uris, &refused_lines, r->arena)};
+    return (smi_flow_leaving){.files = uris_that(uris, LEAVES_ALL, r->arena),
+                              .lines = uris_that(uris, LEAVES_LINES, r->arena)};
 }
 
 /* Has the file rows of before that time, as far as its statistics say? */
@@ -199,6 +208,7 @@ sm_status smi_flow_quarantine_age(const sm_run *r, sm_snapshot *there, smi_flow_
         return SM_OK;
     }
     const int32_t column = sm_type_find(sm_snapshot_metadata(there)->schema, SM_STR("time"));
+    SM_ASSERT(!out->has_before && r->p->quarantine_us > 0);
     SM_TRY(sm_snapshot_list(there, e));
     const sm_delta_file *files = sm_snapshot_files(there, &n);
     sm_arena *a = sm_arena_new(r->env->budget);
@@ -289,6 +299,7 @@ static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, i
     if (f->kind == SMI_MATCH_OUTSIDE || f->kind == SMI_MATCH_PASSED) {
         match_again(r, &q->books, i);
     }
+    SM_ASSERT(f->kind != SMI_MATCH_OUTSIDE && f->kind != SMI_MATCH_PASSED);
     f->is_read = true;
     q->is_claimed[i] = true;
     if (!q->table || f->known < 0 || !smi_known_has_rows(&q->books.known[f->known])) {

@@ -189,6 +189,7 @@ static sm_status open_quarantine(sm_run *r, int32_t task, sm_quarantine **out, s
 {
     const int32_t source = source_of(r, &r->p->tasks[task]);
 
+    SM_ASSERT(r->p->tasks[task].quarantine.len > 0);
     if (source < 0) {
         SM_TRY(open_own(r, task, e));
         *out = r->tasks[task].own.table;
@@ -230,6 +231,7 @@ static void print_rule(const sm_contract_table *t, const sm_rule *rule, sm_buf *
 /* Where the rule's column is among those of the rows: the column that a field is in. −1: none. */
 static int32_t column_of(const sm_contract_table *t, const sm_rule *rule, const sm_type *rows)
 {
+    SM_ASSERT(rule->column < t->n_columns && rule->n_columns >= 0);
     int32_t i = rule->column < 0 && rule->n_columns == 1 ? rule->columns[0] : rule->column;
 
     while (i >= 0 && t->columns[i].parent >= 0) {
@@ -264,6 +266,7 @@ static void open_side(const smi_flow_guard *g, sm_quarantine *q, int32_t i, sm_a
                       smi_flow_sides *s)
 {
     const sm_type *leaves = sm_guard_leaves(g->guard, i);
+    SM_ASSERT(q && i < s->n);
     const sm_quarantine_side side = {
         .leaves = leaves,
         .origin = sm_origin_find(leaves),

@@ -184,6 +184,7 @@ static sm_status read_left(replay *p, sm_error *e)
 
 static sm_status add_text(replay *p, group *g, int64_t row, sm_str text, sm_error *e)
 {
+    SM_ASSERT(!memchr(text.data, '\n', text.len)); /* it is one line */
     SM_TRY(sm_budget_take(p->run->env->budget, text.len + 1, e));
     p->taken_bytes += text.len + 1;
     sm_buf_text(&g->text, text);
@@ -275,6 +276,7 @@ static sm_str text_at(const replay *p, const sm_batch *b, int column, int64_t ro
 static sm_status sort_row(replay *p, const sm_batch *b, int64_t i, int64_t row,
                           const sm_type *columns, sm_error *e)
 {
+    SM_ASSERT(row < p->n && p->outcomes[row] == LEFT_OUT);
     const sm_str raw = text_at(p, b, RAW_AT, i);
     const sm_value bytes = sm_column_value(&b->columns[p->at[RAW_BYTES_AT]], i);
     const bool of_line = is_line(text_at(p, b, REASON_AT, i));
@@ -537,6 +539,7 @@ static sm_str member_of(const replay *p)
 
 static void count_outcomes(replay *p)
 {
+    SM_ASSERT(p->out->n_replayed + p->out->n_refused + p->out->n_not_replayed == 0);
     for (int64_t i = 0; i < p->n; i++) {
         p->out->n_replayed += p->outcomes[i] == TAKEN_IN;
         p->out->n_refused += p->outcomes[i] == REFUSED;
@@ -576,6 +579,7 @@ static sm_status stage_table(replay *p, const sm_plan_node *all, sm_candidate **
     }
     SM_TRY_GOTO(st, done, sm_stage_candidate(stage, &c, e));
     smi_flow_books_carry(r, &p->table, member_of(p), c);
+    g.report.n_files = 0; /* these were texts: a rule over files has nothing to judge */
     SM_TRY_GOTO(st, done, smi_flow_guard_judge(&g, c, c, e));
     p->out->n_rows = sm_candidate_rows(c);
     *out = c;
@@ -709,6 +713,7 @@ static sm_status publish(replay *p, sm_candidate *table, sm_error *e)
     sm_candidate *both[2] = {NULL, table};
     int64_t versions[2] = {-1, -1};
 
+    SM_ASSERT(table && p->out->n_replayed > 0);
     SM_TRY(stage_quarantine(p, &both[0], e));
     const sm_status st = sm_publish(both, 2, p->run->env->budget, versions, NULL, e);
     sm_candidate_release(both[0]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_quarantine.c: quarantine tables: opening and ending them, and refused lines into them.
- * Rows that broke rules come by table_quarantine_rows.c.
+ * table/table_quarantine.c: quarantine tables: opening and ending them, and refused lines into
+ * them. Rows that broke rules come by table_quarantine_rows.c.
  *
  * Calls    open a quarantine for each table; a router for each plan that is executed, whose sink
  *          takes the plan's refused lines; end_file after the last of them, and more may follow;

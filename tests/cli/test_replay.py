@@ -190,6 +190,22 @@ def test_rules_that_fail_publish_nothing(shop):
     assert shop.versions() == before and shop.ids() == [1]
 
 
+def test_rules_over_files_have_none_to_judge(shop):
+    rule = '''\
+    quality:
+      - type: sql
+        name: kept
+        query: SELECT count(*) FROM {files} WHERE lines > 0 AND kept = 0
+        mustBe: 0
+'''
+    shop.contract(ORDERS + rule + CITIES_RULES)
+    shop.put("01", order(1), "{\n", order(2, n=-5))
+    shop.put("02", order(3), "{\n")
+    shop.run()
+    shop.contract(NEGATIVE + rule + CITIES_RULES)
+    assert counts(replay(shop)) == (1, 2, 0, 1)
+
+
 @pytest.mark.parametrize("table, text", [
     ("mart.none", "no task"), ("raw.order", "raw.orders")])
 def test_which_tables(shop, table, text):
