@@ -237,7 +237,9 @@ static sm_status plan_stays(const smi_flow_guard *g, const smi_flow_staying *sta
         return SM_OK;
     }
     const int32_t column = sm_type_find((*out)->schema, stays->replaced->column);
-    SM_ENSURE(column >= 0); /* the stage replaces by it */
+    if (column < 0) {
+        return SM_OK; /* the stage refuses a write that replaces by it */
+    }
     SM_TRY(is_none_of(sm_expr_column((*out)->schema, column, a), stays->replaced, a, &others, e));
     return sm_plan_filter(*out, others, a, out, e);
 }
@@ -284,8 +286,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
     return SM_OK;
 }
 
-/* Does what `work` does with a state of its own for what is asked meanwhile: the run's is of the
- * task's plan. */
+/* What was asked is that of the task's plan: it is put aside while rules are looked at. */
 static smi_flow_asked keep_asked(sm_run *r)
 {
     const smi_flow_asked kept = r->asked;
@@ -312,7 +313,6 @@ sm_status smi_flow_guard_over(sm_run *r, int32_t task, const sm_plan_node *rows,
     *out = (smi_flow_guard){.run = r, .task = task, .arena = a};
     out->replaced = stays->replaced ? *stays->replaced : (smi_flow_rows){0};
     if (t->contract) {
-        smi_flow_report_notes(r, t);
         const smi_flow_asked asked = keep_asked(r);
         make_names(out, NULL);
         const sm_status st = guard_rows(out, rows, stays, e);
@@ -410,6 +410,7 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     }
     const smi_flow_task *t = &r->p->tasks[g->task];
     sm_candidate_guard(c);
+    smi_flow_report_notes(r, t);
     const smi_flow_asked asked = keep_asked(r);
     sm_status st = make_verdict(g, written, c, &v, e);
     restore_asked(r, &asked);

@@ -1,11 +1,13 @@
 """Tasks with a contract: what is written keeps it, or nothing is published. All ways to write a table,
 verdicts in the commit, in JSON and on stderr, what is done again when the contract changes."""
 import json
+import pathlib
 import textwrap
 
 import deltalake
 import pytest
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLUMNS = "{id: 'BIGINT', city: 'VARCHAR', amount: 'DOUBLE'}"
 LOAD = (f"SELECT *, file_date AS day FROM read_json(var('in'), columns => {COLUMNS}, file_date => true, "
         "bad_lines => 'quarantine', validate => 'all')")
@@ -500,6 +502,8 @@ def test_files_are_of_a_run(shop):
     assert answer["not_checked"] == [f'rule "{r}" is of the files that a run reads'
                                      for r in ["some_line_of_each", "in_april", "lines"]]
     assert 'warning: c.yaml:9:' in done.stderr
+
+
 # ---- the past ------------------------------------------------------------------------------------
 
 
@@ -518,3 +522,123 @@ def test_the_number_of_rows_is_held_against_earlier_versions(shop):
     told = rules(shop.json("2022-04-03", code=3))["mart.orders", "volume"]
     assert told["outcome"] == "failed" and told["detail"] == "32 rows, and 11 on average in 2 versions before"
     assert len(shop.ids()) == 12
+
+
+# ---- rows that leave, values that become NULL ----------------------------------------------------
+
+def with_action(action, rule="unique: true"):
+    return ORDERS.replace(rule, f"{rule}, customProperties: [{{property: smelt.onViolation, value: {action}}}]")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_become_null(shop, way):
+    way_of(shop, way)
+    shop.contract(with_action("null", "logicalTypeOptions: {minimum: 0}"))
+    shop.give("2022-04-01", row(1), row(2, amount=-5), row(3, amount=7))
+    found = rules(shop.json())["mart.orders", "amount:minimum"]
+    assert (found["violations"], found["outcome"], found["action"]) == (1, "warned", "null")
+    table = shop.table("mart/orders").to_pyarrow_table()
+    assert dict(zip(table["id"].to_pylist(), table["amount"].to_pylist())) == {1: 1.0, 2: None, 3: 7.0}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_that_leave(shop, way):
+    way_of(shop, way)
+    shop.contract(with_action("quarantine", "logicalTypeOptions: {minimum: 0}"))
+    shop.give("2022-04-01", row(1), row(2, amount=-5), row(3, amount=7))
+    found = rules(shop.json())["mart.orders", "amount:minimum"]
+    assert (found["violations"], found["rows"], found["outcome"]) == (1, 3, "warned")
+    assert shop.ids() == [1, 3]
+    kept = shop.table("quarantine/lines" if way == "load" else "quarantine/orders").to_pyarrow_table().to_pylist()
+    assert [(r["reason"], json.loads(r["raw"])["id"]) for r in kept] == [("amount:minimum", 2)]
+
+
+@pytest.mark.parametrize("way, is_other", [("load", True), ("append", True), ("replace", True), ("overwrite", False)])
+def test_duplicates_that_leave(shop, way, is_other):
+    """Rows that stay in the table come before all new ones; those that are replaced do not count."""
+    way_of(shop, way)
+    shop.contract(with_action("quarantine"))
+    shop.give("2022-04-01", row(1), row(2), row(1))
+    assert rules(shop.json())["mart.orders", "id:unique"]["violations"] == 1
+    assert shop.ids() == [1, 2]
+    shop.give("2022-04-02", row(2), row(3))
+    found = rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]
+    assert (found["violations"], found["outcome"]) == (1 if is_other else 2, "warned")
+    assert shop.ids() == [1, 2, 3]
+    if way in ("load", "replace"):
+        shop.give("2022-04-02", row(3), row(4))
+        assert rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]["violations"] == 0
+        assert shop.ids() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("way, column", [("partitions", "day"), ("merge", "id"), ("scd2", "id")])
+def test_duplicates_where_it_is_not_known_what_stays(shop, way, column):
+    """A rule with all columns by which rows are replaced has no duplicates among those that stay; any other is
+    refused, with its place. (A table that is not there yet has none.)"""
+    way_of(shop, way)
+    rule = """\
+  - name: orders
+    properties: [{{name: id}}, {{name: city}}{day}]
+    quality:
+      - metric: duplicateValues
+        arguments: {{properties: [{columns}]}}
+        mustBe: 0
+        customProperties: [{{property: smelt.onViolation, value: quarantine}}]
+"""
+    day = ", {name: day}" if way == "partitions" else ""
+    shop.contract(rule.format(columns=f"city, {column}", day=day))
+    shop.give("2022-04-01", row(1), row(2, city="Rome"))
+    shop.json()
+    shop.give("2022-04-02", row(1 if way == "merge" else 3), row(4))
+    shop.json("2022-04-02")
+    shop.contract(rule.format(columns="city", day=day))
+    told = shop.run("2022-04-03", code=1).stderr
+    assert f"add the column {column} to it" in told and "c.yaml:10:" in told
+
+
+# ---- the pipelines of customer360 ---------------------------------------------------------------
+
+def test_both_forms_judge_alike(smelt, tmp_path, lake):
+    """Damaged logs: the rules of bronze and gold are broken by the same rows, whatever the form and threads."""
+    smelt("generate", "logs", "logs", "--month", "2022-04", "--days", "3", "--rows", "3000", "--contracts", "200",
+          "--damage", "0.05", "--seed", "5")
+    extra = [{"_id": "a", "_score": -1, "_source": {"Contract": "xy", "TotalDuration": 90000, "AppName": "VOD"}},
+             {"_score": 1, "_source": {"Contract": "AB", "TotalDuration": -1}}] + [{"_id": "a", "_score": 0}]
+    with (tmp_path / "logs" / "20220402.json").open("a") as file:
+        file.write("\n" + "".join(json.dumps(line) + "\n" for line in extra))
+    found = {}
+    for form in ["delta", "direct"]:
+        for threads in ["1", "3"]:
+            report = json.loads(smelt("run", f"{ROOT}/pipelines/customer360/{form}.yaml", "--var", "logs=logs", "--var",
+                                      f"lake={tmp_path}/{form}{threads}", "--var", "month=2022-04", "--threads",
+                                      threads, "--json").stdout)
+            found[form + threads] = rules(report)
+    assert found["delta1"] == found["delta3"] and found["direct1"] == found["direct3"]
+    for key, rule in found["direct1"].items():
+        assert rule == found["delta1"][key]
+    bronze = {k[1]: v["violations"] for k, v in found["direct1"].items() if k[0] == "bronze.viewing_log"}
+    assert bronze["Score:minimum"] == bronze["TotalDuration:maximum"] == bronze["TotalDuration:minimum"] == 1
+    assert bronze["Id unique within a Date"] == 1 and bronze["Id:required"] > 1
+    assert found["delta1"]["silver.customer_viewing", "Contract is well formed"]["outcome"] == "warned"
+
+
+def test_customer360_fails(smelt, tmp_path):
+    """A file without a line that can be read, and an Id that is there too often within a day."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    line = '{"_id":"%s","_score":0,"_source":{"Contract":"AB1","TotalDuration":5,"AppName":"VOD"}}\n'
+    (logs / "20220401.json").write_text("".join(line % i for i in range(1000)))
+    (logs / "20220402.json").write_text("\n\n")
+    run = ["run", f"{ROOT}/pipelines/customer360/delta.yaml", "--var", "month=2022-04", "--json"]
+    assert smelt(*run, check=False).returncode == 0
+    (logs / "20220403.json").write_text("no JSON\n")
+    done = smelt(*run, check=False)
+    assert done.returncode == 3
+    assert rules(json.loads(done.stdout))["bronze.viewing_log", "a kept line in each file"]["value"] == 1
+    (logs / "20220403.json").write_text("".join(line % i for i in range(999)) + line % 0)
+    assert rules(json.loads(smelt(*run).stdout))["bronze.viewing_log", "Id unique within a Date"]["outcome"] == "warned"
+    (logs / "20220404.json").write_text("".join(line % i for i in range(998)) + line % 0 * 2)
+    done = smelt(*run, check=False)
+    assert done.returncode == 3
+    broken = rules(json.loads(done.stdout))["bronze.viewing_log", "Id unique within a Date"]
+    assert (broken["violations"], broken["outcome"]) == (2, "failed")
