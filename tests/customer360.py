@@ -80,9 +80,9 @@ def generate(smelt, folder, *, days=3, rows=1000, contracts=500, damage=0.0, mix
 
 
 def log_line(contract, seconds, app="KPLUS", number=0):
-    """A line of the export, for logs made by hand."""
+    """A line of the export, for logs made by hand. Its Id is that of no other line: the contract wants so."""
     source = {"Contract": contract, "Mac": "0C96E62FC55C", "TotalDuration": seconds, "AppName": app}
-    line = {"_index": "history", "_type": "kplus", "_id": f"AX_{number}", "_score": 0,
+    line = {"_index": "history", "_type": "kplus", "_id": f"AX_{contract}_{app}_{seconds}_{number}", "_score": 0,
             "_source": source}
     return json.dumps(line) + "\n"
 

@@ -395,8 +395,8 @@ typedef struct sm_note {
 void sm_candidate_note(sm_candidate *c, const sm_note *note);
 
 /**
- * Says that the candidate has to keep a contract. From then on sm_publish() refuses it (SM_CONTRACT)
- * until it was judged, and after a verdict that does not pass. Before it is published; one that is
+ * Says that the candidate has to keep a contract. From then on sm_publish() refuses it
+ * (SM_CONTRACT) until it was judged, and after a verdict that does not pass. Before it is published; one that is
  * empty is left out of a publication anyway.
  */
 void sm_candidate_guard(sm_candidate *c);
