@@ -168,6 +168,9 @@ static void print_contracts(const sm_run_report *r)
         if (c->n_warned > 0) {
             fprintf(stderr, ", %" PRId64 " warned", c->n_warned);
         }
+        if (c->n_unchecked > 0) {
+            fprintf(stderr, ", %" PRId64 " not checked", c->n_unchecked);
+        }
         SM_ASSERT(c->n_failed == 0); /* else the run has failed */
         fputc('\n', stderr);
     }

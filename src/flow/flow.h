@@ -75,7 +75,7 @@ typedef struct sm_contract_report {
     sm_str table; /* layer.table */
     sm_outcome outcome;
     const sm_rule_report *rules; /* all of the contract's table, in their order */
-    int64_t n_rules, n_passed, n_warned, n_failed;
+    int64_t n_rules, n_passed, n_warned, n_failed, n_unchecked;
     sm_str json; /* members of an array: the rules as sm_verdict_json() has them */
 } sm_contract_report;
 

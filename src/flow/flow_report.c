@@ -175,16 +175,18 @@ void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
     const int64_t n = v->table->n_rules;
     sm_contract_report *own = SM_NEW(out->arena, sm_contract_report);
     sm_rule_report *rules = SM_NEW_ARRAY(out->arena, sm_rule_report, n + 1);
-    int64_t at = 0;
+    int64_t at = 0, n_unchecked = 0;
 
     for (int64_t i = 0; i < n; i++) {
         rules[i] = rule_report(&v->rules[i], out->arena);
+        n_unchecked += rules[i].outcome == SM_OUTCOME_UNCHECKED;
     }
     *own = (sm_contract_report){.table = sm_arena_str(out->arena, r->p->tasks[task].name),
                                 .outcome = v->outcome,
                                 .rules = rules,
                                 .n_rules = n,
-                                .n_passed = n - v->n_warned - v->n_failed,
+                                .n_passed = n - v->n_warned - v->n_failed - n_unchecked,
+                                .n_unchecked = n_unchecked,
                                 .n_warned = v->n_warned,
                                 .n_failed = v->n_failed,
                                 .json = rules_json(v, out->arena)};
