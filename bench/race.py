@@ -196,9 +196,19 @@ def peer(name):
     return lambda source, out: [sys.executable, HERE / "peers" / f"{name}.py", source, out]
 
 
+def without_contracts(form):
+    """The shipped pipeline without its contracts: the peers check nothing."""
+    shipped = ROOT / "pipelines" / "customer360"
+    lines = [line.replace("sql: ", f"sql: {shipped}/") for line in (shipped / f"{form}.yaml").read_text().splitlines()
+             if "contract: " not in line]
+    WORK.mkdir(parents=True, exist_ok=True)
+    path = WORK / f"{form}.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def smelt_run(form, *more):
-    pipeline = ROOT / "pipelines" / "customer360" / f"{form}.yaml"
-    return lambda source, out: [SMELT, "run", pipeline, "--quiet", "--var", f"logs={source}",
+    return lambda source, out: [SMELT, "run", without_contracts(form), "--quiet", "--var", f"logs={source}",
                                 "--var", f"lake={out}", "--var", f"month={MONTH}", *more]
 
 
