@@ -10,7 +10,7 @@
 #include "cli/cli_query_int.h"
 
 typedef struct options {
-    const char *table, *form, *breaks, *model;
+    const char *table, *form, *breaks, *model, *broken;
     int64_t rows, seed;
 } options;
 
@@ -26,6 +26,8 @@ static const smi_opt option_table[] = {
     {"--rows", SMI_OPT_I64, "N", "examples: how many rows (default: 10)", offsetof(options, rows)},
     {"--seed", SMI_OPT_I64, "N", "examples: another number gives other rows (default: 1)",
      offsetof(options, seed)},
+    {"--broken", SMI_OPT_TEXT, "RULE", "examples: rows that break this rule, and no other",
+     offsetof(options, broken)},
     {"--for", SMI_OPT_TEXT, "WHOM",
      "diff: readers or writers, whose changes decide how it ends (default: those of both)",
      offsetof(options, breaks)},
@@ -231,7 +233,8 @@ static sm_status import(smi_cli *cli, const options *o, char **args, sm_error *e
 static sm_status examples(smi_cli *cli, const options *o, char **args, sm_error *e)
 {
     sm_example_order order = {.n_rows = smi_given_or(o->rows, 10),
-                              .seed = (uint64_t)smi_given_or(o->seed, 1)};
+                              .seed = (uint64_t)smi_given_or(o->seed, 1),
+                              .broken = sm_str_of(o->broken ? o->broken : "")};
     sm_contract *c = NULL;
     sm_example made_up = {0};
 
@@ -281,7 +284,7 @@ static const struct verb {
     {"export", "CONTRACT", 1, export, " --table --to "},
     {"import", "patito FILE, or dbt FILE", 2, import, " --table --model "},
     {"diff", "OLD NEW", 2, diff, " --for "},
-    {"examples", "CONTRACT", 1, examples, " --table --rows --seed "},
+    {"examples", "CONTRACT", 1, examples, " --table --rows --seed --broken "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
@@ -295,7 +298,8 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
                                  o->model ? "--model" : NULL,
                                  o->breaks ? "--for" : NULL,
                                  o->rows != SMI_NOT_GIVEN ? "--rows" : NULL,
-                                 o->seed != SMI_NOT_GIVEN ? "--seed" : NULL};
+                                 o->seed != SMI_NOT_GIVEN ? "--seed" : NULL,
+                                 o->broken ? "--broken" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {
         if (given[i] && !strstr(v->options, given[i])) {
             return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);

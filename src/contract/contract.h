@@ -682,6 +682,7 @@ typedef struct sm_example_order {
     const sm_contract_table *table;
     int64_t n_rows; /* 1 at least */
     uint64_t seed;  /* the same seed, contract and n_rows give the same rows */
+    sm_str broken;  /* the name of a row rule that each row breaks, and no other; "": none */
 } sm_example_order;
 
 typedef struct sm_example {
@@ -697,8 +698,9 @@ typedef struct sm_example {
  *           for themselves. The rows were checked by sm_contract_check(); where that cannot be, it
  *           is noted
  * Owner     *out lives in `a`
- * Errors    SM_LIMIT with the rule's place: no more rows are found that keep it; SM_UNSUPPORTED: a
- *           pattern that no text can be made of; SM_INVALID: a table without columns; those of
+ * Errors    SM_LIMIT with the rule's place: no more rows are found that keep it, or break it;
+ *           SM_UNSUPPORTED: a pattern that no text can be made of, a rule that no single row
+ *           breaks; SM_NAME: no such rule; SM_INVALID: a table without columns; those of
  *           sm_contract_bind() and sm_contract_check()
  */
 sm_status sm_contract_example(const sm_example_order *in, const sm_exec_env *env, sm_arena *a,

@@ -10,6 +10,8 @@
  *          end the real check looks at all, which also judges groups, row counts and queries.
  * Judge    Whether a row keeps a rule is never decided here: the bound expressions do that
  *          (contract_rule.c). What is known here only makes it likely.
+ * Broken   Where rows are wanted that break one rule, its recipe is turned round (values below the
+ *          least, texts that are too long), and rows stay that break it and no other.
  * NULL     One of ten in a column that may have it; the first rows have none, so that each column
  *          has a type in JSON.
  * Limit    TRIES rounds without a new row: an error that names the rule that refused most. */
@@ -37,6 +39,9 @@ typedef struct recipe {
     double least, greatest, step;             /* of numbers; NaN: none */
     sm_value from, to;                        /* of times, as they are; NULL: none */
     int64_t least_length, greatest_length;    /* −1: none */
+    const sm_rule *has_missing; /* the values are those of this list, which it forbids */
+    bool is_null;               /* all are NULL */
+    bool is_any;                /* texts of any signs of ASCII */
     bool is_required;
     bool is_key; /* its values should differ */
 } recipe;
@@ -50,8 +55,9 @@ typedef struct making {
     sm_arena *a;
     sm_arena *scratch; /* of a round */
     smi_random random;
-    smi_random links; /* which rows are referred to: values do not depend on it */
-    recipe *recipes;  /* one a column of the contract */
+    smi_random links;      /* which rows are referred to: values do not depend on it */
+    recipe *recipes;       /* one a column of the contract */
+    const sm_rule *broken; /* that each row must break; NULL: none */
     sm_bound_rule *rules;
     int64_t n_rules;
     int64_t *refused; /* rows by rule of the table, since the last row that was kept */
@@ -153,6 +159,50 @@ static void take_rule(making *m, const sm_rule *r)
     }
 }
 
+/* The other way round, for a rule that is to be broken. A rule that is not here is broken by what
+ * is made without it. */
+static void turn_rule(making *m, const sm_rule *r)
+{
+    recipe *x = r->column >= 0 ? &m->recipes[r->column] : NULL;
+    int64_t n = 0;
+
+    if (!x) {
+        return;
+    }
+    switch (r->kind) {
+    case SM_RULE_MINIMUM:
+    case SM_RULE_EXCLUSIVE_MINIMUM:
+    case SM_RULE_MAXIMUM:
+    case SM_RULE_EXCLUSIVE_MAXIMUM: {
+        const bool is_least = r->kind == SM_RULE_MINIMUM || r->kind == SM_RULE_EXCLUSIVE_MINIMUM;
+        const sm_rule turned = {.kind = is_least ? SM_RULE_MAXIMUM : SM_RULE_MINIMUM,
+                                .column = r->column,
+                                .text = r->text};
+        take_bound(x, &turned, smi_column_type(m->t, r->column, m->a));
+        x->least = is_least && isnan(x->least) ? x->greatest - SPREAD : x->least;
+        break;
+    }
+    case SM_RULE_INTEGER_FORMAT:
+        x->least = NAN;
+        x->greatest = -1; /* of signed formats: their rule says that none is found */
+        break;
+    case SM_RULE_MIN_LENGTH:
+    case SM_RULE_MAX_LENGTH:
+        SM_ENSURE(sm_parse_i64(r->text, &n)); /* looked at when it was read */
+        x->least_length = r->kind == SM_RULE_MIN_LENGTH ? 0 : n + 1;
+        x->greatest_length = r->kind == SM_RULE_MIN_LENGTH && n > 0 ? n - 1 : -1;
+        break;
+    default:
+        x->is_null = r->kind == SM_RULE_REQUIRED || r->kind == SM_RULE_NULL_VALUES ||
+                     (r->kind == SM_RULE_MISSING_VALUES && r->takes_null);
+        break;
+    }
+    x->is_any = r->kind == SM_RULE_PATTERN || r->kind == SM_RULE_TEXT_FORMAT ||
+                r->kind == SM_RULE_VALID_VALUES;
+    x->is_required = !x->is_null; /* NULL keeps all others */
+    x->has_missing = r->kind == SM_RULE_MISSING_VALUES && r->n_values > 0 ? r : NULL;
+}
+
 static void make_recipes(making *m)
 {
     m->recipes = SM_NEW_ARRAY(m->a, recipe, m->t->n_columns + 1);
@@ -167,7 +217,12 @@ static void make_recipes(making *m)
                                  .is_required = m->t->columns[i].is_required};
     }
     for (int64_t i = 0; i < m->t->n_rules; i++) {
-        take_rule(m, &m->t->rules[i]);
+        if (&m->t->rules[i] != m->broken) {
+            take_rule(m, &m->t->rules[i]);
+        }
+    }
+    if (m->broken) {
+        turn_rule(m, m->broken);
     }
 }
 
@@ -248,9 +303,9 @@ static int64_t make_time(making *m, const sm_type *t, const recipe *x)
     int64_t from = x->from.is_null ? first : x->from.as.i, to = x->to.is_null ? 0 : x->to.as.i;
 
     if (x->to.is_null) {
-        to = t->id == SM_TYPE_TIME ? length : from + length;
+        to = t->id == SM_TYPE_TIME ? length : from > INT64_MAX - length ? from : from + length;
     } else if (x->from.is_null && (from > to || t->id != SM_TYPE_TIME)) {
-        from = t->id == SM_TYPE_TIME ? 0 : to - length;
+        from = t->id == SM_TYPE_TIME ? 0 : to < INT64_MIN + length ? to : to - length;
     }
     const int64_t v = smi_random_between(&m->random, from, from > to ? from : to);
     return v - (v % unit >= 0 && v - v % unit >= from ? v % unit : 0);
@@ -265,7 +320,9 @@ static sm_str make_text(making *m, const recipe *x, const char **why)
     const int64_t greatest = x->greatest_length >= 0 ? x->greatest_length : least + 7;
     sm_buf out = {0};
 
-    if (x->pattern) {
+    if (x->is_any) {
+        *why = smi_pattern_example(SM_STR("[ -~]{1,12}"), 0, &m->random, &out);
+    } else if (x->pattern) {
         *why = smi_pattern_example(x->pattern->text, x->least_length, &m->random, &out);
     } else if (x->format) {
         smi_format_example(x->format->text, &m->random, &out);
@@ -370,8 +427,11 @@ static sm_value make_value(making *m, int32_t column, const sm_type *t, bool is_
     const recipe *x = &m->recipes[column];
     const bool is_null = smi_random_between(&m->random, 1, NULLS) == 1;
 
-    if (is_null && !x->is_required && !is_full) {
+    if (x->is_null || (is_null && !x->is_required && !is_full)) {
         return sm_value_null(t);
+    }
+    if (x->has_missing) {
+        return pick_value(m, t, x->has_missing);
     }
     if (x->values && x->values->n_values > 0) {
         return pick_value(m, t, x->values);
@@ -428,7 +488,7 @@ static sm_status mark_broken(making *m, const sm_bound_rule *r, const sm_batch *
     const sm_status st = sm_expr_eval(r->holds, rows, NULL, into, &holds, e);
     for (int64_t i = 0; st == SM_OK && i < rows->n_rows; i++) {
         const sm_value v = sm_column_value(&holds, i);
-        const bool breaks = !v.is_null && !v.as.b;
+        const bool breaks = (!v.is_null && !v.as.b) != (r->rule == m->broken);
         m->refused[r->rule - m->t->rules] += breaks;
         broken[i] = broken[i] || breaks;
     }
@@ -627,8 +687,9 @@ static sm_status fail_rule(const making *m, sm_error *e)
         r = m->refused[i] > m->refused[r - m->t->rules] ? &m->t->rules[i] : r;
     }
     const sm_status st =
-        sm_fail(e, SM_LIMIT, "after %lld rows of table %.*s, %d in a row broke rule \"%.*s\"",
-                (long long)m->n_rows, SM_STR_ARG(m->t->name), ROUND * TRIES, SM_STR_ARG(r->name));
+        sm_fail(e, SM_LIMIT, "after %lld rows of table %.*s, %d in a row %s rule \"%.*s\"",
+                (long long)m->n_rows, SM_STR_ARG(m->t->name), ROUND * TRIES,
+                r == m->broken ? "did not break" : "broke", SM_STR_ARG(r->name));
     sm_error_todo(
         e, "Ask for fewer rows, or give the columns of the rule bounds or a list of values.");
     return sm_yaml_at(&m->in->contract->yaml, r->at, st, e);
@@ -702,6 +763,32 @@ static bool is_key_rule(const sm_rule *r)
            r->kind == SM_RULE_DUPLICATE_VALUES;
 }
 
+/* The rule that rows are to break. */
+static sm_status find_broken(making *m, sm_error *e)
+{
+    sm_str *names = SM_NEW_ARRAY(m->a, sm_str, m->t->n_rules + 1);
+
+    for (int64_t i = 0; i < m->t->n_rules; i++) {
+        const sm_rule *r = &m->t->rules[i];
+        names[i] = r->name;
+        if (sm_str_eq_nocase(r->name, m->in->broken)) {
+            m->broken = r;
+            return sm_rule_info_of(r->kind)->is_row
+                       ? SM_OK
+                       : sm_yaml_at(&m->in->contract->yaml, r->at,
+                                    sm_fail(e, SM_UNSUPPORTED,
+                                            "rule \"%.*s\" is of several rows: no single row "
+                                            "breaks it",
+                                            SM_STR_ARG(r->name)),
+                                    e);
+        }
+    }
+    return sm_yaml_fail_word(
+        &m->in->contract->yaml, m->t->at,
+        sm_arena_printf(m->a, "table %.*s has no rule", SM_STR_ARG(m->t->name)), m->in->broken,
+        names, (int32_t)m->t->n_rules, e);
+}
+
 static sm_status make_table(const sm_example_order *in, const sm_contract_table *t,
                             const making *outer, const sm_exec_env *env, sm_arena *a, making **out,
                             sm_error *e)
@@ -725,6 +812,7 @@ static sm_status make_table(const sm_example_order *in, const sm_contract_table 
     m->random.state = in->seed ^ sm_hash64(t->name.data, t->name.len);
     m->links.state = ~m->random.state;
     SM_TRY(sm_contract_bind(in->contract, t, m->schema, NULL, a, &m->rules, &m->n_rules, e));
+    SM_TRY(!outer && in->broken.len > 0 ? find_broken(m, e) : SM_OK);
     make_recipes(m);
     m->refused = SM_NEW_ARRAY(a, int64_t, t->n_rules + 1);
     m->keys = SM_NEW_ARRAY(a, sm_map *, t->n_rules + 1);
@@ -839,14 +927,21 @@ static const sm_contract_table *known_rules(const making *m, sm_example *out)
     return t;
 }
 
-static sm_status fail_broken(const sm_verdict *v, sm_error *e)
+/* Is a rule as the rows are to have it: kept, or broken by each of them? */
+static bool is_as_wanted(const making *m, const sm_rule_verdict *r)
+{
+    return m->broken && sm_str_eq(r->rule->name, m->broken->name) ? r->count.n_broken == m->n_rows
+                                                                  : r->outcome == SM_OUTCOME_PASSED;
+}
+
+static sm_status fail_broken(const making *m, const sm_verdict *v, sm_error *e)
 {
     sm_buf text = {0};
     sm_status st = SM_OK;
 
     for (int64_t i = 0; i < v->table->n_rules && st == SM_OK; i++) {
         const sm_rule_verdict *r = &v->rules[i];
-        if (r->outcome != SM_OUTCOME_PASSED) {
+        if (!is_as_wanted(m, r)) {
             sm_rule_verdict_print(r, &text);
             st =
                 sm_yaml_at(&v->contract->yaml, r->rule->at,
@@ -875,8 +970,9 @@ static sm_status check_rows(const making *m, const placing *p, sm_example *out, 
     sm_verdict *v = NULL;
     sm_error first = {0};
 
+    check.columns = m->broken ? m->schema : NULL; /* a column of NULL alone has no type in JSON */
     sm_status st = sm_contract_check(&check, m->env, m->a, &v, &first);
-    if (st == SM_TYPE) {
+    if (st == SM_TYPE && !m->broken) {
         check.columns = m->schema;
         out->notes[out->n_notes++] = (sm_contract_note){
             .text = sm_arena_strf(m->a, "smelt check would not take these rows: %s", first.what),
@@ -887,7 +983,7 @@ static sm_status check_rows(const making *m, const placing *p, sm_example *out, 
         *e = first;
         return sm_within(e, st, "the rows that were made");
     }
-    return fail_broken(v, e);
+    return fail_broken(m, v, e);
 }
 
 sm_status sm_contract_example(const sm_example_order *in, const sm_exec_env *env, sm_arena *a,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from test_contract_export import HEAD, row_rules
+from test_contract_export import HEAD, json_of, row_rules
 
 WORDS = ["Oslo", "Rome", "it's", "a, b", "x: y", "é"]
 
@@ -182,6 +182,37 @@ def test_types(smelt, tmp_path):
         datetime.time.fromisoformat(row[5])
         datetime.datetime.fromisoformat(row[6])
     assert "smelt check would not take these rows: column c5 is of type VARCHAR" in done.stderr
+
+
+@pytest.mark.parametrize("logical, kind, yaml, keeps, breaks", list(row_rules()))
+def test_rows_that_break_one_rule(smelt, tmp_path, logical, kind, yaml, keeps, breaks):
+    """Each breaks it, and keeps all others: Delta's writer of the rows would refuse or quarantine just these."""
+    path = write(tmp_path, f"name: c, logicalType: {logical}, physicalType: '{kind}', {yaml}",
+                 "name: d, logicalType: integer, required: true, logicalTypeOptions: {minimum: 5}")
+    name = next(line.split()[0] for line in smelt("contract", "diff", write_bare(tmp_path), path, check=False).stdout
+                .replace("writers  t      ", "").splitlines() if line.startswith(("c:", "even")))
+    text = examples(smelt, path, "--broken", name, "--rows", 20)
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert len(rows) == 20 and all(row["d"] >= 5 for row in rows)
+    (tmp_path / "made.json").write_text(text + json.dumps({"c": json_of(keeps, logical), "d": 5}) + "\n")
+    done = smelt("check", path, "made.json", "--json", cwd=tmp_path, check=False)
+    found = {rule["rule"]: rule["violations"] for rule in json.loads(done.stdout)["contracts"]}
+    assert found.pop(name) == 20 and set(found.values()) == {0}
+
+
+def write_bare(tmp_path):
+    path = tmp_path / "bare.yaml"
+    path.write_text(HEAD + "  - name: t\n    properties: [{name: c}, {name: d}]\n")
+    return path
+
+
+def test_rules_that_no_row_breaks(smelt, tmp_path):
+    path = write(tmp_path, "name: a, logicalType: integer, unique: true, logicalTypeOptions: {minimum: 1}",
+                 "name: b, logicalType: string, logicalTypeOptions: {minLength: 0}")
+    for name, told in (("a:unique", "no single row breaks it"), ("a:minimun", 'table t has no rule "a:minimun"'),
+                       ("b:minLength", 'did not break rule "b:minLength"')):
+        done = smelt("contract", "examples", path, "--broken", name, check=False)
+        assert done.returncode == 1 and done.stdout == "" and told in done.stderr, done.stderr
 
 
 def test_usage(smelt, tmp_path):
