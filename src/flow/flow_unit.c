@@ -198,22 +198,56 @@ static sm_status find_table_at(void *ctx, const sm_str *parts, int32_t n_parts,
     return find_table(ctx, parts, n_parts, a, out, e); /* what is given is of every version */
 }
 
+/* The source whose folder a table function reads; −1: it reads something else. */
+static int32_t source_read(const running *r, const sm_table_arg *args, int32_t n_args)
+{
+    const sm_pipeline *p = r->t->p;
+    const sm_value *v = n_args > 0 ? &args[0].value : NULL;
+    const bool is_text = v && v->type->id == SM_TYPE_STRING && !v->is_null;
+    int32_t i = 0;
+
+    while (is_text && i < p->n_sources &&
+           !sm_str_eq(v->as.s, r->run.vars[p->sources[i].var].as.s)) {
+        i++;
+    }
+    return is_text && i < p->n_sources ? i : -1;
+}
+
+/* The columns of a source do not depend on what its files are called. */
+static int32_t without_match(const sm_table_arg *args, int32_t n_args, sm_table_arg *out)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < n_args; i++) {
+        if (!sm_str_is(args[i].name, "match")) {
+            out[n++] = args[i];
+        }
+    }
+    return n;
+}
+
 /* sm_resolver.function */
 static sm_status find_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                                sm_arena *a, sm_relation *out, sm_error *e)
 {
     running *r = ctx;
-    const sm_pipeline *p = r->t->p;
+    const int32_t source = source_read(r, args, n_args);
+    const sm_str of = source >= 0 ? r->t->p->sources[source].name : (sm_str){0};
 
-    for (int32_t i = 0; i < p->n_sources && n_args > 0 && !r->is_typing; i++) {
-        const sm_value *v = &args[0].value;
-        if (v->type->id == SM_TYPE_STRING && !v->is_null &&
-            sm_str_eq(v->as.s, r->run.vars[p->sources[i].var].as.s) &&
-            !given_of(r, p->sources[i].name)) {
-            return fail_not_given(r, "source", p->sources[i].name, e);
-        }
+    if (source >= 0 && r->is_typing) {
+        sm_table_arg *others = SM_NEW_ARRAY(a, sm_table_arg, n_args);
+        n_args = without_match(args, n_args, others);
+        return r->inner.function(r->inner.ctx, name, others, n_args, a, out, e);
     }
-    return r->inner.function(r->inner.ctx, name, args, n_args, a, out, e);
+    if (source >= 0 && !given_of(r, of)) {
+        return fail_not_given(r, "source", of, e);
+    }
+    const sm_status st = r->inner.function(r->inner.ctx, name, args, n_args, a, out, e);
+    if (source >= 0 && st == SM_NOT_FOUND) {
+        sm_error_todo(e, "Say what the file of the rows is called: input: %.*s, as: NAME.",
+                      SM_STR_ARG(of));
+    }
+    return st;
 }
 
 /* sm_resolver.variable */

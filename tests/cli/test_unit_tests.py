@@ -139,6 +139,19 @@ def test_a_source_with_a_file(shop, tmp_path):
     shop(case(model="bronze.orders", given=given, expect="file: want.ndjson"), code=0)
 
 
+def test_names_of_files_that_the_source_takes(shop, tmp_path):
+    """`match` decides which file is read, and not which columns a table has."""
+    sql = SQL["bronze.sql"].replace("file_date => true", "match => '^orders_.*', file_date => true")
+    (tmp_path / "bronze.sql").write_text(sql)
+    given = "      - {input: logs, rows: [{id: 1}]}\n"
+    done = shop(case(model="bronze.orders", given=given, expect="rows: [{id: 1}]"), code=1)
+    assert "no file matches" in done.stdout and "input: logs, as: NAME" in done.stdout
+    given = given.replace("rows:", "as: orders_20220401.json, rows:")
+    shop(case(model="bronze.orders", given=given, expect="rows: [{id: 1, day: 2022-04-01}]"), code=0)
+    done = shop(case(given="      - {input: bronze.orders, rows: [{day: 2022-04-01, pricee: 1}]}\n"), code=1)
+    assert 'bronze.orders has no column "pricee"' in done.stdout and 'Did you mean "price"?' in done.stdout
+
+
 def test_through_the_views(shop):
     """The view between is the pipeline's own, unless it is given."""
     given = "      - {input: silver.paid, rows: [{day: 2022-04-01, price: -1, city: a}]}\n"
