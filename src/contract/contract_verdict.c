@@ -432,7 +432,8 @@ static void pad_cell(sm_str text, int column, int width, sm_buf *out)
 /* The widths of columns. That of names is cut so that a line has at most 80 characters. */
 static void measure_columns(const sm_verdict *v, int *widths)
 {
-    int rest = LINE_CHARS - (int)strlen("unchecked") - 2;
+    const int least = (int)strlen(heads[COLUMN_RULE]);
+    int outcome = (int)strlen("verdict"), rest = LINE_CHARS;
     sm_buf text = {0};
 
     for (int c = 0; c < N_COLUMNS; c++) {
@@ -445,12 +446,16 @@ static void measure_columns(const sm_verdict *v, int *widths)
         }
     }
     sm_buf_release(&text);
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        const int width = (int)strlen(sm_outcome_name(v->rules[i].outcome));
+        outcome = width > outcome ? width : outcome;
+    }
     for (int c = COLUMN_RULE + 1; c < N_COLUMNS; c++) {
         rest -= widths[c] + 2;
     }
+    rest -= 2 + outcome;
     if (widths[COLUMN_RULE] > rest) {
-        widths[COLUMN_RULE] =
-            rest > (int)strlen(heads[COLUMN_RULE]) ? rest : (int)strlen(heads[COLUMN_RULE]);
+        widths[COLUMN_RULE] = rest > least ? rest : least;
     }
 }
 

@@ -235,7 +235,7 @@ static void test_long_names(void **state)
         const char *name;
         const char *lines;
     } cases[] = {
-        {"a_name_that_fits_with_30_chars", "a_name_that_fits_with_30_chars  1,200"},
+        {"a_name_that_fits_with_32_chars__", "a_name_that_fits_with_32_chars__  1,200"},
         {"a_name_that_does_not_fit_in_a_line_of_eighty_characters:minimum",
          "a_name_that_does_not_fit_in_a_line_of_eighty_characters:minimum\n  "},
     };
