@@ -517,7 +517,7 @@ typedef struct sm_audit {
     const sm_exec_env *env;
     sm_exec_report *report; /* of the pass over all rows, which comes first; the caller's, also
                              * after a failure. NULL: it is not wanted */
-    int64_t now_us; /* the time that the audit is for; 0: the clock's */
+    int64_t now_us;         /* the time that the audit is for; 0: the clock's */
     /* How many rows the table had in the versions before these rows, the newest first, n at most;
      * *out lives in `a`. NULL: it has no such versions. */
     sm_status (*earlier)(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,

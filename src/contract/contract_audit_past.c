@@ -133,9 +133,9 @@ static bool keeps_rows(sm_str operation)
             return true;
         }
     }
-    /* Rows are changed by UPDATE alone, and made by CREATE TABLE AS SELECT. */
-    return sm_str_is(operation, "CREATE TABLE") ||
-           (sm_str_is(first, "UPDATE") && first.len < operation.len);
+    /* A table is created without rows but for … AS SELECT. */
+    return (sm_str_is(first, "CREATE") && !sm_str_ends(operation, SM_STR("AS SELECT"))) ||
+           sm_str_ends(operation, SM_STR(" SCHEMA")) || sm_str_ends(operation, SM_STR(" METADATA"));
 }
 
 /* sm_delta_each_info */
