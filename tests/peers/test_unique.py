@@ -49,7 +49,7 @@ def check(smelt, path, columns, *args):
         "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nstatus: draft\nschema:\n"
         "  - name: t\n    properties: [{name: c}, {name: d}]\n"
         f"    quality: [{{metric: duplicateValues, arguments: {arguments}, mustBe: 0}}]\n")
-    done = smelt("check", "c.yaml", path, "--json", *args, check=False)
+    done = smelt("check", "c.yaml", path, "--json", *args, check=False, timeout=900)
     assert done.returncode in (0, 3), done.stderr
     (rule,) = json.loads(done.stdout)["contracts"]
     assert done.returncode == (3 if rule["violations"] else 0)
@@ -95,7 +95,7 @@ def test_the_answer_does_not_depend_on_threads_and_memory(smelt, tmp_path):
 @pytest.mark.soak
 @pytest.mark.parametrize("repeats", ["none", "few", "half"])
 def test_more_hashes_than_memory(smelt, tmp_path, repeats):
-    """20,000,000 rows within 96 MB: three scans."""
+    """20,000,000 rows within 96 MB: several scans."""
     n_rows = 20_000_000
     number = REPEATS[repeats].replace(str(ROWS // 2), str(n_rows // 2))
     path = make(tmp_path, "t.parquet", KEYS["BIGINT"], number, n_rows)
