@@ -19,8 +19,7 @@
 
 /* ---- the clock ------------------------------------------------------------------------------- */
 
-/* The unit of an age, in microseconds. */
-static double unit_us(const sm_rule *r)
+double smi_age_unit_us(const sm_rule *r)
 {
     static const struct {
         const char *end;
@@ -72,7 +71,7 @@ sm_status smi_audit_freshness(smi_audit *u, const sm_rule *r, sm_rule_count *out
     }
     /* As DOUBLE: a DATE may be further from now than microseconds can say in 64 bits. */
     const double unit = x->type->id == SM_TYPE_DATE ? (double)D_US : 1;
-    out->measure = ((double)now_us - (double)newest.as.i * unit) / unit_us(r);
+    out->measure = ((double)now_us - (double)newest.as.i * unit) / smi_age_unit_us(r);
     sm_value_print(newest, &text);
     out->detail =
         sm_arena_strf(u->a, "the newest value is %.*s, and it is %.*s",

@@ -400,19 +400,26 @@ static int strictness(sm_policy p)
     return p == SM_POLICY_WARN ? 0 : p == SM_POLICY_NULL ? 1 : p == SM_POLICY_QUARANTINE ? 2 : 3;
 }
 
+/* Of an age in microseconds: its unit may be another one. */
+static sm_rule_limit limit_of(const sm_rule *r)
+{
+    sm_rule_limit l = r->limit;
+
+    l.value *= r->kind == SM_RULE_FRESHNESS ? smi_age_unit_us(r) : 1;
+    return l;
+}
+
 static void compare_allowed(diffing *d, const sm_rule *before, const sm_rule *after)
 {
     sm_buf old = {0}, new = {0};
 
     smi_print_allowed(before, &old);
     smi_print_allowed(after, &new);
-    const bool same_limit = before->limit.op == after->limit.op &&
-                            before->limit.is_percent == after->limit.is_percent &&
-                            !(before->limit.value < after->limit.value) &&
-                            !(before->limit.value > after->limit.value) &&
-                            !(before->limit.to < after->limit.to) &&
-                            !(before->limit.to > after->limit.to);
-    const course limit = same_limit ? SAME : compare_limits(&before->limit, &after->limit);
+    const sm_rule_limit was = limit_of(before), is = limit_of(after);
+    const bool same_limit = was.op == is.op && was.is_percent == is.is_percent &&
+                            !(was.value < is.value) && !(was.value > is.value) &&
+                            !(was.to < is.to) && !(was.to > is.to);
+    const course limit = same_limit ? SAME : compare_limits(&was, &is);
     const course tolerance = compare_tolerance(before, after);
     add_part(d, before->name, "allowed", sm_arena_take(d->a, &old), sm_arena_take(d->a, &new),
              breaks_by(limit == TIGHTER || tolerance == TIGHTER ? TIGHTER : LOOSER));
@@ -430,9 +437,10 @@ static void compare_rule(diffing *d, const sm_rule *before, const sm_rule *after
 {
     const sm_str old = argument_text(d, d->before, before);
     const sm_str new = argument_text(d, d->after, after);
+    const bool is_limit = sm_rule_info_of(before->kind)->argument == SM_ARGUMENT_AGE;
 
     add_part(d, before->name, "name", before->name, after->name, 0);
-    if (!sm_str_eq(old, new)) {
+    if (!sm_str_eq(old, new) && !is_limit) { /* an age is what is allowed, too */
         const course c = compare_arguments(d, before, after);
         add_part(d, before->name, sm_rule_info_of(before->kind)->name, old, new, breaks_by(c));
     }

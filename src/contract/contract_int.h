@@ -328,6 +328,8 @@ sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st,
 /** Counts groups, and those that break the rule's condition (contract_audit_sql.c). */
 sm_status smi_audit_group(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
+/** The unit of a rule's age, in microseconds (contract_audit_past.c). */
+double smi_age_unit_us(const sm_rule *r);
 /** The age of the newest value of a column (contract_audit_past.c). */
 sm_status smi_audit_freshness(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                               sm_error *e) SM_MUST_USE;

@@ -99,6 +99,15 @@ def test_types(smelt, tmp_path, old, new, breaks):
     assert brief(diff(smelt, *names)) == [("c", "physicalType", "changed", old, new, breaks)]
 
 
+@pytest.mark.parametrize("old, new, breaks", [("24 h", "48 h", []), ("2 d", "47 h", ["writers"])])
+def test_ages(smelt, tmp_path, old, new, breaks):
+    """The age of a freshness is one thing, and one change."""
+    names = [write(tmp_path, f"{i}.yaml", "name: c, logicalType: timestamp, quality: [{type: custom, engine: smelt, "
+                   f"implementation: {{freshness: {age}}}}}]") for i, age in enumerate((old, new))]
+    (change,) = diff(smelt, *names)["changes"]
+    assert (change["name"], change["what"], change["breaks"]) == ("c:freshness", "allowed", breaks)
+
+
 def test_columns_and_tables(smelt, tmp_path):
     old = write(tmp_path, "old.yaml", "name: id, logicalType: integer, required: true", "name: city")
     new = write(tmp_path, "new.yaml", "name: id, physicalName: ID, logicalType: integer, required: true",
