@@ -122,7 +122,7 @@ static void settle_info(sm_candidate *c)
         c->record.info_json = info;
         return;
     }
-    SM_ASSERT(has_smelt || !memmem(info.data, info.len, smelt.data, smelt.len));
+    SM_ASSERT(has_smelt || info.len == 0 || !memmem(info.data, info.len, smelt.data, smelt.len));
     sm_buf_text(&text, SM_STR("\"smelt\":{\"verdict\":"));
     sm_buf_text(&text, c->verdict); /* both may be long */
     sm_buf_text(&text, has_smelt ? SM_STR("") : SM_STR("}"));

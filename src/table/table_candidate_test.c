@@ -237,6 +237,7 @@ static void test_verdicts(void **state)
         {true, BROKEN, true, "", "", SM_CONTRACT, "does not keep"},
         {true, KEPT_THEN_BROKEN, true, "", "", SM_CONTRACT, "does not keep"},
         {true, KEPT, true, "", "\"smelt\":{\"verdict\":{\"rules\":2}}", SM_OK, ""},
+        {true, KEPT, true, NULL, "\"smelt\":{\"verdict\":{\"rules\":2}}", SM_OK, ""},
         {true, BROKEN_THEN_KEPT, true, "\"more\":1",
          "\"smelt\":{\"verdict\":{\"rules\":2}},\"more\":1", SM_OK, ""},
         {true, KEPT, true, "\"smelt\":{\"run\":\"r1\"},\"more\":1", both, SM_OK, ""},
@@ -255,7 +256,7 @@ static void test_verdicts(void **state)
         if (rows[i].is_guarded) {
             sm_candidate_guard(c);
         }
-        if (rows[i].is_noted_first) {
+        if (rows[i].is_noted_first && rows[i].note) {
             sm_candidate_note(c, &note);
         }
         judge(c, rows[i].judged);
