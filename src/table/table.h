@@ -396,8 +396,8 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note);
 
 /**
  * Says that the candidate has to keep a contract. From then on sm_publish() refuses it
- * (SM_CONTRACT) until it was judged, and after a verdict that does not pass. Before it is published; one that is
- * empty is left out of a publication anyway.
+ * (SM_CONTRACT) until it was judged, and after a verdict that does not pass. Before it is
+ * published; one that is empty is left out of a publication anyway.
  */
 void sm_candidate_guard(sm_candidate *c);
 /** The verdict. json: an object, which the commit's information has as "smelt": {"verdict": …},
