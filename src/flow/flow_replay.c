@@ -7,6 +7,8 @@
  *          its URI and date: what SQL takes of a file's name is as it was.
  * Rows     that broke a rule are JSON of the columns that the SQL gives. They are read as such, and
  *          only the contract looks at them.
+ * Cut      Of a row that is too long for the quarantine the line is read from its file, if that is
+ *          still the one that was loaded and is not compressed; it is then a line like others.
  * One pass Both are one plan (UNION ALL), so that a rule over several rows sees them all. Each row
  *          has its origin with it: a line of one of the texts, which is a row of the quarantine.
  *          What is refused again, or leaves again, stays there; all others are taken in. A line
@@ -41,7 +43,7 @@ typedef struct group {
 /* Why rows are left out, and how many. */
 enum { WHY_CUT, WHY_OTHER_COLUMNS, WHY_OTHER_RUN, WHY_NO_LOAD, WHY_BYTES, N_WHYS };
 static const char *const whys[] = {
-    [WHY_CUT] = "are cut at 65,536 bytes",
+    [WHY_CUT] = "are cut at 65,536 bytes, and their line cannot be read from its file",
     [WHY_OTHER_COLUMNS] = "have other columns than the SQL gives now",
     [WHY_OTHER_RUN] = "are of earlier runs than the one that made the table's rows",
     [WHY_NO_LOAD] = "are lines, and the task is no load",
@@ -49,8 +51,8 @@ static const char *const whys[] = {
 };
 
 /* The columns of a quarantine that are looked at. */
-enum { FILE_AT, REASON_AT, RAW_AT, RAW_BYTES_AT, RUN_AT, N_LOOKED_AT };
-static const char *const looked_at[] = {"file", "reason", "raw", "raw_bytes", "run"};
+enum { FILE_AT, OFFSET_AT, REASON_AT, RAW_AT, RAW_BYTES_AT, RUN_AT, N_LOOKED_AT };
+static const char *const looked_at[] = {"file", "byte_offset", "reason", "raw", "raw_bytes", "run"};
 
 typedef struct replay {
     sm_run *run;
@@ -266,10 +268,97 @@ static bool has_columns(sm_str text, const sm_type *columns)
     return has;
 }
 
+/* Is the file still the one that was loaded? Then *out is open. */
+static bool open_same(const replay *p, const smi_flow_known *k, sm_blob **out)
+{
+    sm_store *store = NULL;
+    sm_entry entry;
+    sm_error ignored = {0};
+    sm_str folder, name;
+
+    sm_uri_split(k->uri, &folder, &name);
+    bool is =
+        sm_name_plain(name).len == name.len &&
+        sm_store_open(p->run->env->stores, sm_arena_str(p->a, folder), &store, &ignored) == SM_OK &&
+        sm_store_stat(store, name, p->a, &entry, &ignored) == SM_OK;
+    if (is) {
+        const smi_flow_mark mark = {.size_bytes = entry.size_bytes,
+                                    .modified_us = entry.modified_us,
+                                    .changed_us = entry.changed_us,
+                                    .inode = entry.inode,
+                                    .etag = entry.etag};
+        is = smi_match_has_mark(k, &mark) && sm_blob_open(store, name, out, &ignored) == SM_OK;
+    }
+    sm_store_release(store);
+    return is;
+}
+
+/* Appends the bytes from there to the end of the line; false: it has none, or is too long. */
+static bool read_to_end(sm_blob *blob, uint64_t at, sm_buf *out)
+{
+    static const size_t piece = 262144, most = 16777216;
+    const uint64_t size = sm_blob_bytes(blob);
+    const char *lf = NULL;
+    sm_error ignored = {0};
+
+    while (!lf && at < size && out->len <= most) {
+        const size_t n = size - at < piece ? (size_t)(size - at) : piece;
+        if (sm_buf_reserve(out, n, &ignored) != SM_OK ||
+            sm_blob_read(blob, at, n, out->data + out->len, &ignored) != SM_OK) {
+            return false;
+        }
+        lf = memchr(out->data + out->len, '\n', n);
+        out->len = lf ? (size_t)(lf - (const char *)out->data) : out->len + n;
+        at += n;
+    }
+    return out->len > 0 && out->len <= most;
+}
+
+/* The line of a row, from its file; false: it cannot be had. */
+static bool read_line(const replay *p, sm_str uri, const sm_column *offsets, int64_t row,
+                      sm_buf *out)
+{
+    const smi_flow_known *known = NULL;
+    sm_blob *blob = NULL;
+
+    for (int64_t i = 0; i < p->quarantine.n_known && !known; i++) {
+        const smi_flow_known *k = &p->quarantine.known[i];
+        known = uri.len > 0 && sm_str_eq(k->uri, uri) && !k->is_displaced ? k : NULL;
+    }
+    if (!known || sm_column_is_null(offsets, row) || !open_same(p, known, &blob)) {
+        return false;
+    }
+    const bool is = read_to_end(blob, (uint64_t)sm_column_value(offsets, row).as.i, out);
+    sm_blob_close(blob);
+    return is;
+}
+
 static sm_str text_at(const replay *p, const sm_batch *b, int column, int64_t row)
 {
     const sm_column *c = &b->columns[p->at[column]];
     return sm_column_is_null(c, row) ? (sm_str){0} : sm_column_str(c, row);
+}
+
+/* Is only the beginning of it there? */
+static bool is_cut(const replay *p, const sm_batch *b, int64_t i)
+{
+    const sm_value bytes = sm_column_value(&b->columns[p->at[RAW_BYTES_AT]], i);
+
+    return bytes.is_null || bytes.as.i != (int64_t)text_at(p, b, RAW_AT, i).len;
+}
+
+/* Tries the line of a row of a load that is cut. *tried: it could be read. */
+static sm_status sort_cut(replay *p, const sm_batch *b, int64_t i, int64_t row, bool *tried,
+                          sm_error *e)
+{
+    const sm_str uri = text_at(p, b, FILE_AT, i);
+    sm_buf line = {0};
+
+    *tried =
+        p->t->kind == SM_TASK_LOAD && read_line(p, uri, &b->columns[p->at[OFFSET_AT]], i, &line);
+    const sm_status st = *tried ? add_text(p, group_of(p, uri), row, sm_buf_str(&line), e) : SM_OK;
+    sm_buf_release(&line);
+    return st;
 }
 
 /* Puts a row of the quarantine with those that are tried, or leaves it out. */
@@ -278,11 +367,10 @@ static sm_status sort_row(replay *p, const sm_batch *b, int64_t i, int64_t row,
 {
     SM_ASSERT(row < p->n && p->outcomes[row] == LEFT_OUT);
     const sm_str raw = text_at(p, b, RAW_AT, i);
-    const sm_value bytes = sm_column_value(&b->columns[p->at[RAW_BYTES_AT]], i);
     const bool of_line = is_line(text_at(p, b, REASON_AT, i));
     int why = -1;
 
-    if (bytes.is_null || bytes.as.i != (int64_t)raw.len) {
+    if (is_cut(p, b, i)) {
         why = WHY_CUT;
     } else if (of_line && p->t->kind != SM_TASK_LOAD) {
         why = WHY_NO_LOAD;
@@ -305,14 +393,20 @@ static sm_status sort_row(replay *p, const sm_batch *b, int64_t i, int64_t row,
     return add_text(p, of_line ? group_of(p, text_at(p, b, FILE_AT, i)) : p->rows, row, raw, e);
 }
 
+/* lines: only those that the SQL is to read; else the others, that were left. */
 static sm_status sort_rows(replay *p, bool lines, const sm_type *columns, sm_error *e)
 {
     int64_t row = 0;
 
     for (int64_t i = 0; i < p->n_batches; i++) {
-        for (int64_t k = 0; k < p->batches[i]->n_rows; k++, row++) {
-            if (is_line(text_at(p, p->batches[i], REASON_AT, k)) == lines) {
-                SM_TRY(sort_row(p, p->batches[i], k, row, columns, e));
+        const sm_batch *b = p->batches[i];
+        for (int64_t k = 0; k < b->n_rows; k++, row++) {
+            const bool of_line = is_line(text_at(p, b, REASON_AT, k));
+            bool tried = p->outcomes[row] != LEFT_OUT;
+            if (lines && !of_line && is_cut(p, b, k)) {
+                SM_TRY(sort_cut(p, b, k, row, &tried, e));
+            } else if (of_line == lines && !tried) {
+                SM_TRY(sort_row(p, b, k, row, columns, e));
             }
         }
     }

@@ -1,5 +1,6 @@
 """smelt replay: lines and rows of a quarantine that pass after a fix of the SQL, the contract or the types are in
 the table, each once; the others stay. Whatever is killed, and however often it is done."""
+import gzip
 import json
 import os
 import signal
@@ -170,12 +171,32 @@ def test_rows_with_other_columns_stay(shop):
     assert counts(report) == (0, 0, 1, 0) and "other columns" in report["warnings"][0]
 
 
-def test_a_row_that_is_cut_stays(shop):
-    shop.put("01", order(1, n=-5, city="x" * 70000), order(2))
+def test_a_row_that_is_cut_is_read_from_its_file(shop):
+    long = order(1, n=-5, city="é" * 200000)
+    shop.put("01", order(2), long, order(3), order(4, n=-5, city="y" * 70000).rstrip("\n"))
     shop.run()
+    assert shop.ids() == [2, 3]
+    shop.contract(NEGATIVE + CITIES_RULES)
+    assert counts(replay(shop)) == (2, 0, 0, 2)
+    rows = {row["id"]: row["city"] for row in shop.sql("SELECT id, city FROM raw.orders")}
+    assert rows[1] == "é" * 200000 and rows[4] == "y" * 70000 and len(rows) == 4
+    assert counts(replay(shop)) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("change", ["other", "gone", "compressed"])
+def test_a_row_that_is_cut_stays_where_its_file_does_not(shop, change):
+    lines = order(1, n=-5, city="x" * 70000) + order(2) + order(3, n=-5)
+    name = "20220401.json.gz" if change == "compressed" else "20220401.json"
+    path = shop.folder / "in" / name
+    path.write_bytes(gzip.compress(lines.encode()) if change == "compressed" else lines.encode())
+    shop.run()
+    if change == "other":
+        path.write_text(lines.replace("xx", "yy"))
+    elif change == "gone":
+        path.rename(shop.folder / "elsewhere.json")
     shop.contract(NEGATIVE + CITIES_RULES)
     report = replay(shop)
-    assert counts(report) == (0, 0, 1, 0) and "65,536" in report["warnings"][0]
+    assert counts(report) == (1, 0, 1, 1) and "65,536" in report["warnings"][0]
 
 
 def test_rules_that_fail_publish_nothing(shop):
