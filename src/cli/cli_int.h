@@ -103,8 +103,8 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
  * the words. SM_USAGE names a value without '='. */
 sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
                             sm_error *e) SM_MUST_USE;
-/** The day that begins with the --date, or with a date and a time; today without one (NULL). SM_USAGE
- * if it is none. */
+/** The day that begins with the --date, or with a date and a time; today without one (NULL).
+ * SM_USAGE if it is none. */
 sm_status smi_options_day(const char *date, int64_t *start_us, int64_t *end_us,
                           sm_error *e) SM_MUST_USE;
 /** The names of "A,B", in the command's arena. One that has a comma, or begins with a quote, stands

@@ -138,8 +138,8 @@ static inline sm_view sm_view_read(const uint8_t *bytes, uint32_t len, int32_t b
 
 /** Appends row i as text, as DuckDB casts to VARCHAR: [1, 2], {'a': 1}, {k=v}. */
 void sm_column_print(const sm_column *c, int64_t i, sm_buf *out);
-/** Writes row i as JSON. Dates and timestamps are strings, NaN and infinities null, blobs hex; where
- * the writer is exact, these are as sm_column_print() has them. */
+/** Writes row i as JSON. Dates and timestamps are strings, NaN and infinities null, blobs hex;
+ * where the writer is exact, these are as sm_column_print() has them. */
 void sm_column_json(const sm_column *c, int64_t i, sm_json_writer *w);
 
 /* ---- kernels, any layout, any type ----------------------------------------------------------- */

@@ -7,9 +7,9 @@
  *          sink stands between a side output and its sink (exec_check.c).
  * Method   A reader knows only the number of a line within its morsel. That of the file is known
  *          when all earlier morsels are read, but rows do not wait for that. So they carry both
- *          numbers in one (the morsel's is its ordinal, which no other scan of a UNION has), and what is missing is added where they leave. There it is known: a row
- *          leaves in its task's turn, when all tasks before it are closed, and so accounted; or by
- *          a later pipe. */
+ *          numbers in one (the morsel's is its ordinal, which no other scan of a UNION has), and
+ *          what is missing is added where they leave. There it is known: a row leaves in its task's
+ *          turn, when all tasks before it are closed, and so accounted; or by a later pipe. */
 #include "exec/exec_int.h"
 
 /* Of 63 bits: 16 million morsels, which are 16 TB of text, of 5 * 10^11 lines each, which a
