@@ -30,6 +30,7 @@ static void print_summary(sm_str table, const sm_replay_report *r)
     char replayed[SM_SIZE_TEXT_BYTES], refused[SM_SIZE_TEXT_BYTES], left[SM_SIZE_TEXT_BYTES];
     char rows[SM_COUNTED_TEXT_BYTES];
 
+    SM_ASSERT(r->n_replayed > 0 || r->n_rows == 0);
     sm_format_count(r->n_replayed, replayed);
     sm_format_count(r->n_refused, refused);
     sm_format_count(r->n_not_replayed, left);
@@ -83,6 +84,7 @@ static sm_status replay(smi_cli *cli, const void *opts, char **args, int n_args,
     sm_pipeline *pipeline = NULL;
     sm_pair *vars = NULL;
 
+    SM_ASSERT(n_args == 2);
     SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
     run_opts.vars = vars;
     run_opts.n_vars = o->vars.n;

@@ -354,6 +354,7 @@ static sm_status sort_cut(replay *p, const sm_batch *b, int64_t i, int64_t row, 
     const sm_str uri = text_at(p, b, FILE_AT, i);
     sm_buf line = {0};
 
+    SM_ASSERT(is_cut(p, b, i) && p->outcomes[row] == LEFT_OUT);
     *tried =
         p->t->kind == SM_TASK_LOAD && read_line(p, uri, &b->columns[p->at[OFFSET_AT]], i, &line);
     const sm_status st = *tried ? add_text(p, group_of(p, uri), row, sm_buf_str(&line), e) : SM_OK;
@@ -533,6 +534,7 @@ static sm_status plan_rows(replay *p, const sm_type *columns, const sm_plan_node
 {
     sm_dataset *d = SM_NEW(p->a, sm_dataset);
 
+    SM_ASSERT(p->rows && p->rows->n > 0);
     *d = (sm_dataset){.format = sm_format_named(SM_STR("json")),
                       .schema = read_columns(p, columns),
                       .files = SM_NEW(p->a, sm_datafile),
@@ -593,6 +595,7 @@ static sm_outputs side_outputs(replay *p, const smi_flow_guard *g)
     const sm_sink **to = SM_NEW_ARRAY(p->a, const sm_sink *, n + 1);
     int32_t *lines = SM_NEW_ARRAY(p->a, int32_t, n + 1);
 
+    SM_ASSERT(n >= 0 && (n == 0 || p->t->quarantine.len > 0));
     for (int32_t i = 0; i < n; i++) {
         const int32_t origin = sm_origin_find(sm_guard_leaves(g->guard, i));
         SM_ASSERT(origin >= 0);
@@ -781,6 +784,7 @@ static sm_status stage_quarantine(replay *p, sm_candidate **out, sm_error *e)
                             .base = p->quarantine.snapshot,
                             .keeps_values = true};
 
+    SM_ASSERT(schema->n_fields > 1 && p->n > 0);
     SM_TRY(sm_stage_open(&write, schema, p->run->env, &stage, e));
     const sm_sink to = sm_stage_sink(stage);
     sm_status st = SM_OK;
