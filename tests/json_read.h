@@ -20,6 +20,7 @@ typedef struct json_read {
     int32_t n_columns;
     const char *made; /* "STRUCT(s STRUCT(a BIGINT))": what the columns are read as; NULL: all */
     bool validate_all, stops_at_bad, counts_unknown, fails_unknown;
+    bool rescues_unknown; /* as a last column `_rescued` */
     bool is_terse; /* leave the messages out */
     uint64_t cut;  /* two morsels, [0, cut) and [cut, size); 0: as planned */
     size_t beyond; /* with cut: bytes given behind a morsel's end at first */
@@ -251,6 +252,13 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
                                    sm_value_str(sm_str_of(how->order)), a, e));
     }
     SM_TRY_GOTO(st, done, sm_type_parse(sm_str_of(how->schema), a, &schema, e));
+    if (how->rescues_unknown) {
+        sm_field *fields = SM_NEW_ARRAY(a, sm_field, schema->n_fields + 1);
+        memcpy(fields, schema->fields, (size_t)schema->n_fields * sizeof(*fields));
+        fields[schema->n_fields] =
+            (sm_field){.name = SM_STR("_rescued"), .type = &sm_type_string, .is_nullable = true};
+        schema = sm_type_struct(a, fields, schema->n_fields + 1);
+    }
     int32_t *all = SM_NEW_ARRAY(a, int32_t, schema->n_fields + 1);
     for (int32_t i = 0; i < schema->n_fields; i++) {
         all[i] = i;
@@ -263,6 +271,7 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
         .files = &data,
         .n_files = 1,
         .morsel_bytes = how->morsel_bytes,
+        .rescues = how->rescues_unknown,
     };
     const sm_type **types = NULL;
     if (how->made) {
@@ -279,7 +288,7 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
         .n_columns = how->columns ? how->n_columns : schema->n_fields,
         .validate_all = how->validate_all,
         .keep_refused = !how->stops_at_bad,
-        .count_unknown = how->counts_unknown,
+        .count_unknown = how->counts_unknown || how->rescues_unknown,
         .unknown = how->fails_unknown ? SM_UNKNOWN_FAIL : SM_UNKNOWN_COUNT,
         .takes_row = how->fails_unknown,
     };

@@ -254,11 +254,10 @@ static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
 static void take_columns(load *l, const sm_plan *plan)
 {
     const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
-    const int32_t n_stored = d->schema->n_fields - d->n_constants;
 
     smi_flow_books_take_columns(
         l->run, &l->books,
-        d->sampled ? sm_type_struct(l->run->arena, d->schema->fields, n_stored) : NULL);
+        d->sampled ? sm_type_struct(l->run->arena, d->schema->fields, sm_dataset_keys(d)) : NULL);
 }
 
 /* Puts the contract around the rows. */

@@ -106,6 +106,8 @@ typedef struct sm_dataset {
     /* text: the last constant columns are a file's URI and two that are computed: the number of the
      * line, and the offset of its first byte in the decompressed file */
     bool has_origin;
+    bool rescues; /* json: the last stored column, a VARCHAR, is no key. It has the unknown keys of
+                   * each row, as the text of a JSON object; NULL where the row has none */
     /* parquet: about one row of so many is read, some thousand neighbours at a time, from places
      * that are evenly spread over all files. 0, 1: all rows are */
     int64_t one_of;
@@ -115,6 +117,12 @@ typedef struct sm_dataset {
     size_t morsel_bytes; /* 0: the format's default. With content_out, whole SM_FILE_HASH_CHUNKs */
     const struct sm_sampled *sampled; /* the columns were found in this sample; NULL: declared */
 } sm_dataset;
+
+/** How many of the columns are keys of the files' rows: the stored ones without the rescued one. */
+static inline int32_t sm_dataset_keys(const sm_dataset *d)
+{
+    return d->schema->n_fields - d->n_constants - d->rescues;
+}
 
 /* What was looked at to find the columns of files that declare none. */
 typedef struct sm_sampled {
@@ -257,6 +265,7 @@ struct sm_format {
     size_t opts_bytes;
     size_t morsel_bytes; /* default */
     bool is_text;        /* has lines, which are counted and may be refused */
+    bool rescues;        /* its datasets may rescue unknown keys */
     size_t tail_bytes;   /* `open` reads so many bytes of a file's end; 0: none */
 
     /* Do these first bytes look like a file of the format? */

@@ -178,7 +178,7 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
 static void truncate_rows(json_reader *r, int64_t n)
 {
     smi_json_parser_unbind(&r->parser);
-    for (int32_t i = 0; i < r->schema->n_wanted; i++) {
+    for (int32_t i = 0; i < r->schema->n_builders; i++) {
         sm_builder_truncate(r->schema->builders[i], n);
     }
     for (int i = 0; i < N_ORIGIN && r->origin[i]; i++) {
@@ -351,6 +351,9 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         if (r->origin[0]) {
             add_origin(r, line->number, line->off_bytes);
         }
+        if (r->schema->rescued) {
+            SM_TRY(smi_json_rescue(&r->parser, line->data, line->len, e));
+        }
         r->n_rows++;
         r->counts.rows++;
         r->failed = check_unknown(r, line, &r->failure);
@@ -424,19 +427,19 @@ static sm_status find_dicts(sm_column *columns, int32_t n, sm_batch *into, sm_er
 static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
 {
     sm_batch *b = NULL;
-    const int32_t n_wanted = r->schema->n_wanted;
+    const int32_t n_builders = r->schema->n_builders;
     sm_status st = sm_batch_new(r->budget, r->row, &b, e);
-    for (int32_t i = 0; i < n_wanted && st == SM_OK; i++) {
+    for (int32_t i = 0; i < n_builders && st == SM_OK; i++) {
         st = sm_builder_finish(r->schema->builders[i], b, &b->columns[i], e);
         SM_ASSERT(st != SM_OK || b->columns[i].n_rows == r->n_rows);
     }
     for (int i = 0; i < N_ORIGIN && r->origin[i] && st == SM_OK; i++) {
-        st = sm_builder_finish(r->origin[i], b, &b->columns[n_wanted + i], e);
-        SM_ASSERT(st != SM_OK || b->columns[n_wanted + i].n_rows == r->n_rows);
+        st = sm_builder_finish(r->origin[i], b, &b->columns[n_builders + i], e);
+        SM_ASSERT(st != SM_OK || b->columns[n_builders + i].n_rows == r->n_rows);
     }
     smi_json_parser_unbind(&r->parser);
     if (st == SM_OK) { /* nobody else has the batch yet, so its columns may still change */
-        st = find_dicts(b->columns, n_wanted, b, e);
+        st = find_dicts(b->columns, n_builders, b, e);
     }
     if (st != SM_OK) {
         sm_batch_release(b);
@@ -540,6 +543,7 @@ const sm_format sm_format_json = {
     .opts_bytes = sizeof(json_opts),
     .morsel_bytes = MORSEL_BYTES,
     .is_text = true,
+    .rescues = true,
     .probe = json_probe,
     .sample_new = smi_json_sample_new,
     .sample_file = smi_json_sample_file,

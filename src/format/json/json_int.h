@@ -10,6 +10,7 @@
  *   json_number.c   which numbers a type can hold
  *   json_time.c     recognises dates and times in columns that nobody declared
  *   json_unknown.c  counts the keys that no column takes
+ *   json_rescue.c   keeps them, as the text of a column
  *   json_foreign.c  recognises JSON files that are not one object a line
  *   json_infer.c    finds a schema by a sample of lines
  *
@@ -123,6 +124,7 @@ struct smi_json_node {
     const sm_type *type;
     smi_json_node *parent; /* the STRUCT around it; NULL: the root, or an element, key or value */
     sm_str path;           /* "a.b", for unknown keys; "" for the root */
+    sm_str opening;        /* STRUCT: "name":{ as json_rescue.c begins it */
     int32_t rank;          /* place in the column order; a STRUCT has its first field's */
     sm_str column;         /* the name that a refusal gives: of the column with this rank */
 };
@@ -130,11 +132,12 @@ struct smi_json_node {
 /* A reader's schema, with its slots and builders. */
 typedef struct smi_json_schema {
     sm_arena *arena;
-    smi_json_node root; /* a STRUCT of the stored columns */
+    smi_json_node root; /* a STRUCT of the stored columns that are keys */
     const sm_type *row; /* the type of the batches: the wanted columns */
-    sm_builder **builders;
-    smi_json_node **wanted; /* n_wanted, in the order of `row` */
-    int32_t n_wanted;
+    sm_builder **builders;  /* n_builders, in the order of `row` */
+    smi_json_node **wanted; /* n_wanted, of the first builders */
+    int32_t n_wanted, n_builders;
+    sm_builder *rescued; /* the last of the builders, where unknown keys are kept; else NULL */
     smi_json_node **bindable; /* the wanted nodes of VARCHAR and BLOB, at any depth */
     int32_t n_bindable;
     bool looks_unknown; /* unknown keys are looked for in some object */
@@ -157,6 +160,13 @@ smi_json_node *smi_json_find(const smi_json_node *object, sm_str key);
 
 typedef struct smi_json_unknown smi_json_unknown;
 
+/* An unknown key of the current line. */
+typedef struct smi_json_note {
+    const smi_json_node *object;
+    uint64_t seen; /* the number of the object that it stands in */
+    sm_json_token key;
+} smi_json_note;
+
 smi_json_unknown *smi_json_unknown_new(sm_budget *budget);
 void smi_json_unknown_free(smi_json_unknown *u);  /* takes NULL */
 void smi_json_unknown_reset(smi_json_unknown *u); /* a new morsel: drops all counts */
@@ -169,6 +179,10 @@ int32_t smi_json_unknown_mark(const smi_json_unknown *u);
 /** Called when an outermost object (a line's, an element's or a member's) was read: drops the keys
  * noted since `mark` that stand in an object which a later value of the same key replaced. */
 void smi_json_unknown_settle(smi_json_unknown *u, int32_t mark);
+/** The keys that are noted of the line, at most 4,096; borrowed until the next line. */
+const smi_json_note *smi_json_unknown_notes(const smi_json_unknown *u, int32_t *n);
+/** The text of the value behind a noted key. The line has no faults. */
+sm_str smi_json_unknown_value(sm_json_token key);
 /** Counts the noted keys of a line that is kept. true where it has some. */
 bool smi_json_unknown_keep(smi_json_unknown *u);
 /** Is a value made of brackets alone ({}, [{}]), so that nothing is lost without it? */
@@ -198,6 +212,7 @@ typedef struct smi_json_parser {
     smi_json_unknown *unknown;           /* NULL: not counted */
     sm_buf scratch;                      /* unescaped keys and values */
     sm_buf members, key_text, key_table; /* of the MAPs that are being read: json_map.c */
+    sm_buf rescued;                      /* the text of a line's unknown keys: json_rescue.c */
     uint64_t opened;                     /* the number of the object that was opened last */
     bool is_counting;                    /* unknown keys are noted in this walk */
 
@@ -251,6 +266,12 @@ sm_status smi_json_members_open(smi_json_parser *p, sm_json_token object, smi_js
 smi_json_member smi_json_member_at(const smi_json_parser *p, const smi_json_members *m, int64_t i);
 /** Gives the part of the buffers back; also after smi_json_members_open has failed. */
 void smi_json_members_close(smi_json_parser *p, const smi_json_members *m);
+
+/* ---- unknown keys that are kept -------------------------------------------------------------- */
+
+/** Appends to the schema's `rescued` what is noted of a line that was kept: a row. SM_BUDGET. */
+sm_status smi_json_rescue(smi_json_parser *p, const uint8_t *line, size_t n,
+                          sm_error *e) SM_MUST_USE;
 
 /* ---- values ---------------------------------------------------------------------------------- */
 

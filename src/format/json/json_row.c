@@ -46,6 +46,7 @@ void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_
         .members = {.budget = budget},
         .key_text = {.budget = budget},
         .key_table = {.budget = budget},
+        .rescued = {.budget = budget},
     };
 }
 
@@ -55,6 +56,7 @@ void smi_json_parser_release(smi_json_parser *p)
     sm_buf_release(&p->members);
     sm_buf_release(&p->key_text);
     sm_buf_release(&p->key_table);
+    sm_buf_release(&p->rescued);
 }
 
 sm_str smi_json_text(smi_json_parser *p, sm_json_token t)

@@ -15,6 +15,7 @@
  *            field of the STRUCT.
  * Callers    json.c, once for each reader: the nodes hold the values of a line, so workers cannot
  *            share them. */
+#include "base/quote.h"
 #include "format/json/json_int.h"
 
 /* Keys of up to this many bytes, with their closing quote, are compared in place. */
@@ -104,6 +105,17 @@ smi_json_node *smi_json_find(const smi_json_node *object, sm_str key)
     return NULL;
 }
 
+static sm_str opening_of(sm_str name, sm_arena *a)
+{
+    sm_buf text = {0};
+
+    sm_buf_json_str(&text, name);
+    sm_buf_text(&text, SM_STR(":{"));
+    const sm_str out = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 /* Sets up n (zeroed) for its type, and all below it. */
 static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *parent, sm_arena *a,
                            sm_error *e)
@@ -137,6 +149,7 @@ static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *pare
     }
     if (n->id == SM_TYPE_STRUCT) {
         make_key_table(n, a);
+        n->opening = opening_of(n->name, a);
     }
     return SM_OK;
 }
@@ -230,7 +243,10 @@ static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projec
                         sm_budget *budget)
 {
     sm_field *fields = SM_NEW_ARRAY(s->arena, sm_field, want->n_columns);
-    s->n_wanted = want->n_columns;
+    const bool rescues = d->rescues && want->n_columns > 0 &&
+                         want->columns[want->n_columns - 1] == sm_dataset_keys(d);
+    s->n_builders = want->n_columns;
+    s->n_wanted = want->n_columns - rescues;
     s->wanted = SM_NEW_ARRAY(s->arena, smi_json_node *, want->n_columns);
     s->builders = SM_NEW_ARRAY(s->arena, sm_builder *, want->n_columns);
     s->bindable = SM_NEW_ARRAY(s->arena, smi_json_node *, count_nodes(&s->root));
@@ -240,12 +256,16 @@ static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projec
     }
     for (int32_t i = 0; i < want->n_columns; i++) {
         fields[i] = sm_projected(d, want, i);
+        s->builders[i] = sm_builder_new(fields[i].type, budget);
+    }
+    for (int32_t i = 0; i < s->n_wanted; i++) {
         smi_json_node *n = &s->root.fields[want->columns[i]];
         s->wanted[i] = n;
-        s->builders[i] = sm_builder_new(fields[i].type, budget);
         mark_node(n, want, true);
         give_builders(s, n, fields[i].type, s->builders[i]);
     }
+    s->rescued = rescues ? s->builders[s->n_wanted] : NULL;
+    SM_ASSERT(!rescues || want->count_unknown); /* they are looked for in all objects */
     s->row = sm_type_struct(s->arena, fields, want->n_columns);
 }
 
@@ -390,8 +410,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     smi_json_schema *s = SM_NEW(a, smi_json_schema);
     sm_status st = SM_OK;
     s->arena = a;
-    const int32_t n_stored = d->schema->n_fields - d->n_constants;
-    const sm_type *stored = sm_type_struct(a, d->schema->fields, n_stored);
+    const sm_type *stored = sm_type_struct(a, d->schema->fields, sm_dataset_keys(d));
     const sm_field root = {.name = SM_STR(""), .type = stored};
 
     SM_TRY_GOTO(st, done, make_node(&s->root, root, NULL, a, e));
@@ -417,7 +436,7 @@ void smi_json_schema_free(smi_json_schema *s)
     if (!s) {
         return;
     }
-    for (int32_t i = 0; i < s->n_wanted; i++) {
+    for (int32_t i = 0; i < s->n_builders; i++) {
         sm_builder_free(s->builders[i]);
     }
     sm_arena_free(s->arena);

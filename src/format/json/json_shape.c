@@ -492,8 +492,22 @@ static void end_rows(smi_json_shapes *s, int64_t n)
     s->n_nulls = 0;
 }
 
+/* Appends the unknown keys of a line, from p to behind its LF. false: no memory. */
+static bool rescue_line(smi_json_shapes *s, const uint8_t *p, const uint8_t *next)
+{
+    smi_json_parser *parser = s->parser;
+    sm_error e = {0};
+
+    if (!s->has_unknown) {
+        sm_builder_null(parser->schema->rescued);
+        return true;
+    }
+    return smi_json_rescue(parser, p, (size_t)(next - p - 1), &e) == SM_OK;
+}
+
 void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r)
 {
+    const smi_json_schema *schema = s->parser->schema;
     const uint8_t *p = r->at;
     uint32_t n = 0;
     r->n_rows = r->n_unknown_lines = 0;
@@ -511,9 +525,14 @@ void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r)
     size_t bytes = 0;
     while (p < r->stop && n < r->max_rows && bytes < r->max_bytes &&
            s->n_nulls <= MAX_NULLS - MAX_STATES) {
+        const int32_t n_nulls = s->n_nulls;
         const uint8_t *next = s->read_line(s, p, n);
         if (!next) {
             break;
+        }
+        if (schema->rescued && !rescue_line(s, p, next)) {
+            s->n_nulls = n_nulls;
+            break; /* json_row.c will try again and report it */
         }
         SM_ASSERT(next > p && next <= r->end && next[-1] == '\n');
         bytes += (size_t)(next - p - 1);

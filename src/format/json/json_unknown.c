@@ -26,13 +26,6 @@
 _Static_assert((TABLE_SIZE & (TABLE_SIZE - 1)) == 0, "places in the table are masked");
 _Static_assert(TABLE_SIZE > MAX_PATHS && MAX_PATHS < INT16_MAX, "the table never fills up");
 
-/* A key of the current line. */
-typedef struct note {
-    const smi_json_node *object;
-    uint64_t seen; /* the number of the object that it stands in */
-    sm_json_token key;
-} note;
-
 /* A path that was counted. */
 typedef struct path {
     const smi_json_node *object;
@@ -47,7 +40,7 @@ struct smi_json_unknown {
     int32_t n_notes;
     int32_t n_paths;
     uint8_t unescaped[ESCAPED_BYTES + 12];
-    note notes[MAX_NOTES];
+    smi_json_note notes[MAX_NOTES];
     path paths[MAX_PATHS];
     sm_unknown_key counts[MAX_PATHS];
     int16_t table[TABLE_SIZE]; /* index + 1 of a path; 0: empty */
@@ -95,7 +88,7 @@ void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, sm_j
 {
     SM_ASSERT(object->id == SM_TYPE_STRUCT && object->is_whole);
     if (u->n_notes < MAX_NOTES) {
-        u->notes[u->n_notes++] = (note){.object = object, .seen = object->seen_open, .key = key};
+        u->notes[u->n_notes++] = (smi_json_note){.object = object, .seen = object->seen_open, .key = key};
     }
 }
 
@@ -125,6 +118,23 @@ void smi_json_unknown_settle(smi_json_unknown *u, int32_t mark)
         }
     }
     u->n_notes = n_left;
+}
+
+const smi_json_note *smi_json_unknown_notes(const smi_json_unknown *u, int32_t *n)
+{
+    *n = u->n_notes;
+    return u->notes;
+}
+
+sm_str smi_json_unknown_value(sm_json_token key)
+{
+    SM_ASSERT(key.kind == SM_JSON_IS_STRING && key.at[key.len] == '"');
+    sm_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
+    sm_json_token value;
+    const uint8_t *p = sm_json_scan_colon(&scan, key.at + key.len + 1);
+    const uint8_t *end = sm_json_scan_value(&scan, p, &value);
+    SM_ASSERT(end && end > p);
+    return (sm_str){(const char *)p, (size_t)(end - p)};
 }
 
 /* How much of an escaped key to unescape to get MAX_KEY_BYTES of text. Ends between escapes. */
@@ -158,7 +168,7 @@ static sm_str key_text(smi_json_unknown *u, sm_json_token key)
 }
 
 /* The index of a key's path, added if it is new; −1 where there are too many. */
-static int32_t find_path(smi_json_unknown *u, const note *n)
+static int32_t find_path(smi_json_unknown *u, const smi_json_note *n)
 {
     const sm_str key = key_text(u, n->key);
     uint32_t at = (uint32_t)sm_mix64(sm_hash64(key.data, key.len) ^ (uintptr_t)n->object);
@@ -195,8 +205,8 @@ static int32_t find_path(smi_json_unknown *u, const note *n)
 
 static int by_place(const void *a, const void *b)
 {
-    const uint8_t *left = ((const note *)a)->key.at, *right = ((const note *)b)->key.at;
-    return (left > right) - (left < right);
+    const smi_json_note *left = a, *right = b;
+    return (left->key.at > right->key.at) - (left->key.at < right->key.at);
 }
 
 static void sort_notes(smi_json_unknown *u)
@@ -240,25 +250,15 @@ bool smi_json_holds_nothing(const uint8_t *value, size_t n)
     return true;
 }
 
-/* Does the value behind a key hold something? The line was kept, so it has no faults. */
-static bool has_value(sm_json_token key)
-{
-    SM_ASSERT(key.kind == SM_JSON_IS_STRING && key.at[key.len] == '"');
-    sm_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
-    sm_json_token value;
-    const uint8_t *p = sm_json_scan_colon(&scan, key.at + key.len + 1);
-    const uint8_t *end = sm_json_scan_value(&scan, p, &value);
-    SM_ASSERT(end && end > p);
-    return !smi_json_holds_nothing(p, (size_t)(end - p));
-}
-
 bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, sm_json_token *key)
 {
     sort_notes(u);
     for (int32_t i = 0; i < u->n_notes; i++) {
         *object = u->notes[i].object;
         *key = u->notes[i].key;
-        if (i + 1 == MAX_NOTES || has_value(*key)) { /* the line may have more than were noted */
+        const sm_str value = smi_json_unknown_value(*key);
+        if (i + 1 == MAX_NOTES || /* the line may have more than were noted */
+            !smi_json_holds_nothing((const uint8_t *)value.data, value.len)) {
             return true;
         }
     }
