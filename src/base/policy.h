@@ -13,7 +13,7 @@ typedef enum sm_policy {
     SM_POLICY_IGNORE,     /* the field is left out and counted; its row is kept */
     SM_POLICY_SKIP,       /* the whole line or file is left out and counted */
     SM_POLICY_QUARANTINE, /* the line goes to the quarantine table */
-    SM_POLICY_KEEP,       /* rows that are in the table already stay */
+    SM_POLICY_KEEP,       /* it stays: rows that are in the table, keys that no column takes */
     SM_POLICY_REMOVE,     /* rows that are in the table already are removed */
     SM_POLICY_WARN,       /* the row is kept and counted, and the user is told */
     SM_POLICY_NULL,       /* the row is kept and counted; the value becomes NULL */

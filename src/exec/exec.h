@@ -184,6 +184,8 @@ typedef struct sm_exec_report {
                       * and depend on how far it got */
     sm_unknown_key *unknown; /* in order of first appearance, the first 1,000 */
     int64_t n_unknown;
+    sm_known_key *keys; /* of the scans that count unknown keys in all objects, in their order */
+    int64_t n_keys;
     sm_file_report *files; /* of the text scans, in their order */
     int64_t n_files;
     sm_check_report *checks; /* of all CHECK nodes, by their side outputs; all is zero in them where

@@ -89,7 +89,8 @@ struct smi_execution {
     int n_parts;            /* that are under way at a time */
     sm_exec_report *report; /* never NULL */
     sm_map *unknown;        /* path -> its place in report->unknown, plus one */
-    int64_t unknown_cap, files_cap;
+    sm_map *keys;           /* path -> its place in report->keys, plus one */
+    int64_t unknown_cap, keys_cap, files_cap;
     int32_t *check_at;       /* by node id: where a CHECK's first check is in report->checks */
     const sm_dataset **seen; /* datasets whose lines are counted already */
     int64_t n_seen, seen_cap;

@@ -369,6 +369,7 @@ sm_status sm_exec_run_to(const sm_plan *plan, const sm_exec_env *env, const sm_o
     exec.n_drivers = exec.n_drivers > SMI_AHEAD_MAX / 8 ? SMI_AHEAD_MAX / 8 : exec.n_drivers;
     smi_report_begin(exec.report, plan->n_nodes);
     exec.unknown = sm_map_new(exec.arena);
+    exec.keys = sm_map_new(exec.arena);
     exec.params = SM_NEW_ARRAY(exec.arena, sm_value, plan->n_params + 1);
     exec.profiles =
         SM_NEW_ARRAY(exec.arena, sm_node_profile, (int64_t)exec.n_drivers * plan->n_nodes);

@@ -65,6 +65,8 @@ typedef struct smi_morsel {
     sm_scan_counts counts;
     sm_unknown_key *unknown;
     int64_t n_unknown;
+    sm_known_key *keys;
+    int64_t n_keys;
 } smi_morsel;
 
 typedef struct smi_scan {

@@ -85,7 +85,17 @@ void smi_tally_close(smi_scan *s, smi_morsel *m)
     m->unknown = SM_NEW_ARRAY(m->arena, sm_unknown_key, n + 1);
     for (int64_t i = 0; i < n; i++) {
         m->unknown[i] = (sm_unknown_key){.path = sm_arena_str(m->arena, unknown[i].path),
-                                         .lines = unknown[i].lines};
+                                         .lines = unknown[i].lines,
+                                         .kinds = unknown[i].kinds};
+    }
+    m->n_keys = 0;
+    const sm_known_key *keys =
+        s->dataset->format->keys ? s->dataset->format->keys(m->reader, &m->n_keys) : NULL;
+    m->keys = SM_NEW_ARRAY(m->arena, sm_known_key, m->n_keys + 1);
+    for (int64_t i = 0; i < m->n_keys; i++) {
+        m->keys[i] = keys[i];
+        m->keys[i].path = sm_arena_str(m->arena, keys[i].path);
+        m->keys[i].type = sm_arena_str(m->arena, keys[i].type);
     }
 }
 
@@ -120,6 +130,29 @@ static void add_unknown(smi_scan *s, const smi_morsel *m)
             *place = (void *)(intptr_t)(++r->n_unknown);
         }
         r->unknown[(intptr_t)*place - 1].lines += m->unknown[i].lines;
+        r->unknown[(intptr_t)*place - 1].kinds |= m->unknown[i].kinds;
+    }
+}
+
+/* Of two scans whose columns have one path the first one's type is told. */
+static void add_keys(smi_scan *s, const smi_morsel *m)
+{
+    smi_execution *exec = s->exec;
+    sm_exec_report *r = exec->report;
+    for (int64_t i = 0; i < m->n_keys; i++) {
+        const sm_known_key *from = &m->keys[i];
+        void **place = sm_map_at(exec->keys, from->path);
+        if (!*place) {
+            r->keys =
+                sm_arena_grow(r->arena, r->keys, r->n_keys, &exec->keys_cap, sizeof(*r->keys));
+            r->keys[r->n_keys] = (sm_known_key){.path = sm_arena_str(r->arena, from->path),
+                                                .type = sm_arena_str(r->arena, from->type)};
+            *place = (void *)(intptr_t)(++r->n_keys);
+        }
+        sm_known_key *to = &r->keys[(intptr_t)*place - 1];
+        to->lines += from->lines;
+        to->misfits += from->misfits;
+        to->misfit_kinds |= from->misfit_kinds;
     }
 }
 
@@ -241,6 +274,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     say_lines_before(s, m, f);
     if (s->is_first) {
         add_unknown(s, m);
+        add_keys(s, m);
     }
     f->content.hash = sm_file_hash_add(f->content.hash, m->content.hash);
     f->content.bytes += m->content.bytes;

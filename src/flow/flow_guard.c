@@ -27,7 +27,7 @@ static sm_status rows_of(const smi_flow_guard *g, const sm_relation *of, sm_aren
         *out = of->dataset ? sm_plan_scan(of, false, a) : of->node;
         return SM_OK;
     }
-    SM_TRY(sm_query_select(&of->view, &g->resolver, a, &view, e));
+    SM_TRY(sm_query_select(&of->view, &g->resolver, false, a, &view, e));
     *out = view->target;
     return view->n_params == 0
                ? SM_OK

@@ -73,6 +73,8 @@ typedef struct smi_flow_source {
     sm_str quarantine; /* a table, or "" */
     sm_policy copies;  /* files with the content of another: KEEP, SKIP, FAIL */
     sm_policy gone; /* files that were loaded and are not there: KEEP, REMOVE (their rows), FAIL */
+    bool has_unknown;  /* the file says what is done with keys that no column takes: */
+    sm_policy unknown; /* IGNORE, KEEP (in a column), FAIL; else read_json decides */
     sm_yaml_place at;
 } smi_flow_source;
 
@@ -387,6 +389,12 @@ typedef struct smi_flow_sides {
     int32_t n;
 } smi_flow_sides;
 
+/** Is it a load whose table gets the keys that no column takes? */
+static inline bool smi_flow_keeps_unknown(const sm_run *r, const smi_flow_task *t)
+{
+    return t->kind == SM_TASK_LOAD && r->p->sources[t->source].has_unknown &&
+           r->p->sources[t->source].unknown == SM_POLICY_KEEP;
+}
 /** Runs the plan that r->asked is of, for a task; its counts go to the report, refused lines to
  * quarantine. `main` NULL: its rows are dropped; `sides` NULL: rows that leave are, too. *report
  * (may be NULL) is the caller's, also after a failure. */

@@ -20,6 +20,11 @@ sm_names *smi_flow_names(const sm_run *r)
     for (int32_t i = 0; i < p->n_vars; i++) {
         sm_names_set_variable(names, p->vars[i].name, r->vars[i]);
     }
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        if (p->sources[i].has_unknown) {
+            sm_names_set_unknown(names, r->vars[p->sources[i].var].as.s, p->sources[i].unknown);
+        }
+    }
     for (int32_t i = 0; i < p->n_tasks; i++) {
         if (p->tasks[i].kind == SM_TASK_VIEW) {
             sm_names_set_view(names, p->tasks[i].name, p->tasks[i].sql);
@@ -245,7 +250,7 @@ sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_a
 
     do {
         smi_flow_asking_reset(&k);
-        SM_TRY(sm_query_select(&t->sql, &resolver, a, &select, e));
+        SM_TRY(sm_query_select(&t->sql, &resolver, smi_flow_keeps_unknown(r, t), a, &select, e));
     } while (r->asked.has_opened_one);
     r->asked.select = select;
     *out = select->plan;

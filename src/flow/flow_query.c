@@ -51,7 +51,12 @@ sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bo
     if (names) {
         *names = q.names;
     }
-    return sm_query_canonical(&t->sql, &resolver, &opts, r->arena, out, e);
+    SM_TRY(sm_query_canonical(&t->sql, &resolver, &opts, r->arena, out, e));
+    if (smi_flow_keeps_unknown(r, t)) { /* a column that the source adds, not the SQL */
+        *out = sm_arena_strf(r->arena, "%.*scolumn \"" SM_RESCUED "\": unknown keys\n",
+                             SM_STR_ARG(*out));
+    }
+    return SM_OK;
 }
 
 /* ---- what differs --------------------------------------------------------------------------- */

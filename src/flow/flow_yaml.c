@@ -298,7 +298,7 @@ static sm_status read_policy(sm_pipeline *p, const sm_yaml_fields *f, int key, c
 static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source *s, sm_error *e)
 {
     static const char *const keys[] = {"name",   "match", "window", "quarantine",
-                                       "copies", "gone",  NULL};
+                                       "copies", "gone",  "unknown", NULL};
     sm_yaml_fields f;
     sm_str period = {0};
 
@@ -320,6 +320,8 @@ static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source
     }
     SM_TRY(read_policy(p, &f, 4, keys[4], SM_TAKES(SM_POLICY_SKIP), &s->copies, e));
     SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
+    s->has_unknown = f.has[6];
+    SM_TRY(read_policy(p, &f, 6, keys[6], SM_TAKES(SM_POLICY_IGNORE), &s->unknown, e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "a source", false, &s->quarantine, e));
     return f.has[3] ? check_new_table(p, s->quarantine, sm_yaml_place_of(f.values[3]), e) : SM_OK;
 }

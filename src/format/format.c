@@ -105,6 +105,23 @@ void sm_unknown_advise(const sm_sampled *s, sm_error *e)
                   options, options[0] != '\0' ? " or " : "");
 }
 
+const char *sm_key_type(uint32_t kinds)
+{
+    const uint32_t numbers = SM_KEY_SHORT | SM_KEY_LONG | SM_KEY_HUGE | SM_KEY_FRACTION;
+    const uint32_t scalars = numbers | SM_KEY_BOOLEAN | SM_KEY_TEXT;
+    const uint32_t of = kinds & ~(uint32_t)SM_KEY_NULL;
+
+    if (of == SM_KEY_LIST || of == SM_KEY_OBJECT) {
+        return of == SM_KEY_LIST ? "LIST" : "STRUCT";
+    }
+    return of == 0                                              ? "NULL"
+           : (of & ~scalars) != 0                               ? NULL
+           : of == SM_KEY_BOOLEAN                               ? "BOOLEAN"
+           : (of & ~(uint32_t)(SM_KEY_SHORT | SM_KEY_LONG)) == 0     ? "BIGINT"
+           : (of & ~(uint32_t)(SM_KEY_SHORT | SM_KEY_FRACTION)) == 0 ? "DOUBLE"
+                                                                : "VARCHAR";
+}
+
 const char *sm_sampled_options(const sm_sampled *s)
 {
     return s->skips_rows && s->skips_files ? "sample_size => -1, maximum_sample_files => -1"

@@ -221,11 +221,40 @@ typedef struct sm_scan_counts {
     int64_t no_objects;    /* refused lines that are not of the format, whatever the columns are */
 } sm_scan_counts;
 
-/* An unknown key of a morsel: its path ("_extra", "_source.x"), and how many kept lines have it. */
+/* Kinds of JSON values, as bits of a set. */
+enum {
+    SM_KEY_NULL = 1,
+    SM_KEY_BOOLEAN = 2,
+    SM_KEY_SHORT = 4, /* an integer of up to 15 digits, which DOUBLE holds too */
+    SM_KEY_LONG = 8,  /* one that BIGINT holds */
+    SM_KEY_HUGE = 16, /* one beyond that */
+    SM_KEY_FRACTION = 32,
+    SM_KEY_TEXT = 64,
+    SM_KEY_LIST = 128,
+    SM_KEY_OBJECT = 256,
+};
+
+/* An unknown key of a morsel: its path ("_extra", "_source.x"), how many kept lines have it, and
+ * the kinds of its values there (0: not known). */
 typedef struct sm_unknown_key {
     sm_str path;
     int64_t lines;
+    uint32_t kinds;
 } sm_unknown_key;
+
+/* A key of a morsel that a column takes, outside of lists and MAPs. */
+typedef struct sm_known_key {
+    sm_str path;
+    sm_str type;         /* of the column, or field: "BIGINT" */
+    int64_t lines;       /* kept lines that have it, with any value */
+    int64_t misfits;     /* lines that were refused because its value does not fit the type, … */
+    uint32_t misfit_kinds; /* … and the kinds of these values */
+} sm_known_key;
+
+/** The type that takes values of these kinds: "BIGINT"; "VARCHAR" for scalars that are mixed.
+ * "STRUCT" and "LIST" stand for any of them, "NULL" where there are only nulls. NULL: no type takes
+ * all of them. */
+const char *sm_key_type(uint32_t kinds);
 
 /* The columns of a batch of refused lines, the same for every format. SM_REFUSED_LINE counts from 1
  * at the morsel's first line: the scan adds the lines of the file's earlier morsels. */
@@ -328,6 +357,9 @@ struct sm_format {
      */
     void (*counts)(const sm_reader *r, sm_scan_counts *out, const sm_unknown_key **unknown,
                    int64_t *n_unknown);
+    /* After SM_END: the known keys of the morsel, likewise borrowed; for every morsel of a dataset
+     * the same ones. There are none unless unknown keys are counted in all objects. NULL: none. */
+    const sm_known_key *(*keys)(sm_reader *r, int64_t *n);
     /* After SM_END, text: the content of a compressed file, whose one morsel this was. Only where
      * its sm_datafile has content_out. */
     sm_content (*content)(const sm_reader *r);

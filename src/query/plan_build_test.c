@@ -785,7 +785,7 @@ static void test_on_a_query(void **state)
         sm_plan *plan = NULL;
         sm_error e = {0};
         const sm_sql sql = {SM_STR("q"), sm_str_of(rows[i][0])};
-        assert_ok(sm_query_select(&sql, &kit_resolver, b.a, &s, &e), &e);
+        assert_ok(sm_query_select(&sql, &kit_resolver, false, b.a, &s, &e), &e);
         const sm_plan_node *root =
             filter(&b, s->target, call(&b, ">", col(&b, s->target, "Secs"), number(&b, 5)));
         assert_ok(sm_statement_finish(s, root, b.a, &plan, &e), &e);
@@ -809,7 +809,7 @@ static void test_on_no_query(void **state)
     sm_statement *s = NULL;
     sm_error e = {0};
     const sm_sql sql = {SM_STR("q"), SM_STR("DELETE FROM log")};
-    assert_status(sm_query_select(&sql, &kit_resolver, b.a, &s, &e), SM_DENIED, &e);
+    assert_status(sm_query_select(&sql, &kit_resolver, false, b.a, &s, &e), SM_DENIED, &e);
     sm_arena_free(b.a);
 }
 

@@ -85,7 +85,7 @@ sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, s
     return SM_OK;
 }
 
-sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, bool rescues, sm_arena *a,
                           sm_statement **out, sm_error *e)
 {
     smi_binding q = {.resolver = resolver, .a = a};
@@ -97,6 +97,9 @@ sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, sm_are
     *kept = *sql;
     SM_TRY(smi_parse_select(kept, a, &select, e));
     SM_TRY(smi_bind_query(&q, kept, select, &root, e));
+    if (rescues) {
+        smi_plan_rescue(a, root);
+    }
     *s = (sm_statement){.kind = SM_STATEMENT_SELECT,
                         .target = root,
                         .params = q.params,

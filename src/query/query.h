@@ -602,9 +602,11 @@ sm_status sm_query_statement(const sm_sql *sql, const sm_resolver *resolver, sm_
                              sm_statement **out, sm_error *e) SM_MUST_USE;
 /**
  * As sm_query_plan(), for a caller that looks at the plan and then builds another one on the rows
- * of the query: (*out)->plan, and (*out)->target for sm_statement_finish().
+ * of the query: (*out)->plan, and (*out)->target for sm_statement_finish(). `rescues`: the unknown
+ * keys that its dataset rescues stand behind its columns, unless it has a column of their name, or
+ * is more than projections and filters over one scan.
  */
-sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, bool rescues, sm_arena *a,
                           sm_statement **out, sm_error *e) SM_MUST_USE;
 /**
  * Puts values in the place of the subqueries of s->change, whose expressions then have none. Its

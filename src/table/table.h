@@ -14,6 +14,7 @@
 #ifndef SM_TABLE_TABLE_H
 #define SM_TABLE_TABLE_H
 
+#include "base/policy.h"
 #include "delta/delta.h"
 #include "exec/exec.h"
 
@@ -56,6 +57,12 @@ void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
  * belong to the sample where columns are not declared (table_fit.c); NULL: none. Both are borrowed,
  * as long as `n`. */
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files, const sm_type *known);
+/** What read_json of exactly this path does with keys that no column takes, in all objects of the
+ * rows: SM_POLICY_IGNORE, SM_POLICY_KEEP (they are the column SM_RESCUED) or SM_POLICY_FAIL. A call
+ * that says something else is an error. */
+void sm_names_set_unknown(sm_names *n, sm_str path, sm_policy unknown);
+/* The column of the keys that no column takes. */
+#define SM_RESCUED "_rescued"
 /** The files that were set for that path; NULL: none. */
 const sm_files *sm_names_files(const sm_names *n, sm_str path);
 /**
@@ -85,7 +92,7 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
  *   _commit_timestamp;
  *   read_json and read_parquet (path, glob or list; options of the format, columns => {…},
  *   filename => true, file_date => true, match => regex, hive_partitioning, sample_size,
- *   maximum_sample_files, unknown => 'fail' | 'ignore',
+ *   maximum_sample_files, unknown => 'fail' | 'ignore' | 'keep',
  *   bad_lines => 'fail' | 'skip' | 'quarantine', validate => 'read' | 'all').
  *
  * Owner     good as long as `n`, as are its relations

@@ -130,8 +130,8 @@ bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, in
                         const sm_type *there)
 {
     SM_ASSERT(n_path > 0);
-    if (!d->sampled || sm_type_find(d->schema, path[0]) >= d->schema->n_fields - d->n_constants) {
-        return false; /* the column was declared, or is of the file's name */
+    if (!d->sampled || sm_type_find(d->schema, path[0]) >= sm_dataset_keys(d)) {
+        return false; /* the column was declared, or is none of the file's rows */
     }
     const sm_type *schema = fit_type_at(d->format, d->schema, path, n_path, there, n->arena);
     const bool is_other = !sm_type_eq(schema, d->schema);

@@ -32,8 +32,9 @@ typedef struct read_call {
     bool hive_given, hive_wanted;
     smi_hive hive;
     bool keep_refused, validate_all;
-    bool has_unknown; /* `unknown` was given */
+    const sm_table_arg *says_unknown; /* the argument `unknown`; NULL: not given */
     sm_policy unknown;
+    bool looks_everywhere; /* for unknown keys, whatever the query takes */
 
     sm_found_file *files;
     int64_t n_files, cap_files;
@@ -89,9 +90,12 @@ static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *
 
 static sm_status set_unknown(read_call *c, const sm_table_arg *arg, sm_error *e)
 {
-    c->has_unknown = true;
-    return set_policy(arg, "unknown", SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_IGNORE),
-                      &c->unknown, e);
+    const unsigned takes = SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_IGNORE);
+
+    c->says_unknown = arg;
+    return set_policy(arg, "unknown",
+                      c->format->rescues ? takes | SM_TAKES(SM_POLICY_KEEP) : takes, &c->unknown,
+                      e);
 }
 
 static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e)
@@ -340,6 +344,45 @@ done:
     return st;
 }
 
+/* ---- keys that no column takes --------------------------------------------------------------- */
+
+/* A pipeline may say it of a source, for all that read it. */
+static sm_status take_source_policy(read_call *c, sm_str path, sm_error *e)
+{
+    const intptr_t said = (intptr_t)sm_map_get(c->names->unknown, path);
+    const sm_policy policy = (sm_policy)(said - 1);
+
+    if (said == 0) {
+        return SM_OK;
+    }
+    if (c->says_unknown && c->unknown != policy) {
+        return smi_arg_fail(c->says_unknown, e, SM_INVALID,
+                            "the source has unknown: %s, and this is unknown => '%s'",
+                            sm_policy_name(policy), sm_policy_name(c->unknown));
+    }
+    if (policy == SM_POLICY_KEEP && !c->format->rescues) {
+        return smi_arg_fail(c->path, e, SM_UNSUPPORTED,
+                            "the source has unknown: keep, which read_%s cannot", c->format->name);
+    }
+    c->unknown = policy;
+    c->looks_everywhere = true;
+    return SM_OK;
+}
+
+/* Settles what is done with them. Who declares columns wants no others, so keys beyond them are
+ * ignored unless something else was said. */
+static sm_status settle_unknown(read_call *c, sm_error *e)
+{
+    if (!c->says_unknown) {
+        c->unknown = c->sampled ? SM_POLICY_FAIL : SM_POLICY_IGNORE;
+    }
+    for (int32_t i = 0; i < c->n_paths; i++) {
+        SM_TRY(take_source_policy(c, c->paths[i], e));
+    }
+    c->looks_everywhere = c->looks_everywhere || c->validate_all || c->unknown == SM_POLICY_KEEP;
+    return SM_OK;
+}
+
 /* ---- its dataset ----------------------------------------------------------------------------- */
 
 /* Finds columns in folders' names. Where they were not asked for, they are only added to those that
@@ -376,25 +419,32 @@ static sm_status find_hive(read_call *c, sm_error *e)
     return SM_OK;
 }
 
-/* Makes the dataset's schema: stored columns, then `filename` and `file_date` where they are
- * wanted, then those of folders. */
+/* Makes the dataset's schema: stored columns, the unknown keys where they are kept, then `filename`
+ * and `file_date` where they are wanted, then those of folders. */
 static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
 {
     static const sm_field filename = {.name = {"filename", 8}, .type = &sm_type_string};
     static const sm_field file_date = {.name = {"file_date", 9}, .type = &sm_type_date};
+    static const sm_field rescued = {
+        .name = {SM_RESCUED, sizeof(SM_RESCUED) - 1}, .type = &sm_type_string, .is_nullable = true};
+    const bool rescues = c->unknown == SM_POLICY_KEEP;
     const int32_t n = c->columns->n_fields;
-    sm_field *fields = SM_NEW_ARRAY(c->names->arena, sm_field, n + 2 + c->hive.n);
+    sm_field *fields = SM_NEW_ARRAY(c->names->arena, sm_field, n + 3 + c->hive.n);
     int32_t n_fields = n;
 
     for (int32_t i = 0; i < n; i++) {
         fields[i] = c->columns->fields[i];
         const bool is_taken = (c->filename && sm_str_eq(fields[i].name, filename.name)) ||
-                              (c->file_date && sm_str_eq(fields[i].name, file_date.name));
+                              (c->file_date && sm_str_eq(fields[i].name, file_date.name)) ||
+                              (rescues && sm_str_eq_nocase(fields[i].name, rescued.name));
         if (is_taken) {
             return smi_arg_fail(c->path, e, SM_INVALID,
                                 "the files have a column \"%.*s\" of their own",
                                 SM_STR_ARG(fields[i].name));
         }
+    }
+    if (rescues) {
+        fields[n_fields++] = rescued;
     }
     if (c->filename) {
         fields[n_fields++] = filename;
@@ -405,7 +455,8 @@ static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
     for (int32_t i = 0; i < c->hive.n; i++) {
         const sm_field column = c->hive.columns[i].field;
         if ((c->filename && sm_str_eq_nocase(column.name, filename.name)) ||
-            (c->file_date && sm_str_eq_nocase(column.name, file_date.name))) {
+            (c->file_date && sm_str_eq_nocase(column.name, file_date.name)) ||
+            (rescues && sm_str_eq_nocase(column.name, rescued.name))) {
             return smi_arg_fail(c->path, e, SM_INVALID, "the folders have a column \"%.*s\" too",
                                 SM_STR_ARG(column.name));
         }
@@ -453,13 +504,14 @@ static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
         .format = c->format,
         .options = c->options,
         .n_constants = (c->filename ? 1 : 0) + (c->file_date ? 1 : 0) + c->hive.n,
+        .rescues = c->unknown == SM_POLICY_KEEP,
         .files = SM_NEW_ARRAY(c->names->arena, sm_datafile, c->n_files + 1),
         .n_files = c->n_files,
         .morsel_bytes = c->names->morsel_bytes,
         .sampled = c->sampled,
     };
     SM_TRY(full_schema(c, &d->schema, e));
-    SM_ASSERT(d->schema && d->schema->n_fields == c->columns->n_fields + d->n_constants);
+    SM_ASSERT(d->schema && sm_dataset_keys(d) == c->columns->n_fields);
     for (int64_t i = 0; i < c->n_files; i++) {
         d->files[i] = c->files[i].file;
         SM_TRY(set_constants(c, &c->files[i], &d->files[i], e));
@@ -493,10 +545,7 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         SM_TRY(find_columns(&c, e));
     }
     SM_TRY(find_hive(&c, e));
-    /* Who declares columns wants no others, so keys beyond them are ignored. */
-    const sm_policy unknown = c.has_unknown ? c.unknown
-                              : c.sampled   ? SM_POLICY_FAIL
-                                            : SM_POLICY_IGNORE;
+    SM_TRY(settle_unknown(&c, e));
     SM_TRY(make_dataset(&c, d, e));
     *out = (sm_relation){
         .dataset = d,
@@ -504,8 +553,8 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
             sm_arena_strf(n->arena, "%.*s%s", SM_STR_ARG(c.paths[0]), c.n_paths > 1 ? ", …" : ""),
         .keep_refused = c.keep_refused,
         .validate_all = c.validate_all,
-        .count_unknown = c.validate_all,
-        .unknown = unknown == SM_POLICY_FAIL ? SM_UNKNOWN_FAIL : SM_UNKNOWN_COUNT,
+        .count_unknown = c.looks_everywhere,
+        .unknown = c.unknown == SM_POLICY_FAIL ? SM_UNKNOWN_FAIL : SM_UNKNOWN_COUNT,
     };
     return SM_OK;
 }

@@ -29,6 +29,7 @@ struct sm_names {
     sm_map *named;           /* layer.table -> smi_named */
     sm_map *files;           /* path -> const sm_files */
     sm_map *known;           /* path -> const sm_type: the columns of its files of before */
+    sm_map *unknown;         /* path -> the policy for its unknown keys, plus one */
     const sm_type *expected; /* columns of files in which none are found; NULL: an error */
     sm_map *relations;       /* layer.table -> sm_relation */
     sm_map *calls;           /* a table function's call, as text -> sm_relation */

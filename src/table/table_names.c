@@ -29,6 +29,7 @@ sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget)
     n->named = sm_map_new(n->arena);
     n->files = sm_map_new(n->arena);
     n->known = sm_map_new(n->arena);
+    n->unknown = sm_map_new(n->arena);
     n->relations = sm_map_new(n->arena);
     n->calls = sm_map_new(n->arena);
     smi_pins_init(&n->pins, budget);
@@ -112,6 +113,12 @@ void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files, const s
 {
     *sm_map_at(n->files, path) = (void *)files;
     *sm_map_at(n->known, path) = (void *)known;
+    forget_relations(n);
+}
+
+void sm_names_set_unknown(sm_names *n, sm_str path, sm_policy unknown)
+{
+    *sm_map_at(n->unknown, path) = (void *)((intptr_t)unknown + 1);
     forget_relations(n);
 }
 

@@ -209,6 +209,10 @@ static sm_status json_begin(sm_reader *reader, sm_file *file, const sm_morsel *m
     if (r->unknown) {
         smi_json_unknown_reset(r->unknown);
     }
+    if (r->shapes) {
+        smi_json_shapes_count(r->shapes); /* of a morsel that was given up */
+    }
+    smi_json_keys_reset(r->schema);
     return smi_lines_begin(&r->lines, &((json_file *)file)->text, m, blocks, lens, e);
 }
 
@@ -509,6 +513,9 @@ static sm_status json_pull(sm_reader *reader, sm_batch **rows, sm_batch **refuse
         *e = r->failure;
         return r->failed;
     }
+    if (r->shapes) {
+        smi_json_shapes_count(r->shapes);
+    }
     r->counts.lines = r->lines.n_lines;
     r->counts.blank = r->lines.n_blank;
     SM_ASSERT(r->counts.lines == r->counts.rows + r->counts.refused + r->counts.blank);
@@ -527,6 +534,11 @@ static void json_counts(const sm_reader *reader, sm_scan_counts *out,
     if (r->unknown) {
         *unknown = smi_json_unknown_counts(r->unknown, n_unknown);
     }
+}
+
+static const sm_known_key *json_keys(sm_reader *reader, int64_t *n)
+{
+    return smi_json_keys(((json_reader *)reader)->schema, n);
 }
 
 static sm_content json_content(const sm_reader *reader)
@@ -558,6 +570,7 @@ const sm_format sm_format_json = {
     .pull = json_pull,
     .feed = json_feed,
     .counts = json_counts,
+    .keys = json_keys,
     .content = json_content,
     .writer = &smi_json_writer,
 };

@@ -11,6 +11,7 @@
  *   json_time.c     recognises dates and times in columns that nobody declared
  *   json_unknown.c  counts the keys that no column takes
  *   json_rescue.c   keeps them, as the text of a column
+ *   json_keys.c     counts the keys that columns take
  *   json_foreign.c  recognises JSON files that are not one object a line
  *   json_infer.c    finds a schema by a sample of lines
  *
@@ -127,6 +128,11 @@ struct smi_json_node {
     sm_str opening;        /* STRUCT: "name":{ as json_rescue.c begins it */
     int32_t rank;          /* place in the column order; a STRUCT has its first field's */
     sm_str column;         /* the name that a refusal gives: of the column with this rank */
+
+    /* Counted in a morsel: kept lines that have the key, refused ones whose value does not fit, and
+     * the kinds of those values. */
+    int64_t n_lines, n_misfits;
+    uint32_t misfit_kinds;
 };
 
 /* A reader's schema, with its slots and builders. */
@@ -143,6 +149,9 @@ typedef struct smi_json_schema {
     bool looks_unknown; /* unknown keys are looked for in some object */
     bool fails_unknown; /* the first unknown key ends the scan; else they are counted */
     bool has_maps;
+    smi_json_node **keyed; /* the nodes whose keys are counted, parents first */
+    sm_known_key *keys;    /* and what is told of them */
+    int32_t n_keyed;       /* 0: keys are not counted */
     bool is_found; /* the columns were found in a sample, not declared */
 } smi_json_schema;
 
@@ -155,6 +164,15 @@ void smi_json_schema_free(smi_json_schema *s); /* takes NULL */
 
 /** The field of a STRUCT's node that has the name, or NULL. */
 smi_json_node *smi_json_find(const smi_json_node *object, sm_str key);
+
+/** Forgets the counts of keys: a new morsel. */
+void smi_json_keys_reset(smi_json_schema *s);
+/** Counts the keys of the line that was read last, and kept. */
+void smi_json_keys_count(smi_json_schema *s);
+/** What was counted, borrowed until the next reset. */
+const sm_known_key *smi_json_keys(smi_json_schema *s, int64_t *n);
+/** The kind of the value that begins at p: one of SM_KEY_NULL, …. */
+uint32_t smi_json_kind(const uint8_t *p);
 
 /* ---- unknown keys ---------------------------------------------------------------------------- */
 
@@ -221,7 +239,7 @@ typedef struct smi_json_parser {
     sm_block *block;
     /* Of the values that do not fit, the one whose column has the least rank. */
     smi_json_verdict verdict;
-    const smi_json_node *worst;   /* its column; NULL: all fit */
+    smi_json_node *worst;         /* its column; NULL: all fit */
     const smi_json_node *culprit; /* the node whose type it does not fit: `worst`, or inside it */
     sm_json_token worst_token;
     sm_status no_memory; /* SM_OK, or why a MAP's members could not be gathered */
@@ -316,6 +334,9 @@ typedef struct smi_json_shape_lines {
 void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r);
 /** Learns a line that smi_json_line kept: smi_json_shapes_read then knows others like it. */
 void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line);
+/** Adds the keys of the lines that smi_json_shapes_read has read to the counts of their nodes. At
+ * the end of a morsel. */
+void smi_json_shapes_count(smi_json_shapes *s);
 
 /* ---- files of another layout ----------------------------------------------------------------- */
 

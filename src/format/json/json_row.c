@@ -417,7 +417,7 @@ smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n)
 
 /* Notes a value that does not fit. Of several, the one whose column has the least rank is kept; of
  * one column's, the first. `culprit`: the node whose type it does not fit, at or below `column`. */
-static void note_offence(smi_json_parser *p, const smi_json_node *column,
+static void note_offence(smi_json_parser *p, smi_json_node *column,
                          const smi_json_node *culprit, smi_json_verdict verdict)
 {
     SM_ASSERT(verdict != SMI_JSON_OK && !column->is_in_list && column->rank < INT32_MAX);
@@ -430,12 +430,12 @@ static void note_offence(smi_json_parser *p, const smi_json_node *column,
     p->worst_token = culprit->slot.token;
 }
 
-static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
+static void check_node(smi_json_parser *p, smi_json_node *n, smi_json_node *column);
 
 /* Checks the fields that the object has. In a STRUCT with many fields only those are visited, by
  * the list that read_object made: the order does not matter, as each field has a rank of its own.
  * In a list all fields have the column's rank, and the first one in the schema's order counts. */
-static void check_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_fields(smi_json_parser *p, smi_json_node *n, smi_json_node *column)
 {
     if (n->table && !n->is_in_list) {
         for (smi_json_node *field = n->first_seen; field; field = field->next_seen) {
@@ -451,7 +451,7 @@ static void check_fields(smi_json_parser *p, smi_json_node *n, const smi_json_no
     }
 }
 
-static void check_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_map(smi_json_parser *p, smi_json_node *n, smi_json_node *column)
 {
     smi_json_node *value = &n->fields[1];
     const smi_json_members m = members_of(p, n);
@@ -463,7 +463,7 @@ static void check_map(smi_json_parser *p, smi_json_node *n, const smi_json_node 
 }
 
 /* Checks what is in n's slot. `column`: n, or the outermost list or map around it. */
-static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_node(smi_json_parser *p, smi_json_node *n, smi_json_node *column)
 {
     const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
     if (!n->is_walked || kind == SM_JSON_IS_NULL) {
@@ -673,6 +673,8 @@ static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
     char excerpt[EXCERPT_BYTES];
     sm_buf type = {0};
 
+    p->worst->n_misfits++;
+    p->worst->misfit_kinds |= smi_json_kind(t.at - is_string);
     refuse_line(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
                 t.at - is_string, why);
     why->column = p->worst->column;
@@ -801,6 +803,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     }
     append_row(p);
     SM_TRY(p->no_memory);
+    smi_json_keys_count(p->schema);
     SM_ASSERT(p->members.len == 0 && p->key_text.len == 0); /* each MAP was closed */
     *is_kept = true;
     return SM_OK;

@@ -269,6 +269,23 @@ static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projec
     s->row = sm_type_struct(s->arena, fields, want->n_columns);
 }
 
+/* Adds the fields of an object to those whose keys are counted, and their own fields. */
+static void add_keyed(smi_json_schema *s, smi_json_node *object)
+{
+    for (int32_t i = 0; i < object->n_fields; i++) {
+        smi_json_node *field = &object->fields[i];
+        sm_buf type = {0};
+        sm_type_print(field->type, &type);
+        s->keyed[s->n_keyed] = field;
+        s->keys[s->n_keyed++] = (sm_known_key){
+            .path = field->path, .type = sm_arena_str(s->arena, sm_buf_str(&type))};
+        sm_buf_release(&type);
+        if (field->id == SM_TYPE_STRUCT) {
+            add_keyed(s, field);
+        }
+    }
+}
+
 /* ---- the column order ------------------------------------------------------------------------ */
 
 #define NO_RANK INT32_MAX
@@ -422,6 +439,12 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     make_wanted(s, d, want, budget);
     mark_taken(s, want);
     s->has_maps = has_map(&s->root);
+    if (want->count_unknown) {
+        const int32_t n = count_nodes(&s->root);
+        s->keyed = SM_NEW_ARRAY(a, smi_json_node *, n);
+        s->keys = SM_NEW_ARRAY(a, sm_known_key, n);
+        add_keyed(s, &s->root);
+    }
     s->is_found = d->sampled != NULL;
     *out = s;
 done:

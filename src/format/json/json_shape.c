@@ -37,6 +37,7 @@
 #define MAX_EDGE_BYTES 256
 #define HEAD_BYTES     64 /* of an edge that are compared at once */
 #define MAX_NULLS      4096
+#define KEY_SETS       64 /* that are counted apart */
 /* After so many lines in a row that taught nothing new, only one line in 16 is learnt. */
 #define BARREN_LINES 64
 
@@ -94,6 +95,12 @@ typedef struct null_value {
     uint32_t row; /* from the first row of this call */
 } null_value;
 
+/* Lines that have the same keys. */
+typedef struct key_set {
+    state_set seen;
+    int64_t n_lines;
+} key_set;
+
 /* Reads the line at p as row n: returns the place behind its LF, or NULL if it is unsure. */
 typedef const uint8_t *(*line_fn)(smi_json_shapes *s, const uint8_t *p, uint32_t n);
 
@@ -114,6 +121,8 @@ struct smi_json_shapes {
     int32_t n_nulls;
     null_value nulls[MAX_NULLS];
     bool has_unknown; /* the line has unknown keys that were noted */
+    state_set seen;   /* the states of the line that was read last */
+    key_set sets[KEY_SETS]; /* the lines of this morsel, by their keys */
 };
 
 static state_set bit_of(int32_t state)
@@ -505,6 +514,39 @@ static bool rescue_line(smi_json_shapes *s, const uint8_t *p, const uint8_t *nex
     return smi_json_rescue(parser, p, (size_t)(next - p - 1), &e) == SM_OK;
 }
 
+/* ---- the keys of lines ----------------------------------------------------------------------- */
+
+static void add_set(const smi_json_shapes *s, key_set *set)
+{
+    for (int32_t i = 1; set->n_lines > 0 && i < s->n_states; i++) {
+        if ((set->seen & bit_of(i)) != 0 && s->states[i].node) {
+            s->states[i].node->n_lines += set->n_lines;
+        }
+    }
+    set->n_lines = 0;
+}
+
+/* Counts the line's set of keys. Lines have few different ones, so that most are counted by one
+ * comparison; a set that takes the place of another adds that up. */
+static void count_set(smi_json_shapes *s)
+{
+    const uint64_t mixed = ((uint64_t)s->seen ^ (uint64_t)(s->seen >> 64)) * 0x9e3779b97f4a7c15;
+    key_set *set = &s->sets[mixed >> 58];
+    _Static_assert(KEY_SETS == 1 << (64 - 58), "a place for each value of these bits");
+    if (set->seen != s->seen) {
+        add_set(s, set);
+        set->seen = s->seen;
+    }
+    set->n_lines++;
+}
+
+void smi_json_shapes_count(smi_json_shapes *s)
+{
+    for (int i = 0; i < KEY_SETS && s->parser->schema->n_keyed > 0; i++) {
+        add_set(s, &s->sets[i]);
+    }
+}
+
 void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r)
 {
     const smi_json_schema *schema = s->parser->schema;
@@ -535,6 +577,9 @@ void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r)
             break; /* json_row.c will try again and report it */
         }
         SM_ASSERT(next > p && next <= r->end && next[-1] == '\n');
+        if (schema->n_keyed > 0) {
+            count_set(s);
+        }
         bytes += (size_t)(next - p - 1);
         if (s->has_unknown) {
             r->n_unknown_lines += smi_json_unknown_keep(s->parser->unknown);

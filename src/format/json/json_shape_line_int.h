@@ -71,6 +71,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
         note_missing(s, s->wanted & ~seen, n);
     }
     if ((size_t)(p - start) <= SMI_LINE_MAX_BYTES + 1) {
+        s->seen = seen;
         return p;
     }
 other:

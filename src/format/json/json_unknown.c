@@ -126,12 +126,22 @@ const smi_json_note *smi_json_unknown_notes(const smi_json_unknown *u, int32_t *
     return u->notes;
 }
 
+/* Where the value behind a key begins: no fault is between them, and no LF. */
+static const uint8_t *value_at(sm_json_token key)
+{
+    const uint8_t *p = key.at + key.len + 1;
+    SM_ASSERT(key.kind == SM_JSON_IS_STRING && p[-1] == '"');
+    while (*p == ':' || sm_json_is_space(*p)) {
+        p++;
+    }
+    return p;
+}
+
 sm_str smi_json_unknown_value(sm_json_token key)
 {
-    SM_ASSERT(key.kind == SM_JSON_IS_STRING && key.at[key.len] == '"');
     sm_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
     sm_json_token value;
-    const uint8_t *p = sm_json_scan_colon(&scan, key.at + key.len + 1);
+    const uint8_t *p = value_at(key);
     const uint8_t *end = sm_json_scan_value(&scan, p, &value);
     SM_ASSERT(end && end > p);
     return (sm_str){(const char *)p, (size_t)(end - p)};
@@ -232,6 +242,9 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
             SM_ASSERT(u->paths[p].last_line < u->n_lines && u->counts[p].lines <= u->n_lines);
             u->paths[p].last_line = u->n_lines;
             u->counts[p].lines++;
+        }
+        if (p >= 0) {
+            u->counts[p].kinds |= smi_json_kind(value_at(u->notes[i].key));
         }
     }
     u->n_lines++;
