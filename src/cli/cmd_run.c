@@ -176,10 +176,34 @@ static void print_contracts(const sm_run_report *r)
     }
 }
 
+/* "drift   x came into raw.orders (12 lines, VARCHAR)" */
+static void print_drift(const sm_run_report *r)
+{
+    char lines[SM_COUNTED_TEXT_BYTES];
+
+    for (int64_t i = 0; i < r->n_drift && i < SHOWN_FILES; i++) {
+        const sm_key_drift *d = &r->drift[i];
+        sm_format_counted(d->lines, "line", lines);
+        fprintf(stderr, "drift   %.*s ", SM_STR_ARG(d->path));
+        if (d->change == SM_DRIFT_TYPE) {
+            fprintf(stderr, "of %.*s was %.*s, is %.*s (%s)\n", SM_STR_ARG(d->table),
+                    SM_STR_ARG(d->was), SM_STR_ARG(d->is), lines);
+        } else if (d->change == SM_DRIFT_CAME) {
+            fprintf(stderr, "came into %.*s (%s, %.*s)\n", SM_STR_ARG(d->table), lines,
+                    SM_STR_ARG(d->is));
+        } else {
+            fprintf(stderr, "went from %.*s (%s before, %.*s)\n", SM_STR_ARG(d->table), lines,
+                    SM_STR_ARG(d->was));
+        }
+    }
+    print_others("drift", r->n_drift);
+}
+
 /* What is printed with --json and --quiet too. */
 static void print_warnings(const sm_run_report *r)
 {
     print_broken(r);
+    print_drift(r);
     for (int64_t i = 0; i < r->n_copied_files && i < SHOWN_FILES; i++) {
         fprintf(stderr, "copy    %.*s has the content of %.*s, and is %s\n",
                 SM_STR_ARG(r->copied_files[i].name), SM_STR_ARG(r->copied_files[i].of),

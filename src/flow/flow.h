@@ -138,6 +138,17 @@ typedef struct sm_copied_file {
     bool is_skipped; /* as the source's policy says; else it was loaded, too */
 } sm_copied_file;
 
+typedef enum sm_drift_change { SM_DRIFT_CAME, SM_DRIFT_WENT, SM_DRIFT_TYPE } sm_drift_change;
+/* How a key of a source's lines differs from the run before (flow_drift.c). */
+typedef struct sm_key_drift {
+    sm_str table; /* of the load that has read them */
+    sm_str path;  /* "_source.x" */
+    sm_drift_change change;
+    sm_str was, is; /* types: of the column, or of the values where no column takes them; "": the
+                     * key was not there, or is not */
+    int64_t lines;  /* that have it; TYPE of a column: that were refused; WENT: that had it */
+} sm_key_drift;
+
 /* What a run did. */
 typedef struct sm_run_report {
     sm_arena *arena; /* what the rest lives in */
@@ -153,6 +164,8 @@ typedef struct sm_run_report {
     int64_t n_moved_files;
     sm_copied_file *copied_files;
     int64_t n_copied_files;
+    sm_key_drift *drift;
+    int64_t n_drift;
     sm_str *warnings;
     int64_t n_warnings;
     const sm_contract_report **contracts; /* of tables that were judged, in that order; also of
@@ -239,6 +252,17 @@ sm_status sm_run_task(sm_run *r, int32_t i, sm_task_report *report, sm_error *e)
  * Owner     *publication may be NULL; written on success
  */
 sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e) SM_MUST_USE;
+/* A key that came into a source after the first run of a load, and that no column takes yet. */
+typedef struct sm_new_key {
+    int32_t task; /* the load, as the pipeline numbers it */
+    sm_str path;
+    uint32_t kinds; /* of its values in the last run that read lines: sm_key_type() */
+    int64_t lines;
+} sm_new_key;
+/** The new keys of the run's loads, as their tables have them now, whether or not tasks of it were
+ * done. *out lives in `a`. Errors: those of opening a table; what its books fail with. */
+sm_status sm_run_new_keys(sm_run *r, sm_arena *a, sm_new_key **out, int64_t *n,
+                          sm_error *e) SM_MUST_USE;
 /** Ends a run at any point. What was not published is deleted. *report (may be NULL) is what the
  * run did; sm_run_report_release() it. Takes NULL: an empty report. */
 void sm_run_close(sm_run *r, sm_run_report *report);

@@ -409,6 +409,11 @@ static const smi_flow_root *roots_now(const sm_run *r, const smi_flow_books *b, 
             roots[i].columns = b->columns;
         }
     }
+    for (int32_t i = 0; b->seen.len > 0 && i < *n; i++) {
+        if (sm_str_eq(roots[i].pipeline, r->p->name)) {
+            roots[i].seen = b->seen;
+        }
+    }
     return roots;
 }
 

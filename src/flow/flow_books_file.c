@@ -9,7 +9,7 @@
  *           from the same books. The number is the run's start in microseconds since 1970 followed
  *           by 11 random bits; it is always greater than the last one.
  * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots":
- *           [{"uri", "pipeline", "query", "columns"}]}
+ *           [{"uri", "pipeline", "query", "columns", "seen"}]}
  * Others    one entry a line: {"root", "path", …}, or {"gone": key} for an entry that was removed.
  * Chain     A file has the entries that changed since the file that it names as previous. The
  *           newest line about an entry counts. A file without a previous one is whole.
@@ -289,11 +289,13 @@ static void take_roots(reader *k, const sm_json *header)
     smi_flow_root *roots = SM_NEW_ARRAY(a, smi_flow_root, list ? list->n_children : 0);
 
     for (const sm_json *o = list ? list->child : NULL; o; o = o->next) {
+        const sm_json *seen = sm_json_get(o, "seen");
         roots[n++] = (smi_flow_root){
             .uri = sm_arena_str(a, sm_json_text(sm_json_get(o, "uri"))),
             .pipeline = sm_arena_str(a, sm_json_text(sm_json_get(o, "pipeline"))),
             .query = sm_arena_str(a, sm_json_text(sm_json_get(o, "query"))),
             .columns = sm_arena_str(a, sm_json_text(sm_json_get(o, "columns"))),
+            .seen = sm_arena_str(a, seen ? seen->text : SM_STR("")),
         };
     }
     k->books->roots = roots;
@@ -645,6 +647,9 @@ static void put_roots(sm_json_writer *w, const smi_flow_books_page *page)
         }
         if (root->columns.len) {
             sm_json_set_text(w, "columns", root->columns);
+        }
+        if (root->seen.len) {
+            sm_json_set_raw(w, "seen", root->seen);
         }
         sm_json_end_object(w);
     }

@@ -232,6 +232,9 @@ struct smi_flow_source_state {
     smi_flow_quarantine quarantine;
 };
 
+/* The keys of the lines that a load has read (flow_drift.c). */
+typedef struct smi_flow_seen smi_flow_seen;
+
 /* A task is WAITING, then RUNNING in each attempt, and after it FAILED or DONE. A FAILED task may
  * run again. */
 typedef enum smi_flow_task_phase {
@@ -249,6 +252,9 @@ typedef struct smi_flow_task_state {
     sm_clickhouse_published published;
     sm_cluster_report clustered;
     sm_merged merged; /* of a table whose rows are merged */
+    smi_flow_seen *seen;       /* a load: the keys of the lines that it has read; NULL: none */
+    const sm_key_drift *drift; /* and how they differ from those of the run before */
+    int64_t n_drift;
     sm_candidate *candidate;
     smi_flow_own_quarantine own;       /* {0}: its rows go to none, or to a source's */
     int64_t n_rows_before;             /* of the table; −1: there was none */
@@ -646,6 +652,13 @@ struct sm_unit_tests {
     int32_t n;
 };
 
+/* ---- keys that come and go (flow_drift.c) ---------------------------------------------------- */
+
+/** Takes the keys of the lines that a load has read into its table. */
+void smi_flow_drift_take(sm_run *r, int32_t task, const sm_exec_report *x);
+/** Compares them with those in the books, and has the books remember them. Before enter. */
+void smi_flow_drift_settle(sm_run *r, int32_t task, smi_flow_books *b);
+
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 
 void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x);
@@ -663,6 +676,8 @@ void smi_flow_report_sources(sm_run *r, bool is_done);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
 void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int64_t *versions,
                             int32_t n);
+/** How keys differ from the run before, once that is published. */
+void smi_flow_report_drift(sm_run *r);
 /** A task that was published, or has sorted a table. */
 void smi_flow_report_after(sm_run *r, int32_t task);
 

@@ -246,6 +246,7 @@ static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
 
     SM_TRY(smi_flow_books_settle(l->run, l->source, &l->books, e));
     SM_TRY(sm_stage_candidate(stage, c, e));
+    smi_flow_drift_settle(l->run, l->index, &l->books);
     smi_flow_books_enter(l->run, &l->books, *c);
     return SM_OK;
 }
@@ -462,6 +463,8 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
     sm_str query = {0};
     bool *names = NULL;
 
+    r->tasks[task].seen = NULL; /* of an attempt that failed */
+    r->tasks[task].n_drift = 0;
     SM_TRY(smi_flow_query_text(r, t, &query, &names, e));
     SM_TRY(smi_flow_source_open(r, t->source, e));
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));

@@ -70,6 +70,7 @@ typedef struct smi_flow_root {
     sm_str pipeline; /* the one that loaded from it last */
     sm_str query;    /* canonical text of the load's query, see flow_query.c; "": not known */
     sm_str columns;  /* as a STRUCT in SQL: the columns that were found in its files; "": none */
+    sm_str seen;     /* as JSON: the keys that its lines had in the last run; "": not known */
 } smi_flow_root;
 
 /* A file that was found in the folder. */

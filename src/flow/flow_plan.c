@@ -304,6 +304,9 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
     const sm_status st = sm_exec_run_to(plan, r->env, &to, report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, task, report);
+        if (main && r->p->tasks[task].kind == SM_TASK_LOAD) {
+            smi_flow_drift_take(r, task, report);
+        }
     }
     sm_quarantine_router_release(&r->refuse.router);
     sm_exec_report_release(&own);

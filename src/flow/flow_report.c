@@ -378,6 +378,28 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
     }
 }
 
+void smi_flow_report_drift(sm_run *r)
+{
+    sm_run_report *out = r->report;
+    int64_t n = 0;
+
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        n += r->tasks[i].n_drift;
+    }
+    out->drift = SM_NEW_ARRAY(out->arena, sm_key_drift, n);
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        for (int64_t k = 0; k < r->tasks[i].n_drift; k++) {
+            const sm_key_drift *d = &r->tasks[i].drift[k];
+            sm_key_drift *to = &out->drift[out->n_drift++];
+            *to = *d;
+            to->table = sm_arena_str(out->arena, d->table);
+            to->path = sm_arena_str(out->arena, d->path);
+            to->was = sm_arena_str(out->arena, d->was);
+            to->is = sm_arena_str(out->arena, d->is);
+        }
+    }
+}
+
 /* What a clustering did, in the report's arena. */
 static const sm_cluster_report *keep_clustered(sm_arena *a, const sm_cluster_report *r)
 {

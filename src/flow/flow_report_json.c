@@ -75,6 +75,27 @@ static void put_file_changes(sm_json_writer *w, const sm_run_report *r)
     sm_json_end_array(w);
 }
 
+/* The keys that came, went, or have values of another type. */
+static void put_drift(sm_json_writer *w, const sm_run_report *r)
+{
+    static const char *const words[] = {
+        [SM_DRIFT_CAME] = "came", [SM_DRIFT_WENT] = "went", [SM_DRIFT_TYPE] = "type"};
+
+    sm_json_set_array(w, "drift");
+    for (int64_t i = 0; i < r->n_drift; i++) {
+        const sm_key_drift *d = &r->drift[i];
+        sm_json_begin_object(w);
+        sm_json_set_text(w, "table", d->table);
+        sm_json_set_text(w, "path", d->path);
+        sm_json_set_text(w, "change", sm_str_of(words[d->change]));
+        sm_json_set_text_or_null(w, "was", d->was);
+        sm_json_set_text_or_null(w, "is", d->is);
+        sm_json_set_i64(w, "lines", d->lines);
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+}
+
 static void put_merged(sm_json_writer *w, const sm_merged *m)
 {
     sm_json_set_object(w, "merged");
@@ -172,6 +193,7 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
     put_tables(w, r, false);
     put_tables(w, r, true);
     put_clustered(w, r);
+    put_drift(w, r);
     sm_json_key(w, SM_STR("mixed_seconds"));
     if (r->mixed_ns < 0) {
         sm_json_put_null(w); /* another smelt has published them */

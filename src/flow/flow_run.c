@@ -399,6 +399,9 @@ static sm_status publish_candidates(sm_run *r, sm_error *e)
     }
     const sm_status st = sm_publish(order, n, r->env->budget, versions, &r->report->mixed_ns, e);
     smi_flow_report_tables(r, order, versions, n);
+    if (st == SM_OK) {
+        smi_flow_report_drift(r);
+    }
     return st;
 }
 

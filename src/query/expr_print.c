@@ -11,7 +11,7 @@
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-static void print_name(sm_str name, sm_buf *out)
+void smi_print_name(sm_str name, sm_buf *out)
 {
     bool is_plain = name.len > 0 && !smi_is_reserved(name);
     for (size_t i = 0; i < name.len; i++) {
@@ -108,7 +108,7 @@ static void print_column_name(const printing *p, sm_str name)
     if (p->quotes_names) {
         sm_buf_quoted(p->out, name, '"');
     } else {
-        print_name(name, p->out);
+        smi_print_name(name, p->out);
     }
 }
 
@@ -265,7 +265,7 @@ static void print_bounds(const sm_plan_node *n, sm_buf *out)
         sm_buf_text(out, i == 0 ? SM_STR(" bounds: ") : SM_STR(" AND "));
         for (int32_t k = 0; k < b->n_path; k++) {
             sm_buf_text(out, k > 0 ? SM_STR(".") : SM_STR(""));
-            print_name(t->fields[b->path[k]].name, out);
+            smi_print_name(t->fields[b->path[k]].name, out);
             t = t->fields[b->path[k]].type;
         }
         if (b->op == SM_BOUND_IS_NULL || b->op == SM_BOUND_NOT_NULL) {
@@ -292,7 +292,7 @@ static void print_fields(const sm_type *stored, const sm_type *read, sm_buf *out
             at++;
         }
         sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR("("));
-        print_name(read->fields[i].name, out);
+        smi_print_name(read->fields[i].name, out);
         print_fields(stored->fields[at].type, read->fields[i].type, out);
     }
     sm_buf_text(out, SM_STR(")"));
@@ -304,7 +304,7 @@ static void print_scan(const sm_plan_node *n, sm_buf *out)
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
         sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
         const sm_field *const f = &n->as.scan.dataset->schema->fields[n->as.scan.columns[i]];
-        print_name(f->name, out);
+        smi_print_name(f->name, out);
         print_fields(f->type, n->schema->fields[i].type, out);
     }
     sm_buf_text(out, SM_STR("]"));
@@ -317,7 +317,7 @@ static void print_named(const sm_expr *x, const sm_type *input, sm_str name, sm_
     sm_expr_print(x, input, out);
     if (!same && name.len > 0) {
         sm_buf_text(out, SM_STR(" AS "));
-        print_name(name, out);
+        smi_print_name(name, out);
     }
 }
 

@@ -818,6 +818,26 @@ typedef struct sm_table_name {
 sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, int32_t *n,
                           sm_error *e) SM_MUST_USE;
 
+/* A key that a query is to take, of the files that it reads. */
+typedef struct sm_sql_key {
+    sm_str path, type; /* "item.size", "BIGINT" */
+    /* set by the call: */
+    sm_str declared; /* what is added to `columns`: "size: 'BIGINT'", in a STRUCT "size BIGINT" */
+    sm_str selected; /* what is added to the SELECT: "item.size AS size" */
+    sm_str name;     /* the column that this makes */
+    const char *why; /* nothing is added for it: why; NULL: it has its place */
+} sm_sql_key;
+/**
+ * Changes the text of a query so that it takes these keys, too (sql_take.c): their types are added
+ * to the columns that its read function declares, and they to its SELECT, unless that has a star.
+ * All else stays as it is, comments too.
+ *
+ * Owner     *out and the texts of the keys live in `a`
+ * Errors    those of the parser; a key without a certain place is none, but says why
+ */
+sm_status sm_query_take_keys(const sm_sql *sql, sm_sql_key *keys, int32_t n, sm_arena *a,
+                             sm_str *out, sm_error *e) SM_MUST_USE;
+
 /* What sm_query_canonical leaves out. */
 typedef struct sm_canonical_opts {
     void *ctx;

@@ -193,6 +193,8 @@ void smi_check_plan(const sm_plan_node *root);
  * changes. SM_LIMIT as sm_plan_finish. */
 sm_status smi_plan_clone(sm_arena *a, const sm_plan_node *root, sm_plan_node **out,
                          sm_error *e) SM_MUST_USE;
+/** A name as SQL has it: in quotes where it needs them. */
+void smi_print_name(sm_str name, sm_buf *out);
 /** Carries the rescued column of the plan's dataset behind the columns of its root, unless that has
  * one of its name (plan_rescue.c). Before the plan is optimised. */
 void smi_plan_rescue(sm_arena *a, sm_plan_node *root);
