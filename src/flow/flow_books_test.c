@@ -160,7 +160,8 @@ static void test_entries(void **state)
     const smi_flow_root roots[] = {{.uri = SM_STR("/logs"),
                                     .pipeline = SM_STR("shop"),
                                     .query = SM_STR("SELECT \"a\"\n"),
-                                    .columns = SM_STR("STRUCT(\"a b\" BIGINT)")},
+                                    .columns = SM_STR("STRUCT(\"a b\" BIGINT)"),
+                                    .seen = SM_STR("{\"lines\":1,\"keys\":[{\"path\":\"\\u0000\"}]}")},
                                    {.uri = SM_STR(""), .pipeline = SM_STR("other")}};
     const smi_flow_books_page page = {
         .roots = roots, .n_roots = 2, .known = known, .n_known = SM_COUNT(known), .n_rows = 9};
@@ -174,6 +175,7 @@ static void test_entries(void **state)
     SM_ASSERT(b.roots);
     assert_true(sm_str_eq(b.roots[0].query, roots[0].query));
     assert_true(sm_str_eq(b.roots[0].columns, roots[0].columns));
+    assert_true(sm_str_eq(b.roots[0].seen, roots[0].seen) && b.roots[1].seen.len == 0);
     assert_true(sm_str_is(b.roots[1].pipeline, "other") && b.roots[1].columns.len == 0);
     assert_int_equal(b.chain.n_rows, 9);
     assert_int_equal(b.n_known, SM_COUNT(known));

@@ -26,8 +26,8 @@ static void test_nothing(void **state)
                 "\"unknown\":{\"lines\":0,\"paths\":{}},"
                 "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
                 "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
-                "\"tables\":[],\"published\":[],\"clustered\":[],\"mixed_seconds\":0.000000,"
-                "\"contracts\":[],"
+                "\"tables\":[],\"published\":[],\"clustered\":[],\"drift\":[],"
+                "\"mixed_seconds\":0.000000,\"contracts\":[],"
                 "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
                 "\"seconds\":0.000,\"peak_bytes\":0}");
 }
@@ -36,7 +36,7 @@ static void test_all(void **state)
 {
     int32_t day = 0;
     assert_true(sm_parse_date(SM_STR("2022-04-07"), &day));
-    sm_unknown_key unknown[] = {{.path = SM_STR("_a"), .lines = 2}, {SM_STR("_b.c"), 1}};
+    sm_unknown_key unknown[] = {{.path = SM_STR("_a"), .lines = 2}, {SM_STR("_b.c"), 1, 0}};
     sm_str gone[] = {SM_STR("old \"1\".json")};
     sm_moved_file moved[] = {{SM_STR("a.json"), SM_STR("a.json.gz")}};
     sm_copied_file copies[] = {{SM_STR("c.json"), SM_STR("a.json"), true},
@@ -80,6 +80,24 @@ static void test_all(void **state)
          .kind = SM_TASK_LOAD,
          .period = SM_STR("2022-04")},
     };
+    sm_key_drift drift[] = {
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("_a"),
+         .change = SM_DRIFT_CAME,
+         .is = SM_STR("BIGINT"),
+         .lines = 2},
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("b"),
+         .change = SM_DRIFT_WENT,
+         .was = SM_STR("VARCHAR"),
+         .lines = 3},
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("c"),
+         .change = SM_DRIFT_TYPE,
+         .was = SM_STR("BIGINT"),
+         .is = SM_STR("mixed"),
+         .lines = 4},
+    };
     const sm_run_report r = {
         .counts = {.lines = 10, .refused = 3, .blank = 2, .unknown_lines = 2},
         .unknown = unknown,
@@ -95,6 +113,8 @@ static void test_all(void **state)
         .n_moved_files = 1,
         .copied_files = copies,
         .n_copied_files = 2,
+        .drift = drift,
+        .n_drift = SM_COUNT(drift),
         .tables = tables,
         .n_tables = SM_COUNT(tables),
         .contracts = contracts,
@@ -123,6 +143,11 @@ static void test_all(void **state)
                 "\"clustered\":[{\"name\":\"bronze.log:cluster\",\"version\":5,"
                 "\"removed_files\":3,\"removed_bytes\":30,\"added_files\":2,"
                 "\"added_bytes\":20,\"rows\":7,\"kept_files\":4,\"waiting_files\":1,\"sets\":2}],"
+                "\"drift\":[{\"table\":\"bronze.log\",\"path\":\"_a\",\"change\":\"came\","
+                "\"was\":null,\"is\":\"BIGINT\",\"lines\":2},{\"table\":\"bronze.log\","
+                "\"path\":\"b\",\"change\":\"went\",\"was\":\"VARCHAR\",\"is\":null,\"lines\":3},"
+                "{\"table\":\"bronze.log\",\"path\":\"c\",\"change\":\"type\",\"was\":\"BIGINT\","
+                "\"is\":\"mixed\",\"lines\":4}],"
                 "\"mixed_seconds\":0.012346,"
                 "\"contracts\":[{\"rule\":\"a\"},{\"rule\":\"b\"},{\"rule\":\"c\"}],"
                 "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"

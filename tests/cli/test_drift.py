@@ -144,8 +144,8 @@ def test_it_is_said_in_words_too(shop):
     shop.log({**WHOLE, "x": "a", "y": "b"}, {**WHOLE, "x": "c"})
     done = shop.smelt("run", "shop.yaml", "--quiet")
     assert done.stderr.splitlines() == [
-        "drift   y of raw.orders was BIGINT, is VARCHAR (1 line)",
         "drift   x came into raw.orders (2 lines, VARCHAR)",
+        "drift   y of raw.orders was BIGINT, is VARCHAR (1 line)",
         "drift   z went from raw.orders (1 line before, BIGINT)"]
 
 
