@@ -39,7 +39,8 @@ FROM read_json(var('logs'), match => '^[^.].*[.]json(.gz)?$',
 TABLES = ["refused/orders", "raw/orders", "mart/cities", "mart/best"]
 BOOKS = ["raw/orders", "refused/orders"]  # those that files are loaded into
 REPORT_KEYS = ["lines", "unknown", "files", "missing_days", "gone", "moved", "copies", "tables",
-               "published", "clustered", "mixed_seconds", "contracts", "network", "seconds", "peak_bytes"]
+               "published", "clustered", "drift", "mixed_seconds", "contracts", "network", "seconds",
+               "peak_bytes"]
 
 
 def line(number, city="Rome", n=1):
