@@ -26,4 +26,14 @@ void smi_notes_tell(sm_str file, const sm_contract_note *notes, int64_t n);
 sm_status smi_contract_diff_print(smi_cli *cli, const sm_contract *before, const sm_contract *after,
                                   unsigned whom, sm_error *e) SM_MUST_USE;
 
+/* ---- smelt contract accept (cli_contract_accept.c) ------------------------------------------- */
+
+typedef struct smi_accept {
+    const char *pipeline, *table; /* NULL: of all loads */
+    smi_list vars;
+    bool writes; /* the files; else a diff is printed */
+} smi_accept;
+/** Takes the keys that came into a pipeline's sources. SM_UNSUPPORTED where some are left. */
+sm_status smi_contract_accept(smi_cli *cli, const smi_accept *o, sm_error *e) SM_MUST_USE;
+
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples`: proposes a contract for
- * rows that are there; says a contract in another form; makes one of another form; compares two;
- * makes rows up. What is made goes to stdout, all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples|accept`: proposes a contract
+ * for rows that are there; says a contract in another form; makes one of another form; compares
+ * two; makes rows up; takes keys that came. What is made goes to stdout, all else to stderr. */
 #include <stdio.h>
 
 #include "base/text.h"
@@ -12,6 +12,8 @@
 typedef struct options {
     const char *table, *form, *breaks, *model, *broken;
     int64_t rows, seed;
+    smi_list vars;
+    bool writes;
 } options;
 
 enum { MOST_EXAMPLES = 100000 }; /* they are made in memory */
@@ -31,6 +33,10 @@ static const smi_opt option_table[] = {
     {"--for", SMI_OPT_TEXT, "WHOM",
      "diff: readers or writers, whose changes decide how it ends (default: those of both)",
      offsetof(options, breaks)},
+    {"--var", SMI_OPT_LIST, "K=V", "accept: set a variable of the pipeline; can be repeated",
+     offsetof(options, vars)},
+    {"--write", SMI_OPT_FLAG, NULL, "accept: change the files (default: print what would change)",
+     offsetof(options, writes)},
     {0},
 };
 
@@ -272,25 +278,39 @@ static sm_status diff(smi_cli *cli, const options *o, char **args, sm_error *e)
     return smi_contract_diff_print(cli, before, after, whom, e);
 }
 
+/* ---- accept ---------------------------------------------------------------------------------- */
+
+static sm_status accept(smi_cli *cli, const options *o, char **args, sm_error *e)
+{
+    return smi_contract_accept(
+        cli,
+        &(smi_accept){
+            .pipeline = args[0], .table = args[1], .vars = o->vars, .writes = o->writes},
+        e);
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
+
+enum { MOST_ARGS = 4 };
 
 static const struct verb {
     const char *name, *args;
-    int n_args;
+    int n_args, n_more; /* that it must have, and may have behind them */
     sm_status (*run)(smi_cli *cli, const options *o, char **args, sm_error *e);
     const char *options; /* that it has, a space before and behind each */
 } verbs[] = {
-    {"infer", "URI", 1, infer, " --table "},
-    {"export", "CONTRACT", 1, export, " --table --to "},
-    {"import", "patito FILE, or dbt FILE", 2, import, " --table --model "},
-    {"diff", "OLD NEW", 2, diff, " --for "},
-    {"examples", "CONTRACT", 1, examples, " --table --rows --seed --broken "},
+    {"infer", "URI", 1, 0, infer, " --table "},
+    {"export", "CONTRACT", 1, 0, export, " --table --to "},
+    {"import", "patito FILE, or dbt FILE", 2, 0, import, " --table --model "},
+    {"diff", "OLD NEW", 2, 0, diff, " --for "},
+    {"examples", "CONTRACT", 1, 0, examples, " --table --rows --seed --broken "},
+    {"accept", "PIPELINE [TABLE]", 1, 1, accept, " --var --write "},
 };
 
 static sm_status check_call(const struct verb *v, const options *o, int n_args, sm_error *e)
 {
     SM_ASSERT(v->run && v->n_args > 0);
-    if (n_args != v->n_args) {
+    if (n_args < v->n_args || n_args > v->n_args + v->n_more) {
         return sm_fail(e, SM_USAGE, "smelt contract %s takes %s", v->name, v->args);
     }
     const char *const given[] = {o->table ? "--table" : NULL,
@@ -299,7 +319,9 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
                                  o->breaks ? "--for" : NULL,
                                  o->rows != SMI_NOT_GIVEN ? "--rows" : NULL,
                                  o->seed != SMI_NOT_GIVEN ? "--seed" : NULL,
-                                 o->broken ? "--broken" : NULL};
+                                 o->broken ? "--broken" : NULL,
+                                 o->vars.n > 0 ? "--var" : NULL,
+                                 o->writes ? "--write" : NULL};
     for (int i = 0; i < SM_COUNT(given); i++) {
         if (given[i] && !strstr(v->options, given[i])) {
             return sm_fail(e, SM_USAGE, "smelt contract %s has no option %s", v->name, given[i]);
@@ -310,21 +332,25 @@ static sm_status check_call(const struct verb *v, const options *o, int n_args, 
 
 static sm_status run_contract(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
+    char *own[MOST_ARGS] = {NULL}; /* NULL: not given */
+
+    SM_ASSERT(n_args <= MOST_ARGS);
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
             SM_TRY(check_call(&verbs[i], opts, n_args - 1, e));
-            return verbs[i].run(cli, opts, args + 1, e);
+            memcpy(own, args + 1, (size_t)(n_args - 1) * sizeof(*own));
+            return verbs[i].run(cli, opts, own, e);
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt contract has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use infer, export, import, diff or examples.");
+    sm_error_todo(e, "Use infer, export, import, diff, examples or accept.");
     return st;
 }
 
 const smi_command smi_command_contract = {
     .name = "contract",
     .usage = "infer URI, export --to FORM CONTRACT, import patito|dbt FILE,\n"
-             "       diff OLD NEW, or examples CONTRACT",
+             "       diff OLD NEW, examples CONTRACT, or accept PIPELINE [TABLE]",
     .summary = "Proposes a contract for rows that are there; exports, imports, compares contracts.",
     .details = "The contract is YAML, as the standard ODCS v3.1 has it, and goes to stdout.\n"
                "\n"
@@ -335,11 +361,12 @@ const smi_command smi_command_contract = {
                "  smelt contract import dbt models/schema.yml --model orders > orders.yaml\n"
                "  smelt contract diff old.yaml orders.yaml\n"
                "  smelt contract examples orders.yaml --rows 100 > orders.ndjson\n"
+               "  smelt contract accept shop.yaml raw.orders --write\n"
                "\n"
                "diff ends with 3 where a change breaks those who write or read the rows.\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 1,
-    .max_args = 4,
+    .max_args = MOST_ARGS,
     .run = run_contract,
 };

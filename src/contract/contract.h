@@ -212,6 +212,17 @@ sm_status sm_contract_read(sm_str name, sm_str text, sm_arena *a, sm_contract **
  * with the nearest name, for which `a` is scratch. */
 sm_status sm_contract_find(const sm_contract *c, sm_str name, sm_arena *a,
                            const sm_contract_table **out, sm_error *e) SM_MUST_USE;
+/**
+ * Changes the text of a contract: the table (as for sm_contract_find) gets a column behind its last
+ * one (contract_take.c). All else stays as it is.
+ *
+ * Owner     *out lives in `a`, or is `text`, where the table has the column already or *why says
+ *           why there is no certain place for it
+ * Errors    those of sm_contract_read and sm_contract_find
+ */
+sm_status sm_contract_take(sm_str name, sm_str text, sm_str table, sm_str column,
+                           const sm_type *type, sm_arena *a, sm_str *out, const char **why,
+                           sm_error *e) SM_MUST_USE;
 
 /* ---- a contract as text ---------------------------------------------------------------------- */
 

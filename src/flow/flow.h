@@ -41,6 +41,15 @@ sm_str sm_pipeline_name(const sm_pipeline *p);
 int32_t sm_pipeline_tasks(const sm_pipeline *p);
 /** "layer.table", or "layer.table:cluster"; as long as the pipeline. */
 sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i);
+/* The files that say what a task is. */
+typedef struct sm_task_text {
+    sm_sql sql;        /* its name is the file's; "": the task has none */
+    bool adds_columns; /* a load with evolve: add */
+    sm_str contract;   /* the file of its contract; "": none */
+    sm_str contracted; /* the table there */
+} sm_task_text;
+/** Of task i; as long as the pipeline. */
+sm_task_text sm_pipeline_task_text(const sm_pipeline *p, int32_t i);
 /** What task i does. */
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
 

@@ -345,6 +345,8 @@ sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e) SM_MUST_USE;
 /** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
 sm_str smi_flow_metadata(const sm_run *r);
 sm_str smi_flow_metadata_with(const sm_run *r, sm_str inputs);
+/** Have rows of one type all that others have, also within structs? They may have more. */
+bool smi_flow_has_all(const sm_type *rows, const sm_type *there);
 /* The rows that a write replaces: those in which a column has one of these values. */
 typedef struct smi_flow_rows {
     sm_str column;

@@ -170,8 +170,7 @@ static void choose_versions(load *l)
     }
 }
 
-/* Have the rows all that the table has, also within structs? They may have more. */
-static bool has_all(const sm_type *rows, const sm_type *there)
+bool smi_flow_has_all(const sm_type *rows, const sm_type *there)
 {
     if (rows->id != there->id || there->n_fields == 0) {
         return sm_type_eq(rows, there);
@@ -179,7 +178,7 @@ static bool has_all(const sm_type *rows, const sm_type *there)
     for (int32_t i = 0; i < there->n_fields; i++) {
         const bool is_struct = there->id == SM_TYPE_STRUCT;
         const int32_t at = is_struct ? sm_type_find(rows, there->fields[i].name) : i;
-        if (at < 0 || !has_all(rows->fields[at].type, there->fields[i].type)) {
+        if (at < 0 || !smi_flow_has_all(rows->fields[at].type, there->fields[i].type)) {
             return false;
         }
     }
@@ -193,7 +192,7 @@ static bool is_wider(const load *l, const sm_type *schema)
     sm_arena *a = sm_arena_new(NULL);
 
     const sm_type *rows = sm_type_widen(a, schema);
-    const bool is = has_all(rows, there) && !has_all(there, rows);
+    const bool is = smi_flow_has_all(rows, there) && !smi_flow_has_all(there, rows);
     sm_arena_free(a);
     return is;
 }

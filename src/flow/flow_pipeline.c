@@ -79,6 +79,19 @@ sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i)
     return p->tasks[i].name;
 }
 
+sm_task_text sm_pipeline_task_text(const sm_pipeline *p, int32_t i)
+{
+    SM_ASSERT(i >= 0 && i < p->n_tasks);
+    const smi_flow_task *t = &p->tasks[i];
+
+    return (sm_task_text){
+        .sql = t->sql,
+        .adds_columns = t->adds_columns,
+        .contract = t->contract ? t->contract->name : SM_STR(""),
+        .contracted = t->contract ? t->contracted->name : SM_STR(""),
+    };
+}
+
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i)
 {
     SM_ASSERT(i >= 0 && i < p->n_tasks);

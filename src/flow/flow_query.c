@@ -9,10 +9,12 @@
  *          variables stand there with their values.
  * Allowed  The load goes on if the text is the same; if the books have none because the table is
  *          older than this check (they then take it); if the run was given --keep-old; and if only
- *          columns were added and the task may add them (evolve: add).
+ *          columns were added, or fields to a declared STRUCT, and the task may add them (evolve:
+ *          add).
  * Message  compares the texts line by line, and shows the lines that only one of them has. */
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "flow/flow_int.h"
 
 /* ---- the text ------------------------------------------------------------------------------- */
@@ -136,6 +138,28 @@ static bool is_column(sm_str line)
     return sm_str_starts(line, SM_STR("column "));
 }
 
+/* Is it a declared column that now has further fields? */
+static bool is_widened(sm_str was, sm_str is)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_type *types[2] = {NULL, NULL};
+    const sm_str lines[2] = {was, is};
+
+    for (int i = 0; i < 2 && sm_str_starts(lines[i], SM_STR("with columns ")); i++) {
+        const sm_str value = value_of(lines[i]);
+        char *text = sm_arena_alloc(a, value.len + 1);
+        size_t n = 0;
+        sm_error ignored = {0};
+        if (value.len == 0 || value.data[0] != '\'' || sm_quoted_read(value, text, &n) != value.len ||
+            sm_type_parse((sm_str){text, n}, a, &types[i], &ignored) != SM_OK) {
+            types[i] = NULL;
+        }
+    }
+    const bool is_wider = types[0] && types[1] && smi_flow_has_all(types[1], types[0]);
+    sm_arena_free(a);
+    return is_wider;
+}
+
 static difference compare_queries(sm_str old, sm_str now)
 {
     difference d = {.only_adds = true};
@@ -144,7 +168,7 @@ static difference compare_queries(sm_str old, sm_str now)
     while (next_line(&rest, &line)) {
         if (!has_line(now, line)) {
             const sm_str after = counterpart(now, old, subject_of(line));
-            d.only_adds = false;
+            d.only_adds = d.only_adds && is_widened(line, after);
             d.drops_column = d.drops_column || (after.len == 0 && is_column(line));
             if (d.n++ == 0) {
                 d.before = line;
