@@ -21,9 +21,9 @@ typedef struct json_read {
     const char *made; /* "STRUCT(s STRUCT(a BIGINT))": what the columns are read as; NULL: all */
     bool validate_all, stops_at_bad, counts_unknown, fails_unknown;
     bool rescues_unknown; /* as a last column `_rescued` */
-    bool is_terse; /* leave the messages out */
-    uint64_t cut;  /* two morsels, [0, cut) and [cut, size); 0: as planned */
-    size_t beyond; /* with cut: bytes given behind a morsel's end at first */
+    bool is_terse;        /* leave the messages out */
+    uint64_t cut;         /* two morsels, [0, cut) and [cut, size); 0: as planned */
+    size_t beyond;        /* with cut: bytes given behind a morsel's end at first */
     size_t morsel_bytes;
     bool goes_on;       /* after a morsel that failed with the next, by the same reader */
     size_t limit_bytes; /* of the reader's budget; the bytes it is given are not in it */

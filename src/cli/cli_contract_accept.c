@@ -42,8 +42,8 @@ static sm_status change_of(accepting *k, sm_str file, change **out, sm_error *e)
             return SM_OK;
         }
     }
-    SM_TRY(smi_read_text(k->cli, sm_arena_printf(k->cli->arena, "%.*s", SM_STR_ARG(file)), &text,
-                         e));
+    SM_TRY(
+        smi_read_text(k->cli, sm_arena_printf(k->cli->arena, "%.*s", SM_STR_ARG(file)), &text, e));
     k->changes = sm_arena_grow(k->cli->arena, k->changes, k->n_changes, &k->cap_changes,
                                sizeof(*k->changes));
     *out = &k->changes[k->n_changes++];
@@ -68,11 +68,12 @@ static void tell_left(accepting *k, const sm_new_key *key, const char *type, con
 /* Why its values give no type for a column; NULL: they do. */
 static const char *why_no_type(const char *type)
 {
-    return !type                        ? "its values are of several types"
-           : strcmp(type, "NULL") == 0   ? "it has only nulls, so its type is not known"
-           : strcmp(type, "STRUCT") == 0 ? "its values are objects: declare it as STRUCT(...) by hand"
-           : strcmp(type, "LIST") == 0   ? "its values are lists: declare it as a list by hand"
-                                         : NULL;
+    return !type                       ? "its values are of several types"
+           : strcmp(type, "NULL") == 0 ? "it has only nulls, so its type is not known"
+           : strcmp(type, "STRUCT") == 0
+               ? "its values are objects: declare it as STRUCT(...) by hand"
+           : strcmp(type, "LIST") == 0 ? "its values are lists: declare it as a list by hand"
+                                       : NULL;
 }
 
 /* The column in the contract of the load, where that has one. */
@@ -242,9 +243,8 @@ static sm_status write_file(smi_cli *cli, const change *c, sm_error *e)
 
     sm_uri_split(c->file, &folder, &name);
     sm_status st = sm_store_open(cli->env.stores, folder, &store, e);
-    st = st == SM_OK
-             ? sm_store_put(store, name, c->after.data, c->after.len, SM_PUT_REPLACE, e)
-             : st;
+    st = st == SM_OK ? sm_store_put(store, name, c->after.data, c->after.len, SM_PUT_REPLACE, e)
+                     : st;
     sm_store_release(store);
     return sm_within(e, st, "writing %.*s", SM_STR_ARG(c->file));
 }

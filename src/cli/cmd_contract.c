@@ -284,8 +284,7 @@ static sm_status accept(smi_cli *cli, const options *o, char **args, sm_error *e
 {
     return smi_contract_accept(
         cli,
-        &(smi_accept){
-            .pipeline = args[0], .table = args[1], .vars = o->vars, .writes = o->writes},
+        &(smi_accept){.pipeline = args[0], .table = args[1], .vars = o->vars, .writes = o->writes},
         e);
 }
 

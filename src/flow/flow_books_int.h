@@ -93,8 +93,8 @@ typedef struct smi_flow_books {
     smi_flow_folder *folders; /* one for each root; NULL: none was needed */
     sm_str query;             /* the load's; "": as the roots have it */
     sm_str columns;           /* that the load has found, beside the query; "": they are declared */
-    sm_str seen;              /* the keys that it has seen (flow_drift.c); "": as the roots have it */
-    bool has_other_query;     /* the load's query is not the one in the books, so they change */
+    sm_str seen;          /* the keys that it has seen (flow_drift.c); "": as the roots have it */
+    bool has_other_query; /* the load's query is not the one in the books, so they change */
 } smi_flow_books;
 
 /** Opens a table's books. SM_INVALID, with what to do, if another writer has overwritten the table,

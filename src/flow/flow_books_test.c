@@ -157,12 +157,13 @@ static void test_entries(void **state)
          .n_rows = -1,
          .is_displaced = true},
     };
-    const smi_flow_root roots[] = {{.uri = SM_STR("/logs"),
-                                    .pipeline = SM_STR("shop"),
-                                    .query = SM_STR("SELECT \"a\"\n"),
-                                    .columns = SM_STR("STRUCT(\"a b\" BIGINT)"),
-                                    .seen = SM_STR("{\"lines\":1,\"keys\":[{\"path\":\"\\u0000\"}]}")},
-                                   {.uri = SM_STR(""), .pipeline = SM_STR("other")}};
+    const smi_flow_root roots[] = {
+        {.uri = SM_STR("/logs"),
+         .pipeline = SM_STR("shop"),
+         .query = SM_STR("SELECT \"a\"\n"),
+         .columns = SM_STR("STRUCT(\"a b\" BIGINT)"),
+         .seen = SM_STR("{\"lines\":1,\"keys\":[{\"path\":\"\\u0000\"}]}")},
+        {.uri = SM_STR(""), .pipeline = SM_STR("other")}};
     const smi_flow_books_page page = {
         .roots = roots, .n_roots = 2, .known = known, .n_known = SM_COUNT(known), .n_rows = 9};
     kit k;

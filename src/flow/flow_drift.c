@@ -66,9 +66,8 @@ void smi_flow_drift_take(sm_run *r, int32_t task, const sm_exec_report *x)
     }
     for (int64_t i = 0; i < x->n_unknown; i++) {
         const sm_unknown_key *k = &x->unknown[i];
-        add_key(
-            a, s,
-            (seen_key){.path = sm_arena_str(a, k->path), .lines = k->lines, .kinds = k->kinds});
+        add_key(a, s,
+                (seen_key){.path = sm_arena_str(a, k->path), .lines = k->lines, .kinds = k->kinds});
     }
     r->tasks[task].seen = x->n_keys > 0 ? s : NULL;
 }
@@ -253,8 +252,7 @@ static void compare_seen(comparing *c, const smi_flow_seen *was, smi_flow_seen *
         const seen_key *old = &was->keys[i];
         if (is_there(old) && !is_there(sm_map_get(now, old->path)) &&
             !(is->is_cut && is_unknown(old))) {
-            tell(c, old->path, SM_DRIFT_WENT, type_of(old), (sm_str){0},
-                 old->lines + old->misfits);
+            tell(c, old->path, SM_DRIFT_WENT, type_of(old), (sm_str){0}, old->lines + old->misfits);
         }
     }
 }

@@ -251,7 +251,7 @@ typedef struct smi_flow_task_state {
     sm_progress progress; /* of the attempt */
     sm_clickhouse_published published;
     sm_cluster_report clustered;
-    sm_merged merged; /* of a table whose rows are merged */
+    sm_merged merged;          /* of a table whose rows are merged */
     smi_flow_seen *seen;       /* a load: the keys of the lines that it has read; NULL: none */
     const sm_key_drift *drift; /* and how they differ from those of the run before */
     int64_t n_drift;

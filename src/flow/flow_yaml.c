@@ -297,7 +297,7 @@ static sm_status read_policy(sm_pipeline *p, const sm_yaml_fields *f, int key, c
 
 static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source *s, sm_error *e)
 {
-    static const char *const keys[] = {"name",   "match", "window", "quarantine",
+    static const char *const keys[] = {"name",   "match", "window",  "quarantine",
                                        "copies", "gone",  "unknown", NULL};
     sm_yaml_fields f;
     sm_str period = {0};

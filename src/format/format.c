@@ -114,12 +114,12 @@ const char *sm_key_type(uint32_t kinds)
     if (of == SM_KEY_LIST || of == SM_KEY_OBJECT) {
         return of == SM_KEY_LIST ? "LIST" : "STRUCT";
     }
-    return of == 0                                              ? "NULL"
-           : (of & ~scalars) != 0                               ? NULL
-           : of == SM_KEY_BOOLEAN                               ? "BOOLEAN"
+    return of == 0                                                   ? "NULL"
+           : (of & ~scalars) != 0                                    ? NULL
+           : of == SM_KEY_BOOLEAN                                    ? "BOOLEAN"
            : (of & ~(uint32_t)(SM_KEY_SHORT | SM_KEY_LONG)) == 0     ? "BIGINT"
            : (of & ~(uint32_t)(SM_KEY_SHORT | SM_KEY_FRACTION)) == 0 ? "DOUBLE"
-                                                                : "VARCHAR";
+                                                                     : "VARCHAR";
 }
 
 const char *sm_sampled_options(const sm_sampled *s)

@@ -245,9 +245,9 @@ typedef struct sm_unknown_key {
 /* A key of a morsel that a column takes, outside of lists and MAPs. */
 typedef struct sm_known_key {
     sm_str path;
-    sm_str type;         /* of the column, or field: "BIGINT" */
-    int64_t lines;       /* kept lines that have it, with any value */
-    int64_t misfits;     /* lines that were refused because its value does not fit the type, … */
+    sm_str type;     /* of the column, or field: "BIGINT" */
+    int64_t lines;   /* kept lines that have it, with any value */
+    int64_t misfits; /* lines that were refused because its value does not fit the type, … */
     uint32_t misfit_kinds; /* … and the kinds of these values */
 } sm_known_key;
 

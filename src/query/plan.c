@@ -368,8 +368,7 @@ static bool dataset_eq(const sm_dataset *x, const sm_dataset *y)
     const void *const of_x = x->lister ? x->lister->of : NULL;
     const void *const of_y = y->lister ? y->lister->of : NULL;
     if (x->format != y->format || x->n_files != y->n_files || x->n_constants != y->n_constants ||
-        x->rescues != y->rescues ||
-        of_x != of_y || !sm_type_eq(x->schema, y->schema)) {
+        x->rescues != y->rescues || of_x != of_y || !sm_type_eq(x->schema, y->schema)) {
         return false;
     }
     if (x->format && x->format->opts_bytes > 0 && x->options != y->options) {

@@ -93,9 +93,8 @@ static sm_status set_unknown(read_call *c, const sm_table_arg *arg, sm_error *e)
     const unsigned takes = SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_IGNORE);
 
     c->says_unknown = arg;
-    return set_policy(arg, "unknown",
-                      c->format->rescues ? takes | SM_TAKES(SM_POLICY_KEEP) : takes, &c->unknown,
-                      e);
+    return set_policy(arg, "unknown", c->format->rescues ? takes | SM_TAKES(SM_POLICY_KEEP) : takes,
+                      &c->unknown, e);
 }
 
 static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e)

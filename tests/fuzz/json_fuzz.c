@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * tests/fuzz/json_fuzz.c: any bytes as a JSON document and as a file of lines. The first two bytes
- * choose where the file is cut into morsels and how it is read; the rest is the file. Cut or whole,
+ * choose where the file is cut into morsels and how it is read, also whether unknown keys are kept;
+ * the rest is the file. Cut or whole,
  * with all columns or one (checked against all), it must give the same rows, refusals and counts. A
  * line must be refused as JSON at the same place as when it is read as a document. The file is also
  * read twice in a row, so that the first copy teaches the shapes for the second; the result must be
@@ -108,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .order = choice & 1 ? "t,f,c,a" : NULL,
         .validate_all = choice & 2,
         .counts_unknown = choice & 4,
+        .rescues_unknown = data[0] & 1,
         .beyond = choice & 8 ? 4096 : choice >> 4,
     };
     static const int32_t some[] = {1, 4};

@@ -138,12 +138,12 @@ struct smi_json_node {
 /* A reader's schema, with its slots and builders. */
 typedef struct smi_json_schema {
     sm_arena *arena;
-    smi_json_node root; /* a STRUCT of the stored columns that are keys */
-    const sm_type *row; /* the type of the batches: the wanted columns */
+    smi_json_node root;     /* a STRUCT of the stored columns that are keys */
+    const sm_type *row;     /* the type of the batches: the wanted columns */
     sm_builder **builders;  /* n_builders, in the order of `row` */
     smi_json_node **wanted; /* n_wanted, of the first builders */
     int32_t n_wanted, n_builders;
-    sm_builder *rescued; /* the last of the builders, where unknown keys are kept; else NULL */
+    sm_builder *rescued;      /* the last of the builders, where unknown keys are kept; else NULL */
     smi_json_node **bindable; /* the wanted nodes of VARCHAR and BLOB, at any depth */
     int32_t n_bindable;
     bool looks_unknown; /* unknown keys are looked for in some object */
@@ -152,7 +152,7 @@ typedef struct smi_json_schema {
     smi_json_node **keyed; /* the nodes whose keys are counted, parents first */
     sm_known_key *keys;    /* and what is told of them */
     int32_t n_keyed;       /* 0: keys are not counted */
-    bool is_found; /* the columns were found in a sample, not declared */
+    bool is_found;         /* the columns were found in a sample, not declared */
 } smi_json_schema;
 
 /** Makes a schema for the dataset's stored columns and what is wanted of them. `order` is the

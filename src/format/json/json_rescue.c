@@ -206,7 +206,7 @@ static void walk_line(printer *w, const uint8_t *line, size_t n)
     const sm_json_token object = {.at = first, .kind = SM_JSON_IS_OBJECT};
     const bool has_any = print_object(w, &p->schema->root, object);
     SM_ASSERT(has_any || w->status != SM_OK); /* there are notes */
-    sm_buf_reset(&p->members); /* after a failure some are open */
+    sm_buf_reset(&p->members);                /* after a failure some are open */
     sm_buf_reset(&p->key_text);
 }
 

@@ -417,8 +417,8 @@ smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n)
 
 /* Notes a value that does not fit. Of several, the one whose column has the least rank is kept; of
  * one column's, the first. `culprit`: the node whose type it does not fit, at or below `column`. */
-static void note_offence(smi_json_parser *p, smi_json_node *column,
-                         const smi_json_node *culprit, smi_json_verdict verdict)
+static void note_offence(smi_json_parser *p, smi_json_node *column, const smi_json_node *culprit,
+                         smi_json_verdict verdict)
 {
     SM_ASSERT(verdict != SMI_JSON_OK && !column->is_in_list && column->rank < INT32_MAX);
     if (!column->is_checked || (p->worst && p->worst->rank <= column->rank)) {

@@ -277,8 +277,8 @@ static void add_keyed(smi_json_schema *s, smi_json_node *object)
         sm_buf type = {0};
         sm_type_print(field->type, &type);
         s->keyed[s->n_keyed] = field;
-        s->keys[s->n_keyed++] = (sm_known_key){
-            .path = field->path, .type = sm_arena_str(s->arena, sm_buf_str(&type))};
+        s->keys[s->n_keyed++] =
+            (sm_known_key){.path = field->path, .type = sm_arena_str(s->arena, sm_buf_str(&type))};
         sm_buf_release(&type);
         if (field->id == SM_TYPE_STRUCT) {
             add_keyed(s, field);

@@ -120,8 +120,8 @@ struct smi_json_shapes {
     const uint8_t *end; /* of its bytes */
     int32_t n_nulls;
     null_value nulls[MAX_NULLS];
-    bool has_unknown; /* the line has unknown keys that were noted */
-    state_set seen;   /* the states of the line that was read last */
+    bool has_unknown;       /* the line has unknown keys that were noted */
+    state_set seen;         /* the states of the line that was read last */
     key_set sets[KEY_SETS]; /* the lines of this morsel, by their keys */
 };
 

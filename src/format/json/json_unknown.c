@@ -88,7 +88,8 @@ void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, sm_j
 {
     SM_ASSERT(object->id == SM_TYPE_STRUCT && object->is_whole);
     if (u->n_notes < MAX_NOTES) {
-        u->notes[u->n_notes++] = (smi_json_note){.object = object, .seen = object->seen_open, .key = key};
+        u->notes[u->n_notes++] =
+            (smi_json_note){.object = object, .seen = object->seen_open, .key = key};
     }
 }
 

@@ -256,7 +256,8 @@ static void find_declared(taking *k, const smi_ast *columns, bool *field)
     }
     /* An argument begins with its name: at the start of a line, if the one before it, or the
      * bracket, is on an earlier line. */
-    const size_t before = columns->n_args > 1 ? columns->args[columns->n_args - 2]->end : columns->off;
+    const size_t before =
+        columns->n_args > 1 ? columns->args[columns->n_args - 2]->end : columns->off;
     const size_t line = line_start(k->at.text, last->off);
     k->at.start = last->off;
     k->at.end = last->end;
@@ -274,10 +275,10 @@ static bool has_output(const smi_select *s, sm_str name)
     for (int32_t i = 0; i < s->n_items; i++) {
         const smi_item *item = &s->items[i];
         const smi_ast *x = item->expr;
-        const sm_str own = item->alias.len > 0           ? item->alias
-                           : x->kind == SMI_AST_COLUMN   ? x->parts[x->n_parts - 1]
-                           : x->kind == SMI_AST_FIELD    ? x->name
-                                                         : (sm_str){0};
+        const sm_str own = item->alias.len > 0         ? item->alias
+                           : x->kind == SMI_AST_COLUMN ? x->parts[x->n_parts - 1]
+                           : x->kind == SMI_AST_FIELD  ? x->name
+                                                       : (sm_str){0};
         if (sm_str_eq_nocase(own, name)) {
             return true;
         }

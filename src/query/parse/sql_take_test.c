@@ -16,13 +16,15 @@ static const struct {
      "SELECT id, x FROM read_json('x', columns => {id: 'BIGINT', x: 'VARCHAR'})", NULL},
     {"SELECT id AS \"I\" FROM read_json('x', columns => {id: 'BIGINT'}) AS r WHERE id > 1;", "a b",
      "DOUBLE",
-     "SELECT id AS \"I\", \"a b\" FROM read_json('x', columns => {id: 'BIGINT', \"a b\": 'DOUBLE'}) "
+     "SELECT id AS \"I\", \"a b\" FROM read_json('x', columns => {id: 'BIGINT', \"a b\": "
+     "'DOUBLE'}) "
      "AS r WHERE id > 1;",
      NULL},
     {"SELECT 1 FROM read_json('x', columns => {s: 'STRUCT(a BIGINT)'})", "s.x", "BOOLEAN",
      "SELECT 1, s.x AS x FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, x BOOLEAN)'})", NULL},
     /* on lines of their own, with comments */
-    {"SELECT\n    id, -- the key\n    s.a AS a -- the last\nFROM read_json(\n    'x',\n    columns => "
+    {"SELECT\n    id, -- the key\n    s.a AS a -- the last\nFROM read_json(\n    'x',\n    columns "
+     "=> "
      "{\n        id: 'BIGINT',\n        s: 'STRUCT(a BIGINT)' -- nested\n    },\n    validate => "
      "'all'\n)",
      "n", "BIGINT",
@@ -30,26 +32,31 @@ static const struct {
      "columns => {\n        id: 'BIGINT',\n        s: 'STRUCT(a BIGINT)', -- nested\n        n: "
      "'BIGINT'\n    },\n    validate => 'all'\n)",
      NULL},
-    {"SELECT id,\r\n\ta\r\nFROM read_json('x', columns => {\r\n\tid: 'BIGINT',\r\n\ta: 'DATE'\r\n})",
+    {"SELECT id,\r\n\ta\r\nFROM read_json('x', columns => {\r\n\tid: 'BIGINT',\r\n\ta: "
+     "'DATE'\r\n})",
      "x", "VARCHAR",
      "SELECT id,\r\n\ta,\r\n\tx\r\nFROM read_json('x', columns => {\r\n\tid: 'BIGINT',\r\n\ta: "
      "'DATE',\r\n\tx: 'VARCHAR'\r\n})",
      NULL},
-    {"SELECT id FROM read_json('x', columns => {\n  s: 'STRUCT(\n    a BIGINT,\n    b VARCHAR\n  )'})",
+    {"SELECT id FROM read_json('x', columns => {\n  s: 'STRUCT(\n    a BIGINT,\n    b VARCHAR\n  "
+     ")'})",
      "s.x", "BIGINT",
      "SELECT id, s.x AS x FROM read_json('x', columns => {\n  s: 'STRUCT(\n    a BIGINT,\n    b "
      "VARCHAR,\n    x BIGINT\n  )'})",
      NULL},
     /* deeper, and with names in quotes */
-    {"SELECT 1 FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, \"t u\" STRUCT(b DECIMAL(9,2)), "
+    {"SELECT 1 FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, \"t u\" STRUCT(b "
+     "DECIMAL(9,2)), "
      "c DATE)'})",
      "s.t u.it's", "VARCHAR",
-     "SELECT 1, s.\"t u\".\"it's\" AS \"it's\" FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, "
+     "SELECT 1, s.\"t u\".\"it's\" AS \"it's\" FROM read_json('x', columns => {s: 'STRUCT(a "
+     "BIGINT, "
      "\"t u\" STRUCT(b DECIMAL(9,2), \"it''s\" VARCHAR), c DATE)'})",
      NULL},
     /* a name that is taken */
     {"SELECT s.a AS x FROM read_json('x', columns => {s: 'STRUCT(a BIGINT)'})", "s.x", "BIGINT",
-     "SELECT s.a AS x, s.x AS s_x FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, x BIGINT)'})",
+     "SELECT s.a AS x, s.x AS s_x FROM read_json('x', columns => {s: 'STRUCT(a BIGINT, x "
+     "BIGINT)'})",
      NULL},
     /* a star takes it */
     {"SELECT *, 1 AS one FROM read_json('x', columns => {id: 'BIGINT'})", "x", "VARCHAR",
@@ -62,8 +69,8 @@ static const struct {
     {"FROM read_json('x', columns => {id: 'BIGINT'}) SELECT id", "x", "VARCHAR", NULL,
      "the SELECT does not"},
     {"SELECT id FROM read_json('x')", "x", "VARCHAR", NULL, "the SQL declares no columns"},
-    {"SELECT id FROM read_json('x', columns => {id: 'BIGINT', \"X\": 'DATE'})", "x", "VARCHAR", NULL,
-     "a column has its name"},
+    {"SELECT id FROM read_json('x', columns => {id: 'BIGINT', \"X\": 'DATE'})", "x", "VARCHAR",
+     NULL, "a column has its name"},
     {"SELECT 1 FROM read_json('x', columns => {s: 'STRUCT(a BIGINT)'})", "s.A", "VARCHAR", NULL,
      "a column has its name"},
     {"SELECT 1 FROM read_json('x', columns => {l: 'STRUCT(a BIGINT)[]'})", "l.x", "VARCHAR", NULL,
