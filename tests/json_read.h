@@ -34,12 +34,20 @@ typedef struct json_unknown_sum {
     int64_t lines;
 } json_unknown_sum;
 
+/* A key that a column takes: sm_known_key without its texts. */
+typedef struct json_known_sum {
+    int64_t lines, misfits;
+    uint64_t kinds;
+} json_known_sum;
+
 /* What was read: its text in `out`, and the sums over the morsels. */
 typedef struct json_result {
     sm_buf rows, refused;
     sm_scan_counts counts;
     json_unknown_sum unknown[64];
     int n_unknown;
+    uint32_t unknown_kinds;
+    json_known_sum known[64]; /* in the order of the schema */
     int64_t n_batches, n_fed;
     int64_t shape_lines; /* apart from counts: how much was learnt depends on the cut */
     size_t most_bytes;   /* the reader's peak */
@@ -143,6 +151,7 @@ static inline void json_add_unknown(json_result *r, const sm_unknown_key *keys, 
             r->n_unknown++;
         }
         r->unknown[at].lines += keys[i].lines;
+        r->unknown_kinds |= keys[i].kinds;
     }
 }
 
@@ -200,6 +209,13 @@ static inline sm_status json_read_morsel(const json_source *src, sm_reader *read
     r->counts.blank += counts.blank;
     r->counts.unknown_lines += counts.unknown_lines;
     json_add_unknown(r, unknown, n_unknown);
+    int64_t n_known = 0;
+    const sm_known_key *known = json->keys(reader, &n_known);
+    for (int64_t i = 0; i < n_known && i < SM_COUNT(r->known); i++) {
+        r->known[i].lines += known[i].lines;
+        r->known[i].misfits += known[i].misfits;
+        r->known[i].kinds |= known[i].misfit_kinds;
+    }
     return SM_OK;
 }
 
@@ -343,7 +359,8 @@ static inline const char *json_ways_differ(const json_read *how, const void *byt
                        : !json_same_text(&a.refused, &b.refused)             ? "refused lines"
                        : memcmp(&a.counts, &b.counts, sizeof(a.counts)) != 0 ? "counts"
                        : a.n_batches != b.n_batches                          ? "batches"
-                       : !same_unknown                                       ? "unknown keys"
+                       : !same_unknown || a.unknown_kinds != b.unknown_kinds ? "unknown keys"
+                       : memcmp(a.known, b.known, sizeof(a.known)) != 0      ? "known keys"
                        : b.shape_lines != 0                                  ? "the full way"
                                                                              : NULL;
     if (by_shape) {

@@ -295,38 +295,80 @@ static sm_status take_keys(accepting *k, const sm_run_opts *opts, const char *ta
     return st;
 }
 
+/* For machines: the files that change, whole; and how many keys were taken and places left. */
+static void print_answer(const accepting *k, const sm_error *e)
+{
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    sm_json_begin_object(&w);
+    sm_json_set_array(&w, "files");
+    for (int64_t i = 0; i < k->n_changes; i++) {
+        const change *c = &k->changes[i];
+        if (!sm_str_eq(c->before, c->after)) {
+            sm_json_begin_object(&w);
+            sm_json_set_text(&w, "file", c->file);
+            sm_json_set_text(&w, "before", c->before);
+            sm_json_set_text(&w, "after", c->after);
+            sm_json_end_object(&w);
+        }
+    }
+    sm_json_end_array(&w);
+    sm_json_set_i64(&w, "taken", k->n_taken);
+    sm_json_set_i64(&w, "left", k->n_left);
+    if (e) {
+        sm_json_set_error(&w, e);
+    }
+    sm_json_end_object(&w);
+    smi_answer_print(k->cli, &w);
+}
+
+static sm_status give_changes(accepting *k, bool writes, sm_error *e)
+{
+    for (int64_t i = 0; i < k->n_changes; i++) {
+        const change *c = &k->changes[i];
+        if (sm_str_eq(c->before, c->after)) {
+            continue;
+        }
+        if (writes) {
+            SM_TRY(write_file(k->cli, c, e));
+            fprintf(stderr, "smelt: changed %.*s\n", SM_STR_ARG(c->file));
+        } else if (!k->cli->globals.json) {
+            print_diff(c, k->cli->arena);
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status fail_left(const accepting *k, sm_error *e)
+{
+    char places[SM_COUNTED_TEXT_BYTES];
+
+    sm_format_counted(k->n_left, "place", places);
+    const sm_status st = sm_fail(e, SM_UNSUPPORTED, "%s could not be found for new keys", places);
+    sm_error_todo(e, "Add them by hand, as said above.");
+    return st;
+}
+
 sm_status smi_contract_accept(smi_cli *cli, const smi_accept *o, sm_error *e)
 {
     const int64_t now = sm_now_us();
     sm_run_opts opts = {.interval = {now, now + 1}};
+    sm_pair *vars = NULL;
     sm_pipeline *p = NULL;
     accepting k = {.cli = cli};
 
-    SM_TRY(smi_options_pairs(cli, "--var", &o->vars, (sm_pair **)&opts.vars, e));
+    SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
+    opts.vars = vars;
     opts.n_vars = o->vars.n;
     SM_TRY(sm_pipeline_open(cli->env.stores, sm_str_of(o->pipeline), &p, e));
     k.p = p;
     sm_status st = take_keys(&k, &opts, o->table, e);
-    for (int64_t i = 0; st == SM_OK && i < k.n_changes; i++) {
-        const change *c = &k.changes[i];
-        if (sm_str_eq(c->before, c->after)) {
-            continue;
-        }
-        if (o->writes) {
-            st = write_file(cli, c, e);
-            if (st == SM_OK) {
-                fprintf(stderr, "smelt: changed %.*s\n", SM_STR_ARG(c->file));
-            }
-        } else {
-            print_diff(c, cli->arena);
-        }
-    }
+    st = st == SM_OK ? give_changes(&k, o->writes, e) : st;
     sm_pipeline_close(p);
-    if (st == SM_OK && k.n_left > 0) {
-        char left[SM_COUNTED_TEXT_BYTES];
-        sm_format_counted(k.n_left, "place", left);
-        st = sm_fail(e, SM_UNSUPPORTED, "%s could not be found for new keys", left);
-        sm_error_todo(e, "Add them by hand, as said above.");
+    st = st == SM_OK && k.n_left > 0 ? fail_left(&k, e) : st;
+    if (cli->globals.json) {
+        print_answer(&k, st == SM_OK ? NULL : e);
     }
     return st;
 }

@@ -99,6 +99,13 @@ def test_nothing_came(shop):
     assert (done.stdout, done.stderr) == ("", "smelt: no key has come that no column takes\n")
 
 
+def test_a_table_that_is_not_there_has_no_new_keys(smelt, tmp_path):
+    for name, text in (("shop.yaml", PIPELINE), ("orders.sql", ORDERS), ("orders.yaml", CONTRACT)):
+        (tmp_path / name).write_text(text)
+    assert smelt("contract", "accept", "shop.yaml").stderr == "smelt: no key has come that no column takes\n"
+    assert not (tmp_path / "lake").exists()
+
+
 def test_the_diff_and_what_is_written_are_the_same_and_load(shop):
     shop.load(CAME)
     diff = shop.accept().stdout
@@ -127,6 +134,18 @@ def test_the_diff_and_what_is_written_are_the_same_and_load(shop):
     nothing = dict.fromkeys(new)
     assert [{key: row[key] for key in new} for row in shop.rows()] == [nothing, nothing, new]
     assert shop.accept().stderr == "smelt: no key has come that no column takes\n"
+
+
+def test_for_machines(shop):
+    shop.load({"id": 2, "x": 1, "l": []})
+    done = shop.accept("--json", check=False)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1 and answer["error"]["status"] == "UNSUPPORTED"
+    assert (answer["taken"], answer["left"]) == (1, 1)
+    assert [file["file"] for file in answer["files"]] == ["orders.sql", "orders.yaml"]
+    shop.accept("--write", check=False)
+    for file in answer["files"]:
+        assert shop.text(file["file"]) == file["after"] != file["before"]
 
 
 @pytest.mark.parametrize("key, wants", [

@@ -556,6 +556,78 @@ static void unknown_keys_are_counted(void **state)
     }
 }
 
+/* Of kept lines, whatever the value; of refused ones only what did not fit. */
+static void known_keys_are_counted(void **state)
+{
+    static const char text[] = "{\"a\":1,\"s\":{\"c\":\"x\",\"t\":{\"u\":1}}}\n"
+                               "{\"a\":null,\"a\":2,\"s\":{\"t\":null},\"l\":[{\"k\":1}]}\n"
+                               "{\"s\":{\"c\":\"gone\"},\"s\":{}}\n{\"s\":null}\n{}\n"
+                               "{\"a\":\"no\",\"l\":[]}\n{\"a\":1.5,\"s\":{\"c\":[]}}\n"
+                               "{\"s\":{\"t\":{\"u\":\"x\"}}}\n{\"l\":[{\"k\":true}]}\nbroken\n";
+    static const json_known_sum want[] = {
+        {2, 2, SM_KEY_TEXT | SM_KEY_FRACTION},
+        {4, 0, 0}, /* s, s.c, s.t, s.t.u */
+        {1, 0, 0},
+        {2, 0, 0},
+        {1, 1, SM_KEY_TEXT},
+        {1, 1, SM_KEY_LIST}, /* l */
+    };
+    const json_read how = {
+        .schema = "STRUCT(a BIGINT, s STRUCT(c VARCHAR, t STRUCT(u BIGINT)), l STRUCT(k BIGINT)[])",
+        .counts_unknown = true,
+    };
+    json_result r;
+    sm_error e = {0};
+    assert_ok(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), &e);
+    for (int i = 0; i < SM_COUNT(want); i++) {
+        assert_int_equal(r.known[i].lines, want[i].lines);
+        assert_int_equal(r.known[i].misfits, want[i].misfits);
+        assert_int_equal(r.known[i].kinds, want[i].kinds);
+    }
+    assert_int_equal(r.known[SM_COUNT(want)].lines, 0);
+    json_result_release(&r);
+}
+
+/* What a value is tells the type of a column that takes it. */
+static void kinds_tell_a_type(void **state)
+{
+    static const struct {
+        const char *values, *type;
+    } kinds[] = {
+        {"1 -2 999999999999999", "BIGINT"},
+        {"9223372036854775807 -9223372036854775808", "BIGINT"},
+        {"9223372036854775808", "VARCHAR"},
+        {"1.0", "DOUBLE"},
+        {"1e3 7", "DOUBLE"},
+        {"0.5 1234567890123456", "VARCHAR"}, /* which DOUBLE may not hold */
+        {"true false null", "BOOLEAN"},
+        {"true 1", "VARCHAR"},
+        {"\"\" 1 null", "VARCHAR"},
+        {"null", "NULL"},
+        {"{} {\"a\":1}", "STRUCT"},
+        {"[]", "LIST"},
+        {"[] 1", NULL},
+        {"{} []", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(kinds); i++) {
+        const json_read how = {.schema = "STRUCT(a BIGINT)", .counts_unknown = true};
+        sm_buf text = {0};
+        json_result r;
+        sm_error e = {0};
+        char values[128];
+        char *rest = NULL;
+        snprintf(values, sizeof(values), "%s", kinds[i].values);
+        for (char *v = strtok_r(values, " ", &rest); v; v = strtok_r(NULL, " ", &rest)) {
+            sm_buf_printf(&text, "{\"x\" : %s}\n", v);
+        }
+        assert_ok(json_read_bytes(&how, text.data, text.len, &r, &e), &e);
+        const char *type = sm_key_type(r.unknown_kinds);
+        assert_true(type == kinds[i].type || strcmp(type, kinds[i].type) == 0);
+        json_result_release(&r);
+        sm_buf_release(&text);
+    }
+}
+
 /* A MAP takes every key; the objects that are its values have columns like any other. */
 static void a_map_has_no_unknown_keys(void **state)
 {
@@ -611,6 +683,8 @@ int main(void)
         cmocka_unit_test(a_maps_keys_are_text),
         cmocka_unit_test(a_reader_goes_on_after_an_error),
         cmocka_unit_test(unknown_keys_are_counted),
+        cmocka_unit_test(known_keys_are_counted),
+        cmocka_unit_test(kinds_tell_a_type),
         cmocka_unit_test(a_map_has_no_unknown_keys),
         cmocka_unit_test(unknown_keys_with_nul),
     };
