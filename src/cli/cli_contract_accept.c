@@ -88,6 +88,7 @@ static sm_status take_in_contract(accepting *k, const sm_new_key *key, sm_str co
     if (t.contract.len == 0) {
         return SM_OK;
     }
+    SM_ASSERT(column.len > 0 && !why_no_type(type));
     SM_TRY(sm_type_parse(sm_str_of(type), k->cli->arena, &parsed, e));
     SM_TRY(change_of(k, t.contract, &c, e));
     SM_TRY(sm_contract_take(c->file, c->after, t.contracted, column, parsed, k->cli->arena,
@@ -112,6 +113,7 @@ static sm_status take_key(accepting *k, const sm_new_key *key, sm_error *e)
         tell_left(k, key, type ? type : "mixed", why);
         return SM_OK;
     }
+    SM_ASSERT(sm_pipeline_task_kind(k->p, key->task) == SM_TASK_LOAD && t.sql.name.len > 0);
     SM_TRY(change_of(k, t.sql.name, &c, e));
     const sm_sql sql = {.name = c->file, .text = c->after};
     SM_TRY(sm_query_take_keys(&sql, &sql_key, 1, k->cli->arena, &c->after, e));
@@ -190,6 +192,7 @@ static void print_line(char sign, sm_str line)
 /* Prints hunks [0, n), which are near each other, as one. */
 static void print_hunks(const lines *x, const lines *y, const hunk *h, int64_t n)
 {
+    SM_ASSERT(n > 0 && h[0].from <= h[n - 1].to && h[n - 1].to <= x->n && h[n - 1].end <= y->n);
     const int64_t before = h[0].from < CONTEXT ? h[0].from : CONTEXT;
     const int64_t rest = x->n - h[n - 1].to, behind = rest < CONTEXT ? rest : CONTEXT;
     const int64_t first = h[0].from - before, last = h[n - 1].to + behind;
@@ -241,6 +244,7 @@ static sm_status write_file(smi_cli *cli, const change *c, sm_error *e)
     sm_str folder = {0}, name = {0};
     sm_store *store = NULL;
 
+    SM_ASSERT(!sm_str_eq(c->before, c->after));
     sm_uri_split(c->file, &folder, &name);
     sm_status st = sm_store_open(cli->env.stores, folder, &store, e);
     st = st == SM_OK ? sm_store_put(store, name, c->after.data, c->after.len, SM_PUT_REPLACE, e)
@@ -301,6 +305,7 @@ static void print_answer(const accepting *k, const sm_error *e)
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
 
+    SM_ASSERT(!k->cli->has_answered && k->n_taken >= 0);
     sm_json_begin_object(&w);
     sm_json_set_array(&w, "files");
     for (int64_t i = 0; i < k->n_changes; i++) {

@@ -43,6 +43,7 @@ struct smi_flow_seen {
 
 static void add_key(sm_arena *a, smi_flow_seen *s, seen_key key)
 {
+    SM_ASSERT(key.lines >= 0 && key.misfits >= 0);
     s->keys = sm_arena_grow(a, s->keys, s->n_keys, &s->cap_keys, sizeof(*s->keys));
     s->keys[s->n_keys++] = key;
 }
@@ -89,6 +90,7 @@ static sm_str print_seen(const smi_flow_seen *s, sm_arena *a)
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
 
+    SM_ASSERT(s->n_lines > 0); /* a run without lines has seen nothing */
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "lines", s->n_lines);
     if (s->is_cut) {
@@ -212,6 +214,7 @@ static bool is_misfit(const seen_key *k)
 
 static void compare_types(comparing *c, const seen_key *was, const seen_key *is)
 {
+    SM_ASSERT(sm_str_eq(was->path, is->path));
     const bool are_unknown = is_unknown(was) && is_unknown(is);
     const bool has_nulls_only = (was->kinds | is->kinds) == 0 ||
                                 (was->kinds & ~(uint32_t)SM_KEY_NULL) == 0 ||
@@ -236,6 +239,7 @@ static sm_map *map_of(const smi_flow_seen *s, sm_arena *a)
 static void compare_seen(comparing *c, const smi_flow_seen *was, smi_flow_seen *is, sm_arena *a)
 {
     const sm_map *before = map_of(was, a), *now = map_of(is, a);
+    SM_ASSERT(sm_map_count(now) == is->n_keys); /* no two keys have one path */
 
     for (int64_t i = 0; i < is->n_keys; i++) {
         seen_key *k = &is->keys[i];
@@ -271,6 +275,7 @@ static void keep_new(const smi_flow_seen *was, smi_flow_seen *is, sm_arena *a)
 void smi_flow_drift_settle(sm_run *r, int32_t task, smi_flow_books *b)
 {
     smi_flow_task_state *t = &r->tasks[task];
+    SM_ASSERT(t->candidate && t->n_drift == 0);
     comparing c = {.run = r, .task = task};
 
     if (!t->seen || t->seen->n_lines == 0) {

@@ -80,24 +80,6 @@ static void test_all(void **state)
          .kind = SM_TASK_LOAD,
          .period = SM_STR("2022-04")},
     };
-    sm_key_drift drift[] = {
-        {.table = SM_STR("bronze.log"),
-         .path = SM_STR("_a"),
-         .change = SM_DRIFT_CAME,
-         .is = SM_STR("BIGINT"),
-         .lines = 2},
-        {.table = SM_STR("bronze.log"),
-         .path = SM_STR("b"),
-         .change = SM_DRIFT_WENT,
-         .was = SM_STR("VARCHAR"),
-         .lines = 3},
-        {.table = SM_STR("bronze.log"),
-         .path = SM_STR("c"),
-         .change = SM_DRIFT_TYPE,
-         .was = SM_STR("BIGINT"),
-         .is = SM_STR("mixed"),
-         .lines = 4},
-    };
     const sm_run_report r = {
         .counts = {.lines = 10, .refused = 3, .blank = 2, .unknown_lines = 2},
         .unknown = unknown,
@@ -113,8 +95,6 @@ static void test_all(void **state)
         .n_moved_files = 1,
         .copied_files = copies,
         .n_copied_files = 2,
-        .drift = drift,
-        .n_drift = SM_COUNT(drift),
         .tables = tables,
         .n_tables = SM_COUNT(tables),
         .contracts = contracts,
@@ -143,16 +123,47 @@ static void test_all(void **state)
                 "\"clustered\":[{\"name\":\"bronze.log:cluster\",\"version\":5,"
                 "\"removed_files\":3,\"removed_bytes\":30,\"added_files\":2,"
                 "\"added_bytes\":20,\"rows\":7,\"kept_files\":4,\"waiting_files\":1,\"sets\":2}],"
-                "\"drift\":[{\"table\":\"bronze.log\",\"path\":\"_a\",\"change\":\"came\","
-                "\"was\":null,\"is\":\"BIGINT\",\"lines\":2},{\"table\":\"bronze.log\","
-                "\"path\":\"b\",\"change\":\"went\",\"was\":\"VARCHAR\",\"is\":null,\"lines\":3},"
-                "{\"table\":\"bronze.log\",\"path\":\"c\",\"change\":\"type\",\"was\":\"BIGINT\","
-                "\"is\":\"mixed\",\"lines\":4}],"
+                "\"drift\":[],"
                 "\"mixed_seconds\":0.012346,"
                 "\"contracts\":[{\"rule\":\"a\"},{\"rule\":\"b\"},{\"rule\":\"c\"}],"
                 "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"
                 "\"written_bytes\":14},"
                 "\"seconds\":1.235,\"peak_bytes\":15}");
+}
+
+static void test_drift(void **state)
+{
+    sm_key_drift drift[] = {
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("_a"),
+         .change = SM_DRIFT_CAME,
+         .is = SM_STR("BIGINT"),
+         .lines = 2},
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("b"),
+         .change = SM_DRIFT_WENT,
+         .was = SM_STR("VARCHAR"),
+         .lines = 3},
+        {.table = SM_STR("bronze.log"),
+         .path = SM_STR("c"),
+         .change = SM_DRIFT_TYPE,
+         .was = SM_STR("BIGINT"),
+         .is = SM_STR("mixed"),
+         .lines = 4},
+    };
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_run_report_json(&(sm_run_report){.drift = drift, .n_drift = SM_COUNT(drift)}, NULL, &w);
+    sm_buf_text(&text, (sm_str){"", 1});
+    assert_non_null(
+        strstr((const char *)text.data,
+               "\"drift\":[{\"table\":\"bronze.log\",\"path\":\"_a\",\"change\":\"came\","
+               "\"was\":null,\"is\":\"BIGINT\",\"lines\":2},{\"table\":\"bronze.log\","
+               "\"path\":\"b\",\"change\":\"went\",\"was\":\"VARCHAR\",\"is\":null,\"lines\":3},"
+               "{\"table\":\"bronze.log\",\"path\":\"c\",\"change\":\"type\",\"was\":\"BIGINT\","
+               "\"is\":\"mixed\",\"lines\":4}],"));
+    sm_buf_release(&text);
 }
 
 /* Another smelt completed the publication: for how long is not known. */
@@ -184,9 +195,8 @@ static void test_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_not_known),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_all),
+        cmocka_unit_test(test_drift),   cmocka_unit_test(test_not_known),
         cmocka_unit_test(test_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -674,7 +674,9 @@ static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
     sm_buf type = {0};
 
     p->worst->n_misfits++;
-    p->worst->misfit_kinds |= smi_json_kind(t.at - is_string);
+    /* The kind of the column's own value, which may hold the one that does not fit. */
+    const sm_json_token own = p->worst->slot.token;
+    p->worst->misfit_kinds |= smi_json_kind(own.at - (own.kind == SM_JSON_IS_STRING));
     refuse_line(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
                 t.at - is_string, why);
     why->column = p->worst->column;
