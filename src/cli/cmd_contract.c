@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples|accept`: proposes a contract
- * for rows that are there; says a contract in another form; makes one of another form; compares
- * two; makes rows up; takes keys that came. What is made goes to stdout, all else to stderr. */
+ * cli/cmd_contract.c: `smelt contract infer|export|import|diff|examples|accept`: proposes a
+ * contract for rows that are there; says a contract in another form; makes one of another form;
+ * compares two; makes rows up; takes keys that came. What is made goes to stdout, all else to
+ * stderr. */
 #include <stdio.h>
 
 #include "base/text.h"
