@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cli/cmd_check.c: `smelt check CONTRACT URI`: checks rows that are there against a contract, and
- * prints the verdict. Writes nothing. */
+ * prints the verdict. Writes nothing but the verdict of a Delta table, beside it. */
 #include <stdio.h>
 
 #include "base/time.h"
 #include "cli/cli_int.h"
 #include "contract/contract.h"
 
+#define SECOND_US INT64_C(1000000)
+
 typedef struct options {
     const char *table, *lake, *html, *now;
     smi_list others, vars;
+    bool no_cache;
 } options;
 
 static const smi_opt option_table[] = {
@@ -27,6 +30,8 @@ static const smi_opt option_table[] = {
      offsetof(options, html)},
     {"--now", SMI_OPT_TEXT, "TIME", "check as if it were that time, in UTC (default: the clock's)",
      offsetof(options, now)},
+    {"--no-cache", SMI_OPT_FLAG, NULL,
+     "read the rows even if a verdict of them is kept, and keep none", offsetof(options, no_cache)},
     {"--var", SMI_OPT_LIST, "K=V", "value of var('K') in rules, as text; can be repeated",
      offsetof(options, vars)},
     {0},
@@ -53,6 +58,11 @@ static void tell_warnings(const sm_verdict *v)
 {
     sm_buf text = {0};
 
+    for (int i = 0; i < SM_COUNT(v->notes); i++) {
+        if (v->notes[i].len > 0) {
+            fprintf(stderr, "smelt: warning: %.*s\n", SM_STR_ARG(v->notes[i]));
+        }
+    }
     for (int64_t i = 0; i < v->table->n_rules; i++) {
         if (v->rules[i].outcome == SM_OUTCOME_WARNED ||
             v->rules[i].outcome == SM_OUTCOME_UNCHECKED) {
@@ -80,6 +90,7 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
     sm_json_set_i64(&w, "rows", v->n_rows);
     sm_format_timestamp(v->now_us, now);
     sm_json_set_text(&w, "checked_at", sm_str_of(now));
+    sm_json_set_bool(&w, "cached", v->is_kept);
     sm_json_set_text(&w, "outcome", sm_str_of(sm_outcome_name(v->outcome)));
     sm_json_set_array(&w, "contracts");
     sm_verdict_json(v, &w);
@@ -106,9 +117,14 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
 static void print_table(const sm_verdict *v)
 {
     sm_buf text = {0};
+    char time[SM_TIME_TEXT_BYTES];
 
     sm_verdict_print(v, &text);
     SM_ASSERT(text.len > 0);
+    if (v->is_kept) {
+        sm_format_timestamp(v->now_us - v->now_us % SECOND_US, time);
+        sm_buf_printf(&text, "The table has not changed: the verdict was kept from %s.\n", time);
+    }
     fwrite(text.data, 1, text.len, stdout);
     sm_buf_release(&text);
 }
@@ -163,7 +179,8 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
                              .lake = o->lake ? sm_str_of(o->lake) : (sm_str){0},
                              .n_others = o->others.n,
                              .n_vars = o->vars.n,
-                             .wants_profile = o->html != NULL};
+                             .wants_profile = o->html != NULL,
+                             .keeps = !o->no_cache};
     sm_contract *contract = NULL;
     sm_verdict *verdict = NULL;
     sm_pair *others = NULL, *vars = NULL;
@@ -204,11 +221,14 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
 const smi_command smi_command_check = {
     .name = "check",
     .usage = "CONTRACT URI [--html FILE] [--table NAME] [--table-at NAME=URI]... [--lake DIR] "
-             "[--now TIME] [--var K=V]...",
+             "[--now TIME] [--var K=V]... [--no-cache]",
     .summary = "Checks rows against a data contract.",
     .details = "CONTRACT is a file of the standard for open data contracts (ODCS, v3). URI is a "
                "Delta table, a\n"
-               "file or a pattern of files. Each rule is counted exactly, and nothing is written.\n"
+               "file or a pattern of files. Each rule is counted exactly. Of a Delta\n"
+               "table the verdict is kept in its folder _smelt/verdicts: as long as neither the "
+               "table nor\n"
+               "what its rules read has changed, it is told again without reading the rows.\n"
                "\n"
                "  smelt check contracts/orders.yaml lake/silver/orders\n"
                "  smelt check contracts/orders.yaml 'logs/*.json' --table orders --json\n"

@@ -8,8 +8,8 @@
  *
  *   model + rows -> sm_contract_audit -> counts -> sm_contract_judge -> verdict
  *
- * Has no evaluator of its own, and writes nothing: rules are expressions of query, or plans that
- * exec runs.
+ * Has no evaluator of its own, and writes nothing but verdicts beside tables: rules are expressions
+ * of query, or plans that exec runs.
  *
  * NULL      keeps every rule but `required` and `missingValues`; rules.def says what NULL, NaN and
  *           an empty text mean to each
@@ -484,8 +484,10 @@ typedef struct sm_verdict {
     int64_t n_rows;
     sm_rule_verdict *rules; /* table->n_rules, in the order of the file */
     int64_t n_failed, n_warned;
-    sm_outcome outcome;               /* the worst of the rules */
-    int64_t now_us;                   /* the time that it is for */
+    sm_outcome outcome; /* the worst of the rules */
+    int64_t now_us;     /* the time that it is for */
+    bool is_kept; /* it was kept from that time: nothing of the rows was read (contract_kept.c) */
+    sm_str notes[2]; /* for the user: why a kept one was not taken, or it could not be kept; "" */
     const sm_column_profile *profile; /* one a column of the table; NULL: it was not asked for */
 } sm_verdict;
 
@@ -671,13 +673,15 @@ typedef struct sm_checked_rows {
     int32_t n_others;
     const sm_pair *vars; /* of var('name') in SQL, as texts */
     int32_t n_vars;
-    int64_t now_us;         /* the time that the check is for; 0: the clock's */
-    bool wants_profile;     /* of the columns, for a page */
+    int64_t now_us;     /* the time that the check is for; 0: the clock's */
+    bool wants_profile; /* of the columns, for a page */
+    bool keeps;         /* the verdict of a Delta table is kept beside it, and taken from there */
     const sm_type *columns; /* that the files at uri have; NULL: as they are found in them */
 } sm_checked_rows;
 
 /**
- * Audits the rows at a URI against a table of a contract, and judges them. Writes nothing.
+ * Audits the rows at a URI against a table of a contract, and judges them. Writes nothing but the
+ * verdict, where in->keeps: of a table that has not changed, the next check takes it from there.
  *
  * Owner     *out lives in `a`
  * Errors    those of reading the URI, of sm_contract_audit

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract_check.c: checks the rows at a URI: finds them and the other tables that the
- * contract speaks of, audits, judges. Called from outside the room, for one table.
+ * contract speaks of, audits, judges. Called from outside the room, for one table. A verdict that
+ * is kept beside the table (contract_kept.c) takes the place of the audit.
  *
  * Others   Where another table lies, the first of these that says it:
  *            1. the caller, by the table's name
@@ -10,7 +11,7 @@
  *            4. beside the rows, by the physicalName, with the suffix of a file where these are one
  *          A table that the contract does not describe has its name as physicalName. */
 #include "base/time.h"
-#include "contract/contract_int.h"
+#include "contract/contract_kept_int.h"
 
 typedef struct checking {
     const sm_checked_rows *in;
@@ -18,6 +19,7 @@ typedef struct checking {
     sm_resolver resolver;
     const sm_snapshot *snapshot; /* of the rows; NULL: they are of no Delta table */
     sm_budget *budget;
+    smi_kept kept;
 } checking;
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -119,20 +121,32 @@ static const sm_plan_node *plan_of(const sm_relation *rows, sm_arena *a)
 {
     return rows->dataset ? sm_plan_scan(rows, false, a) : rows->node;
 }
+
+/* smi_kept.other */
+static sm_status other_rows(void *ctx, sm_str table, sm_arena *a, sm_relation *out, sm_error *e)
+{
+    const checking *k = ctx;
+    sm_str uri = {0};
+
+    SM_TRY(place_of(k, table, a, &uri, e));
+    return rows_at(k, uri, NULL, a, out, e);
+}
+
 /* sm_audit.other */
 static sm_status find_other(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out,
                             sm_error *e)
 {
-    const checking *k = ctx;
+    checking *k = ctx;
     sm_relation rows = {0};
-    sm_str uri = {0};
 
-    sm_status st = place_of(k, table, a, &uri, e);
-    st = st == SM_OK ? rows_at(k, uri, NULL, a, &rows, e) : st;
+    const sm_status st = other_rows(k, table, a, &rows, e);
     if (st == SM_NOT_FOUND) {
         sm_error_todo(e, "Say where it is: --table-at %.*s=URI.", SM_STR_ARG(table));
     }
     *out = st == SM_OK ? plan_of(&rows, a) : NULL;
+    if (st == SM_OK) {
+        smi_kept_saw(&k->kept, SMI_SOURCE_OTHER, &table, 1, &rows);
+    }
     return sm_within(e, st, "table %.*s of the contract", SM_STR_ARG(table));
 }
 
@@ -151,27 +165,40 @@ static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, 
 
 /* ---- a check --------------------------------------------------------------------------------- */
 
+/* The counts of an audit, which are kept if they can be. */
+static sm_status count_anew(checking *k, const sm_audit *audit, sm_arena *a, smi_kept_counts *out,
+                            sm_error *e)
+{
+    SM_TRY(sm_contract_audit(audit, a, &out->counts, &out->n_rows, e));
+    out->time_us = audit->now_us;
+    return smi_kept_put(&k->kept, out, e);
+}
+
 static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_verdict **out,
                            sm_error *e)
 {
     sm_audit audit = {.contract = k->in->contract,
                       .table = k->in->table,
-                      .names = k->resolver,
+                      .names = smi_kept_names(&k->kept),
                       .other = find_other,
                       .ctx = k,
                       .env = env,
                       .now_us = k->in->now_us ? k->in->now_us : sm_now_us(),
                       .earlier = find_earlier};
-    sm_rule_count *counts = NULL;
-    int64_t n_rows = 0;
+    smi_kept_counts found = {0};
     sm_relation rows = {0};
 
     SM_TRY(rows_at(k, k->in->uri, k->in->columns, a, &rows, e));
     audit.rows = plan_of(&rows, a);
     k->snapshot = sm_names_snapshot(&rows);
-    SM_TRY(sm_contract_audit(&audit, a, &counts, &n_rows, e));
-    *out = sm_contract_judge(audit.contract, audit.table, n_rows, counts, a);
-    (*out)->now_us = audit.now_us;
+    smi_kept_begin(&k->kept, k->snapshot);
+    SM_TRY(smi_kept_find(&k->kept, &found, e));
+    const bool is_kept = found.counts != NULL;
+    SM_TRY(is_kept ? SM_OK : count_anew(k, &audit, a, &found, e));
+    *out = sm_contract_judge(audit.contract, audit.table, found.n_rows, found.counts, a);
+    (*out)->now_us = found.time_us;
+    (*out)->is_kept = is_kept;
+    memcpy((*out)->notes, found.notes, sizeof(found.notes));
     return k->in->wants_profile ? sm_contract_profile(&audit, a, &(*out)->profile, e) : SM_OK;
 }
 
@@ -185,6 +212,7 @@ sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, s
     for (int32_t i = 0; i < in->n_vars; i++) {
         sm_names_set_variable(k.names, in->vars[i].key, sm_value_str(in->vars[i].value));
     }
+    k.kept = (smi_kept){.in = in, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
     const sm_status st = run_check(&k, env, a, out, e);
     sm_names_free(k.names);
     return st;

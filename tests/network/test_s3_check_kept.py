@@ -1,0 +1,72 @@
+"""`smelt check` of a table in S3 that did not change: which requests it takes."""
+import json
+
+import pytest
+
+import s3
+import s3_proxy
+
+pytestmark = pytest.mark.usefixtures("server")
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: x
+version: 1.0.0
+status: draft
+schema:
+  - name: numbers
+    properties:
+      - {name: id, logicalType: integer, primaryKey: true, logicalTypeOptions: {minimum: 0}}
+"""
+
+
+@pytest.fixture(scope="module", params=s3.KINDS)
+def server(request, tmp_path_factory):
+    s3.require()
+    made = s3.Server(request.param, tmp_path_factory.mktemp(request.param) / "data")
+    yield made
+    made.stop()
+
+
+class Seen(s3_proxy.Faults):
+    """No faults: keeps what was asked for."""
+
+    def __init__(self):
+        super().__init__(0, 0.0)
+        self.targets = []
+
+    def next(self, method, target):
+        with self.lock:
+            self.targets.append((method, target))
+        return super().next(method, target)
+
+
+@pytest.fixture
+def proxy(server):
+    made = s3_proxy.Proxy(server)
+    yield made
+    made.stop()
+
+
+def test_an_unchanged_table_takes_its_log_and_one_object(smelt, server, proxy, tmp_path):
+    uri = f"s3://{server.make_bucket('kept')}/lake/t"
+    (tmp_path / "c.yaml").write_text(CONTRACT)
+    (tmp_path / "n.ndjson").write_text("".join(f'{{"id":{i}}}\n' for i in range(1000)))
+    for n in range(3):
+        smelt("sql", "--write", f"{'INSERT INTO' if n else 'CREATE TABLE'} '{uri}' {'' if n else 'AS'} "
+              f"SELECT id + {n * 1000} AS id FROM 'n.ndjson'", env=server.env)
+
+    def check():
+        proxy.faults = Seen()
+        told = json.loads(smelt("check", "c.yaml", uri, "--json", env=proxy.env).stdout)
+        return told, proxy.faults.targets
+
+    first, seen = check()
+    assert not first["cached"] and any(target.endswith(".parquet") for _, target in seen)
+    second, seen = check()
+    assert second["cached"] and second["contracts"] == first["contracts"]
+    assert {method for method, _ in seen} == {"GET"}
+    objects = [target for _, target in seen if "/_smelt/verdicts/" in target]
+    others = [target for _, target in seen if "/_smelt/verdicts/" not in target]
+    assert len(objects) == 1 and not any(".parquet" in target for target in others), seen
+    assert all("_delta_log" in target or "journal" in target for target in others), seen
