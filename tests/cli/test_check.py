@@ -228,7 +228,8 @@ def test_nothing_is_written(smelt, tmp_path):
     put(tmp_path / "o.json", ROWS)
     smelt("sql", "--write", "CREATE TABLE 'lake/silver/orders' AS FROM 'o.json'")
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
-    check(smelt, "c.yaml", "lake/silver/orders")
+    check(smelt, "c.yaml", "o.json")
+    check(smelt, "c.yaml", "lake/silver/orders", "--no-cache")
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
