@@ -1,5 +1,5 @@
-/* contract/contract_kept_test.c: what kept verdicts take for granted. The rest is tested from outside,
- * in tests/cli/test_check_kept.py. */
+/* contract/contract_kept_test.c: what kept verdicts take for granted. The rest is tested from
+ * outside, in tests/cli/test_check_kept.py. */
 #include "test.h"
 
 #include "contract/contract_testkit.h"

@@ -32,7 +32,8 @@ def sql(query):
 def table(smelt, lake):
     """Two files, one amount below 0; customers beside it."""
     uri = lake / "silver/orders"
-    smelt("sql", "--write", f"CREATE TABLE '{uri}' AS SELECT * FROM (VALUES (1, 5.0, 1), (2, -1.0, 2)) v(id, amount, who)")
+    smelt("sql", "--write",
+          f"CREATE TABLE '{uri}' AS SELECT * FROM (VALUES (1, 5.0, 1), (2, -1.0, 2)) v(id, amount, who)")
     smelt("sql", "--write", f"INSERT INTO '{uri}' VALUES (3, 7.5, 1)")
     smelt("sql", "--write", f"CREATE TABLE '{lake}/silver/customers' AS SELECT * FROM (VALUES (1), (2)) v(id)")
     return uri
@@ -118,7 +119,8 @@ def test_what_is_kept(ask, lake, contract):
 
 
 NOT_KEPT = [
-    quality("{name: f, type: custom, engine: smelt, implementation: {volume: {within: 30%, of: 7}}, severity: warning}"),
+    quality("{name: f, type: custom, engine: smelt, severity: warning, "
+            "implementation: {volume: {within: 30%, of: 7}}}"),
     sql("SELECT count(*) FROM '{lake}/more.json'"),
     sql("SELECT count(*) FROM read_json('{lake}/more.json')"),
     sql("SELECT count(*) FROM silver.customers AT (VERSION => 0)"),
@@ -189,7 +191,7 @@ def test_a_column_with_another_name(smelt, table, ask):
 
 
 def test_a_checkpoint_of_another_writer(table, ask):
-    """delta-rs writes the files of a checkpoint in an order of its own, which is then that of the rows and of examples."""
+    """delta-rs writes the files of a checkpoint in an order of its own, which is then that of the rows."""
     ask()
     deltalake.DeltaTable(str(table)).create_checkpoint()
     ask()
@@ -307,8 +309,8 @@ def test_an_object_opens_no_other_place(table, lake, ask):
 
 def test_checks_at_once(program, tmp_path, table, ask):
     ask(COLUMNS, "--no-cache")
-    started = [subprocess.Popen([program.path, "check", "c.yaml", table, "--json"], cwd=tmp_path, stdout=subprocess.PIPE)
-               for _ in range(6)]
+    command = [program.path, "check", "c.yaml", table, "--json"]
+    started = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) for _ in range(6)]
     told = [json.loads(p.communicate()[0]) for p in started]
     assert len({json.dumps(without_times(t)) for t in told}) == 1
     assert ask()[0]["cached"] and len(objects(table)) == 1
