@@ -30,7 +30,7 @@
 #include "base/text.h"
 #include "base/time.h"
 
-#define FORMAT     1
+#define FORMAT     1 /* grows too where a rule counts otherwise within one version of smelt */
 #define FOLDER     "_smelt/verdicts/"
 #define MOST_BYTES ((size_t)64 << 20)
 #define HEX_BYTES  33
@@ -160,6 +160,12 @@ static sm_status state_of(const sm_snapshot *s, sm_arena *a, sm_str *out, sm_err
     sm_hash128_hex(all.now, hex);
     *out = sm_arena_strf(a, "%s", hex);
     return st;
+}
+
+/* The state of the rows, found once: the log may be long. */
+static sm_status find_state(smi_kept *k, sm_error *e)
+{
+    return k->state.len > 0 ? SM_OK : state_of(k->rows, k->a, &k->state, e);
 }
 
 /* ---- what an audit reads --------------------------------------------------------------------- */
@@ -400,13 +406,12 @@ static bool open_object(const smi_kept *k, sm_str bytes, const sm_json **out, co
 }
 
 /* Does all that the verdict depends on stand as it did? */
-static sm_status is_current(const smi_kept *k, const sm_json *o, bool *out, sm_error *e)
+static sm_status is_current(smi_kept *k, const sm_json *o, bool *out, sm_error *e)
 {
     const sm_json *sources = sm_json_get(o, "sources");
-    sm_str now = {0};
 
-    SM_TRY(state_of(k->rows, k->a, &now, e));
-    *out = sources && sm_str_eq(now, sm_json_text(sm_json_get(o, "state")));
+    SM_TRY(find_state(k, e));
+    *out = sources && sm_str_eq(k->state, sm_json_text(sm_json_get(o, "state")));
     for (const sm_json *s = *out ? sources->child : NULL; s && *out; s = s->next) {
         *out = is_unchanged(k, s);
     }
@@ -420,7 +425,7 @@ static sm_str note_of(const smi_kept *k, const char *what, const char *why)
     return sm_arena_strf(k->a, "the verdict %s %.*s %s", what, SM_STR_ARG(uri), why);
 }
 
-static sm_status take(const smi_kept *k, sm_str bytes, smi_kept_counts *out, sm_error *e)
+static sm_status take(smi_kept *k, sm_str bytes, smi_kept_counts *out, sm_error *e)
 {
     const sm_json *o = NULL;
     const char *why = NULL;
@@ -501,16 +506,14 @@ static sm_status put_source(const smi_kept *k, const smi_source *s, sm_json_writ
     return SM_OK;
 }
 
-static sm_status print_body(const smi_kept *k, const smi_kept_counts *counts, sm_buf *out,
-                            sm_error *e)
+static sm_status print_body(smi_kept *k, const smi_kept_counts *counts, sm_buf *out, sm_error *e)
 {
     sm_json_writer w = {.out = out};
-    sm_str state = {0};
 
-    SM_TRY(state_of(k->rows, k->a, &state, e));
+    SM_TRY(find_state(k, e));
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "time", counts->time_us);
-    sm_json_set_text(&w, "state", state);
+    sm_json_set_text(&w, "state", k->state);
     sm_json_set_array(&w, "sources");
     for (int64_t i = 0; i < k->n_sources; i++) {
         SM_TRY(put_source(k, &k->sources[i], &w, e));

@@ -31,10 +31,18 @@ typedef struct smi_kept {
     sm_arena *a;
     const sm_snapshot *rows; /* NULL: nothing is kept */
     sm_str key;              /* of the object */
+    sm_str state;            /* of the rows, once it is known; else "" */
     smi_source *sources;     /* that the audit has read, each once */
     int64_t n_sources, cap_sources;
     bool is_open; /* the audit has read what has no snapshot: its verdict is not kept */
 } smi_kept;
+
+/* What was counted of all rules: by an audit now, or by the one whose verdict was kept. */
+typedef struct smi_kept_counts {
+    sm_rule_count *counts;
+    int64_t n_rows, time_us;
+    sm_str notes[2]; /* for the user; "" */
+} smi_kept_counts;
 
 /**
  * Begins to keep the verdict of a check. in, names, other, ctx and a are set.
@@ -42,6 +50,7 @@ typedef struct smi_kept {
  * Shape     rows: what is checked; NULL: no Delta table, and nothing is found or kept
  */
 void smi_kept_begin(smi_kept *k, const sm_snapshot *rows);
+
 /**
  * Finds the verdict that is kept, if nothing that it depends on has changed since.
  *
@@ -51,11 +60,6 @@ void smi_kept_begin(smi_kept *k, const sm_snapshot *rows);
  * Errors    those of reading the table's log
  * Cost      one object, and the logs of the tables
  */
-typedef struct smi_kept_counts {
-    sm_rule_count *counts;
-    int64_t n_rows, time_us;
-    sm_str notes[2]; /* for the user; "" */
-} smi_kept_counts;
 sm_status smi_kept_find(smi_kept *k, smi_kept_counts *out, sm_error *e) SM_MUST_USE;
 /** The names for an audit, which note what is read. Borrows `k`. */
 sm_resolver smi_kept_names(smi_kept *k);
