@@ -58,6 +58,7 @@ static void tell_warnings(const sm_verdict *v)
 {
     sm_buf text = {0};
 
+    SM_ASSERT(!v->is_kept || v->notes[1].len == 0); /* nothing was to be kept */
     for (int i = 0; i < SM_COUNT(v->notes); i++) {
         if (v->notes[i].len > 0) {
             fprintf(stderr, "smelt: warning: %.*s\n", SM_STR_ARG(v->notes[i]));
@@ -122,6 +123,7 @@ static void print_table(const sm_verdict *v)
     sm_verdict_print(v, &text);
     SM_ASSERT(text.len > 0);
     if (v->is_kept) {
+        SM_ASSERT(v->now_us > 0); /* the clock's: a check of another time is not kept */
         sm_format_timestamp(v->now_us - v->now_us % SECOND_US, time);
         sm_buf_printf(&text, "The table has not changed: the verdict was kept from %s.\n", time);
     }
@@ -205,6 +207,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     smi_progress_stop(cli);
     SM_TRY(st);
     SM_ASSERT(verdict && verdict->table == check.table);
+    SM_ASSERT(!verdict->is_kept || (check.keeps && !o->now)); /* else the rows were wanted */
     sm_status failure =
         o->html ? write_page(cli, verdict, check.uri, sm_str_of(o->html), e) : SM_OK;
     failure = failure == SM_OK ? sm_verdict_status(verdict, e) : failure;

@@ -558,6 +558,7 @@ sm_status smi_kept_put(smi_kept *k, smi_kept_counts *counts, sm_error *e)
     if (!k->rows || k->is_open) {
         return SM_OK;
     }
+    SM_ASSERT(counts->counts && k->key.len > 0);
     const sm_status st = print_body(k, counts, &body, e);
     if (st == SM_OK && put_object(k, sm_buf_str(&body), &why) != SM_OK) {
         counts->notes[1] =
