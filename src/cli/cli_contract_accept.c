@@ -47,7 +47,8 @@ static sm_status change_of(accepting *k, sm_str file, change **out, sm_error *e)
     k->changes = sm_arena_grow(k->cli->arena, k->changes, k->n_changes, &k->cap_changes,
                                sizeof(*k->changes));
     *out = &k->changes[k->n_changes++];
-    **out = (change){.file = file, .before = text, .after = text};
+    /* It is told when the pipeline, which has the name, is closed. */
+    **out = (change){.file = sm_arena_str(k->cli->arena, file), .before = text, .after = text};
     return SM_OK;
 }
 
