@@ -501,6 +501,9 @@ typedef struct sm_verdict {
  */
 sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *table, int64_t n_rows,
                               const sm_rule_count *counts, sm_arena *a);
+/** May rows of the table that others write or remove change what these rules say of a write? True
+ * where a rule looks at several rows and does more than warn. */
+bool sm_contract_is_of_table(const sm_contract_table *table);
 /** SM_OK, or SM_CONTRACT: the first rule that failed, with its place, and how many did. */
 sm_status sm_verdict_status(const sm_verdict *v, sm_error *e) SM_MUST_USE;
 /** "passed", "warned", "failed", "unchecked". */

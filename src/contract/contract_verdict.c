@@ -264,6 +264,18 @@ void sm_rule_verdict_print(const sm_rule_verdict *v, sm_buf *out)
     smi_print_allowed(v->rule, out);
 }
 
+bool sm_contract_is_of_table(const sm_contract_table *table)
+{
+    for (int64_t i = 0; i < table->n_rules; i++) {
+        const sm_rule *r = &table->rules[i];
+        const bool only_warns = r->action == SM_POLICY_WARN && !r->has_fail_above;
+        if (!sm_rule_info_of(r->kind)->is_row && !only_warns) {
+            return true;
+        }
+    }
+    return false;
+}
+
 sm_status sm_verdict_status(const sm_verdict *v, sm_error *e)
 {
     const sm_rule_verdict *broken = v->rules;

@@ -207,6 +207,36 @@ static void test_worst(void **state)
     sm_arena_free(a);
 }
 
+/* Rules of one row hold wherever it stands, with whatever limit; what only warns forbids nothing. */
+static void test_of_table(void **state)
+{
+    static const sm_rule_kind of_rows[] = {SM_RULE_REQUIRED, SM_RULE_NULL_VALUES,
+                                           SM_RULE_EXPRESSION};
+    static const sm_rule_kind of_table[] = {SM_RULE_UNIQUE,    SM_RULE_PRIMARY_KEY,
+                                            SM_RULE_GROUP,     SM_RULE_DUPLICATE_VALUES,
+                                            SM_RULE_ROW_COUNT, SM_RULE_QUERY,
+                                            SM_RULE_REFERENCE};
+    static const sm_policy policies[] = {SM_POLICY_FAIL, SM_POLICY_QUARANTINE, SM_POLICY_WARN};
+    one o;
+
+    for (int a = 0; a < SM_COUNT(policies); a++) {
+        for (int fails = 0; fails < 2; fails++) {
+            sm_rule r = {.action = policies[a], .has_fail_above = fails != 0};
+            for (int i = 0; i < SM_COUNT(of_rows); i++) {
+                r.kind = of_rows[i];
+                one_init(&o, r);
+                assert_false(sm_contract_is_of_table(&o.table));
+            }
+            for (int i = 0; i < SM_COUNT(of_table); i++) {
+                r.kind = of_table[i];
+                one_init(&o, r);
+                assert_int_equal(sm_contract_is_of_table(&o.table),
+                                 policies[a] != SM_POLICY_WARN || fails);
+            }
+        }
+    }
+}
+
 static void test_table(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -291,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_measures),  cmocka_unit_test(test_json),
         cmocka_unit_test(test_table),     cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_unchecked), cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_of_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -416,7 +416,9 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     restore_asked(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
     v->name = t->name;
-    sm_candidate_judge(c, v->outcome != SM_OUTCOME_FAILED, verdict_json(r, t, v));
+    sm_candidate_judge(c, &(sm_judged){.passes = v->outcome != SM_OUTCOME_FAILED,
+                                       .is_of_table = sm_contract_is_of_table(v->table),
+                                       .json = verdict_json(r, t, v)});
     smi_flow_report_verdict(r, g->task, v);
     return sm_verdict_status(v, e);
 }

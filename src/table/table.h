@@ -407,9 +407,15 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note);
  * published; one that is empty is left out of a publication anyway.
  */
 void sm_candidate_guard(sm_candidate *c);
-/** The verdict. json: an object, which the commit's information has as "smelt": {"verdict": …},
- * beside what a note says there; copied. A second verdict takes the place of the first. */
-void sm_candidate_judge(sm_candidate *c, bool passes, sm_str json);
+typedef struct sm_judged {
+    bool passes;
+    bool is_of_table; /* it depends on rows that others may write or remove: then the candidate has
+                       * read the whole table, and follows no commit that changed rows */
+    sm_str json;      /* an object, which the commit's information has as "smelt": {"verdict": …},
+                       * beside what a note says there */
+} sm_judged;
+/** The verdict; copied. A second one takes the place of the first. */
+void sm_candidate_judge(sm_candidate *c, const sm_judged *v);
 
 /* Rows of a candidate. */
 typedef enum sm_candidate_part {

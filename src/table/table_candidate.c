@@ -153,12 +153,17 @@ void sm_candidate_guard(sm_candidate *c)
     c->is_guarded = true;
 }
 
-void sm_candidate_judge(sm_candidate *c, bool passes, sm_str json)
+/* Who makes a table is in conflict with everybody, and who has read which files there are with more
+ * than a change of rows. */
+void sm_candidate_judge(sm_candidate *c, const sm_judged *v)
 {
     SM_ASSERT(c->is_guarded && !c->has_note && !c->keeps_files);
-    SM_ASSERT(json.len > 0 && json.data[0] == '{');
-    c->passes = passes;
-    c->verdict = sm_arena_str(c->arena, json);
+    SM_ASSERT(v->json.len > 0 && v->json.data[0] == '{');
+    c->passes = v->passes;
+    c->verdict = sm_arena_str(c->arena, v->json);
+    if (v->is_of_table && c->base && c->record.isolation != SM_READ_LAYOUT) {
+        c->record.isolation = SM_READ_ALL;
+    }
     settle_info(c);
 }
 

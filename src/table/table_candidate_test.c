@@ -12,6 +12,7 @@
 static const order old_rows[] = {
     {"2022-04-01", "anna", 5}, {"2022-04-01", "bert", 6}, {"2022-04-02", "carl", 7}};
 static const order new_rows[] = {{"2022-04-01", "dora", 1}};
+static const order great_rows[] = {{"2022-04-01", "emil", 61}};
 
 static sm_write write_to(kit *k, sm_write_mode mode, const char *where)
 {
@@ -208,13 +209,13 @@ typedef enum judging { NOT_JUDGED, BROKEN, KEPT, BROKEN_THEN_KEPT, KEPT_THEN_BRO
 static void judge(sm_candidate *c, judging j)
 {
     if (j == BROKEN || j == BROKEN_THEN_KEPT) {
-        sm_candidate_judge(c, false, SM_STR("{\"rules\":1}"));
+        sm_candidate_judge(c, &(sm_judged){.passes = false, .json = SM_STR("{\"rules\":1}")});
     }
     if (j == KEPT || j == BROKEN_THEN_KEPT || j == KEPT_THEN_BROKEN) {
-        sm_candidate_judge(c, true, SM_STR("{\"rules\":2}"));
+        sm_candidate_judge(c, &(sm_judged){.passes = true, .json = SM_STR("{\"rules\":2}")});
     }
     if (j == KEPT_THEN_BROKEN) {
-        sm_candidate_judge(c, false, SM_STR("{\"rules\":3}"));
+        sm_candidate_judge(c, &(sm_judged){.passes = false, .json = SM_STR("{\"rules\":3}")});
     }
 }
 
@@ -328,6 +329,100 @@ static void test_verdict_of_one(void **state)
     kit_release(&k);
 }
 
+/* What another writer does to the table between the verdict and the publication. */
+typedef enum rival { NOBODY, ADDS, COMPACTS, REPLACES } rival;
+
+static void write_between(kit *k, rival r)
+{
+    const sm_optimize compact = {.uri = kit_uri(k, "silver/orders")};
+    const sm_write add = write_to(k, SM_WRITE_APPEND, "");
+    const sm_write replace = write_to(k, SM_WRITE_REPLACE_WHERE, "amount = 7");
+    sm_optimize_report report;
+    sm_error e = {0};
+
+    if (r == ADDS || r == REPLACES) {
+        assert_ok(write_orders(k, r == ADDS ? &add : &replace, new_rows, 1, NULL, &e), &e);
+    } else if (r == COMPACTS) {
+        assert_ok(sm_table_optimize(&compact, &k->env, &report, &e), &e);
+        assert_true(report.n_removed > 1);
+    }
+}
+
+/* A verdict on all rows of a table holds beside these rows only: not behind a commit that has
+ * changed some. One on each row written holds anywhere. Both go behind a compaction. */
+static void test_verdict_behind_others(void **state)
+{
+    static const struct {
+        sm_write_mode mode;
+        const char *where;
+        bool is_of_table;
+        rival between;
+        sm_status want;
+    } rows[] = {
+        {SM_WRITE_APPEND, "", true, NOBODY, SM_OK},
+        {SM_WRITE_APPEND, "", true, ADDS, SM_CONFLICT},
+        {SM_WRITE_APPEND, "", true, REPLACES, SM_CONFLICT},
+        {SM_WRITE_APPEND, "", true, COMPACTS, SM_OK},
+        {SM_WRITE_APPEND, "", false, ADDS, SM_OK},
+        {SM_WRITE_APPEND, "", false, REPLACES, SM_OK},
+        {SM_WRITE_APPEND, "", false, COMPACTS, SM_OK},
+        /* Nothing is replaced, so that files are in nobody's way; the others' rows are elsewhere. */
+        {SM_WRITE_REPLACE_WHERE, "amount > 60", true, ADDS, SM_CONFLICT},
+        {SM_WRITE_REPLACE_WHERE, "amount > 60", true, COMPACTS, SM_OK},
+        {SM_WRITE_REPLACE_WHERE, "amount > 60", false, ADDS, SM_OK},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        int64_t version = -1;
+        kit_init(&k);
+        const sm_write old = {.uri = kit_uri(&k, "silver/orders"), .split_by = SM_STR("day")};
+        assert_ok(write_orders(&k, &old, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+        assert_ok(write_orders(&k, &old, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+        const sm_write w = write_to(&k, rows[i].mode, rows[i].where);
+        assert_ok(stage_orders(&k, &w, rows[i].where[0] ? great_rows : new_rows, 1, 1, &c, &e), &e);
+        sm_candidate_guard(c);
+        sm_candidate_judge(c, &(sm_judged){.passes = true,
+                                           .is_of_table = rows[i].is_of_table,
+                                           .json = SM_STR("{}")});
+        write_between(&k, rows[i].between);
+        assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), rows[i].want, &e);
+        assert_int_equal(version >= 0, rows[i].want == SM_OK);
+        if (rows[i].want == SM_CONFLICT) {
+            assert_true(strstr(e.what, "rows"));
+            assert_true(strstr(e.todo, "safe to run again"));
+        }
+        sm_candidate_release(c);
+        kit_release(&k);
+    }
+}
+
+/* Nobody follows who makes the table, whatever its verdict is of. */
+static void test_verdict_of_a_new_table(void **state)
+{
+    for (int is_of_table = 0; is_of_table < 2; is_of_table++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c[2] = {0};
+        int64_t version = -1;
+        kit_init(&k);
+        const sm_write w = write_to(&k, SM_WRITE_APPEND, "");
+        for (int i = 0; i < 2; i++) {
+            assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c[i], &e), &e);
+            sm_candidate_guard(c[i]);
+            sm_candidate_judge(c[i], &(sm_judged){.passes = true,
+                                                  .is_of_table = is_of_table != 0,
+                                                  .json = SM_STR("{}")});
+        }
+        assert_ok(sm_publish(&c[0], 1, k.budget, &version, NULL, &e), &e);
+        assert_status(sm_publish(&c[1], 1, k.budget, &version, NULL, &e), SM_CONFLICT, &e);
+        sm_candidate_release(c[0]);
+        sm_candidate_release(c[1]);
+        kit_release(&k);
+    }
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static int64_t count_part(kit *k, sm_candidate *c, sm_candidate_part part, int64_t *sum)
@@ -398,6 +493,8 @@ int main(void)
         cmocka_unit_test(test_verdict_of_one), cmocka_unit_test(test_parts),
         cmocka_unit_test(test_records),        cmocka_unit_test(test_keeps_rows),
         cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_verdict_behind_others),
+        cmocka_unit_test(test_verdict_of_a_new_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
