@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "base/time.h"
 #include "cli/cli_int.h"
 
 static const char *const kind_names[] = {
@@ -127,6 +128,7 @@ static void answer(smi_cli *cli, telling *t, const sm_fsck *opts, const sm_fsck_
     sm_json_set_i64(w, "leftovers", r->n_leftovers);
     sm_json_set_i64(w, "leftover_bytes", r->leftover_bytes);
     sm_json_set_i64_or_null(w, "publication", r->publication > 0 ? r->publication : -1);
+    sm_json_set_text_or_null(w, "candidate", r->candidate);
     if (opts->is_repair) {
         sm_json_set_bool(w, "dry_run", opts->is_dry);
         sm_json_set_i64(w, "removed_files", r->n_removed);
@@ -163,6 +165,7 @@ static void print_removed(const sm_fsck *opts, const sm_fsck_report *r)
 static void print_report(sm_str uri, const sm_fsck *opts, const sm_fsck_report *r)
 {
     char size[SM_SIZE_TEXT_BYTES], count[SM_COUNTED_TEXT_BYTES], more[SM_COUNTED_TEXT_BYTES];
+    char since[SM_TIME_TEXT_BYTES];
 
     printf("table        %.*s\n", SM_STR_ARG(uri));
     if (r->version >= 0) {
@@ -184,6 +187,10 @@ static void print_report(sm_str uri, const sm_fsck *opts, const sm_fsck_report *
         printf("publication  %" PRId64 " of the lake has this table and is under way: the next run "
                "completes it\n",
                r->publication);
+    }
+    if (r->candidate.len > 0) {
+        sm_format_timestamp(r->candidate_us, since);
+        printf("candidate    kept since %s, of a run that failed by the contract\n", since);
     }
     print_removed(opts, r);
     sm_format_counted(r->n_findings, "finding", count);

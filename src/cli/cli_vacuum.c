@@ -52,6 +52,7 @@ static void answer(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, bool is_d
     sm_json_set_i64(&w, "bytes", (int64_t)r->size_bytes);
     sm_json_set_i64(&w, "failed", r->n_failed);
     sm_json_set_i64(&w, "too_young", r->n_young);
+    sm_json_set_i64(&w, "candidate_files", r->n_dropped);
     sm_json_set_bool(&w, "log_is_whole", !r->log_is_cut);
     if (is_dry) {
         sm_json_set_array(&w, "names");
@@ -82,6 +83,11 @@ static void print_report(const smi_vacuum_opts *o, bool is_dry, const sm_vacuum_
     if (r->n_failed > 0) {
         sm_format_counted(r->n_failed, "file", count);
         printf("could not delete %s\n", count);
+    }
+    if (r->n_dropped > 0) {
+        sm_format_counted(r->n_dropped, "file", count);
+        printf("%s the candidate that was kept of a failed run, with %s\n",
+               is_dry ? "would drop" : "dropped", count);
     }
     if (r->n_young > 0) {
         sm_format_counted(r->n_young, "file", count);

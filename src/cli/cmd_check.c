@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cli/cmd_check.c: `smelt check CONTRACT URI`: checks rows that are there against a contract, and
- * prints the verdict. Writes nothing but the verdict of a Delta table, beside it. */
+ * prints the verdict. Writes nothing but the verdict of a Delta table, beside it; but for --publish:
+ * then a candidate that is kept becomes a version of its table. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/time.h"
@@ -12,6 +14,7 @@
 
 typedef struct options {
     const char *table, *lake, *html, *now;
+    bool publish;
     smi_list others, vars;
     bool no_cache;
 } options;
@@ -25,6 +28,8 @@ static const smi_opt option_table[] = {
     {"--lake", SMI_OPT_TEXT, "DIR",
      "folder of the lake's tables (default: two above URI, as in lake/layer/table)",
      offsetof(options, lake)},
+    {"--publish", SMI_OPT_FLAG, NULL,
+     "publish the candidate if it keeps the contract", offsetof(options, publish)},
     {"--html", SMI_OPT_TEXT, "FILE",
      "write the verdict to FILE as a page too, with a drawing of each column",
      offsetof(options, html)},
@@ -76,8 +81,9 @@ static void tell_warnings(const sm_verdict *v)
     sm_buf_release(&text);
 }
 
-/* failure: what the command ends with; NULL: well. */
-static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_error *failure)
+/* version: that a candidate became; −1: none. failure: what the command ends with; NULL: well. */
+static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, int64_t version,
+                       const sm_error *failure)
 {
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
@@ -108,6 +114,9 @@ static void print_json(smi_cli *cli, const sm_verdict *v, sm_str uri, const sm_e
         }
     }
     sm_json_end_array(&w);
+    if (version >= 0) {
+        sm_json_set_i64(&w, "published", version);
+    }
     if (failure) {
         sm_json_set_error(&w, failure);
     }
@@ -174,6 +183,56 @@ static sm_status check_table_named(const sm_contract *c, const options *o, sm_er
     return st;
 }
 
+/* A candidate that is kept, with what it is called in its lake. */
+typedef struct candidate {
+    bool is_one;
+    sm_str lake, table;
+    sm_kept kept;
+    int64_t version; /* that it became; −1: it was not published */
+} candidate;
+
+/* Finds it before its rows are judged: another one may take its place. */
+static sm_status find_candidate(smi_cli *cli, const options *o, sm_checked_rows *check,
+                                candidate *c, sm_error *e)
+{
+    sm_str layer = {0}, name = {0}, told = {0};
+
+    c->version = -1;
+    c->is_one = sm_kept_is_name(check->uri, &layer, &name);
+    if (!c->is_one) {
+        return o->publish ? sm_fail(e, SM_USAGE,
+                                    "--publish is of a candidate, candidate.layer.table, not of "
+                                    "\"%.*s\"",
+                                    SM_STR_ARG(check->uri))
+                          : SM_OK;
+    }
+    c->lake = check->lake = check->lake.len > 0 ? check->lake : SM_STR("./lake");
+    c->table = sm_arena_strf(cli->arena, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
+    if (o->publish) {
+        SM_TRY(sm_lake_settle(cli->env.stores, c->lake, cli->env.budget, cli->arena, &told, e));
+    }
+    if (told.len > 0) {
+        fprintf(stderr, "smelt: %.*s\n", SM_STR_ARG(told));
+    }
+    return sm_kept_read(cli->env.stores, c->lake, c->table, cli->arena, &c->kept, e);
+}
+
+static sm_status publish_candidate(smi_cli *cli, const sm_verdict *v, candidate *c, sm_error *e)
+{
+    const sm_str hash = sm_contract_hash(v->contract, cli->arena);
+    const sm_judged judged = {.passes = true,
+                              .is_of_table = sm_contract_is_of_table(v->table),
+                              .json = sm_verdict_brief(v, hash, cli->arena)};
+    const sm_status st = sm_kept_publish(cli->env.stores, c->lake, &c->kept, &judged,
+                                         cli->env.budget, &c->version, e);
+
+    if (st == SM_OK && !cli->globals.quiet) {
+        fprintf(stderr, "smelt: published %.*s, version %" PRId64 "\n", SM_STR_ARG(c->table),
+                c->version);
+    }
+    return st;
+}
+
 static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -186,6 +245,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     sm_contract *contract = NULL;
     sm_verdict *verdict = NULL;
     sm_pair *others = NULL, *vars = NULL;
+    candidate c = {0};
 
     SM_ASSERT(n_args == 2);
     if (o->now && !sm_parse_instant(sm_str_of(o->now), &check.now_us)) {
@@ -202,6 +262,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     check.others = others;
     check.vars = vars;
     tell_notes(contract, check.table);
+    SM_TRY(find_candidate(cli, o, &check, &c, e));
     smi_progress_start(cli, "check", &cli->progress);
     const sm_status st = sm_contract_check(&check, &cli->env, cli->arena, &verdict, e);
     smi_progress_stop(cli);
@@ -211,8 +272,11 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     sm_status failure =
         o->html ? write_page(cli, verdict, check.uri, sm_str_of(o->html), e) : SM_OK;
     failure = failure == SM_OK ? sm_verdict_status(verdict, e) : failure;
+    if (failure == SM_OK && o->publish) {
+        failure = publish_candidate(cli, verdict, &c, e);
+    }
     if (cli->globals.json) {
-        print_json(cli, verdict, check.uri, failure == SM_OK ? NULL : e);
+        print_json(cli, verdict, check.uri, c.version, failure == SM_OK ? NULL : e);
     } else {
         print_table(verdict);
     }
@@ -223,8 +287,8 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
 
 const smi_command smi_command_check = {
     .name = "check",
-    .usage = "CONTRACT URI [--html FILE] [--table NAME] [--table-at NAME=URI]... [--lake DIR] "
-             "[--now TIME] [--var K=V]... [--no-cache]",
+    .usage = "CONTRACT URI [--publish] [--html FILE] [--table NAME] [--table-at NAME=URI]... "
+             "[--lake DIR] [--now TIME] [--var K=V]... [--no-cache]",
     .summary = "Checks rows against a data contract.",
     .details = "CONTRACT is a file of the standard for open data contracts (ODCS, v3). URI is a "
                "Delta table, a\n"
@@ -232,9 +296,12 @@ const smi_command smi_command_check = {
                "table the verdict is kept in its folder _smelt/verdicts: as long as neither the "
                "table nor\n"
                "what its rules read has changed, it is told again without reading the rows.\n"
+               "candidate.layer.table is a table as a failed run would have made it; --publish\n"
+               "publishes it where it keeps the contract.\n"
                "\n"
                "  smelt check contracts/orders.yaml lake/silver/orders\n"
                "  smelt check contracts/orders.yaml 'logs/*.json' --table orders --json\n"
+               "  smelt check contracts/orders.yaml candidate.silver.orders --lake lake --publish\n"
                "\n"
                "It ends with 3 where a rule is broken, with 0 where rules only warn.\n",
     .options = option_table,

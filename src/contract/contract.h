@@ -235,6 +235,8 @@ sm_status sm_contract_take(sm_str name, sm_str text, sm_str table, sm_str column
  * Owner     `a` is scratch; `out` has no bound and no budget
  */
 void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out);
+/** The hash of that text, as hex, in `a`: layout and comments of the file do not count. */
+sm_str sm_contract_hash(const sm_contract *c, sm_arena *a);
 
 /**
  * The tables that a rule speaks of, beside its own: those of its query, or the one that it refers
@@ -508,6 +510,9 @@ bool sm_contract_is_of_table(const sm_contract_table *table);
 sm_status sm_verdict_status(const sm_verdict *v, sm_error *e) SM_MUST_USE;
 /** "passed", "warned", "failed", "unchecked". */
 const char *sm_outcome_name(sm_outcome o);
+/** What a commit says of its verdict, an object in `a`: contract, version, hash (of the contract),
+ * outcome, rows, and how many rows break each rule. */
+sm_str sm_verdict_brief(const sm_verdict *v, sm_str hash, sm_arena *a);
 /** Writes a verdict's rules into an open array, an object each: table, rule, kind, columns,
  * severity, action, rows, violations, share, worst, value, allowed, outcome, examples. */
 void sm_verdict_json(const sm_verdict *v, sm_json_writer *w);
@@ -669,7 +674,7 @@ sm_status sm_contract_earlier(sm_store *table, int64_t before, int32_t n, sm_bud
 typedef struct sm_checked_rows {
     const sm_contract *contract;
     const sm_contract_table *table;
-    sm_str uri;            /* a Delta table, a file, a pattern */
+    sm_str uri;            /* a Delta table, a file, a pattern; or candidate.layer.table */
     sm_str lake;           /* of layer.table in SQL; "": the folder two above uri */
     const sm_pair *others; /* where other tables are: name, URI. One that is not among them lies
                             * where its physicalName says (contract_check.c) */

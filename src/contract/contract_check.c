@@ -85,6 +85,11 @@ static sm_status place_of(const checking *k, sm_str table, sm_arena *a, sm_str *
     if (memchr(physical.data, '.', physical.len)) {
         return sm_names_uri(k->names, physical, a, out, e);
     }
+    if (sm_kept_is_name(k->in->uri, &folder, &name)) {
+        return sm_names_uri(
+            k->names,
+            sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(folder), SM_STR_ARG(physical)), a, out, e);
+    }
     sm_uri_split(without_slash(k->in->uri), &folder, &name);
     const sm_str suffix = suffix_of(name);
     *out = sm_arena_strf(a, "%.*s/%.*s%.*s", SM_STR_ARG(folder), SM_STR_ARG(physical),
@@ -130,6 +135,19 @@ static sm_status other_rows(void *ctx, sm_str table, sm_arena *a, sm_relation *o
 
     SM_TRY(place_of(k, table, a, &uri, e));
     return rows_at(k, uri, NULL, a, out, e);
+}
+
+/* The rows that are checked: of a candidate that is kept, all that the table would have. */
+static sm_status rows_checked(const checking *k, sm_arena *a, sm_relation *out, sm_error *e)
+{
+    const sm_str uri = k->in->uri;
+    sm_str parts[] = {SM_STR(SM_CANDIDATE_NAME), {0}, {0}};
+
+    if (!sm_kept_is_name(uri, &parts[1], &parts[2])) {
+        return rows_at(k, uri, k->in->columns, a, out, e);
+    }
+    const sm_status st = k->resolver.table(k->resolver.ctx, parts, SM_COUNT(parts), a, out, e);
+    return sm_within(e, st, "the rows of %.*s", SM_STR_ARG(uri));
 }
 
 /* sm_audit.other */
@@ -188,7 +206,7 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
     smi_kept_counts found = {0};
     sm_relation rows = {0};
 
-    SM_TRY(rows_at(k, k->in->uri, k->in->columns, a, &rows, e));
+    SM_TRY(rows_checked(k, a, &rows, e));
     audit.rows = plan_of(&rows, a);
     k->snapshot = sm_names_snapshot(&rows);
     smi_kept_begin(&k->kept, k->snapshot);
@@ -206,11 +224,18 @@ sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, s
                             sm_verdict **out, sm_error *e)
 {
     checking k = {.in = in, .budget = env->budget};
+    sm_str layer = {0}, name = {0};
 
     k.names = sm_names_new(env->stores, in->lake.len ? in->lake : lake_of(in->uri), env->budget);
     k.resolver = sm_names_resolver(k.names);
     for (int32_t i = 0; i < in->n_vars; i++) {
         sm_names_set_variable(k.names, in->vars[i].key, sm_value_str(in->vars[i].value));
+    }
+    if (sm_kept_is_name(in->uri, &layer, &name)) { /* the table's own name means its candidate */
+        const sm_str table = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
+        const sm_str text = sm_arena_strf(a, "FROM \"%s\".\"%.*s\".\"%.*s\"", SM_CANDIDATE_NAME,
+                                          SM_STR_ARG(layer), SM_STR_ARG(name));
+        sm_names_set_view(k.names, table, (sm_sql){.name = in->uri, .text = text});
     }
     k.kept = (smi_kept){.in = in, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
     const sm_status st = run_check(&k, env, a, out, e);

@@ -299,6 +299,29 @@ sm_status sm_verdict_status(const sm_verdict *v, sm_error *e)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
+sm_str sm_verdict_brief(const sm_verdict *v, sm_str hash, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_begin_object(&w);
+    sm_json_set_text_or_null(&w, "contract", v->contract->id);
+    sm_json_set_text_or_null(&w, "version", v->contract->version);
+    sm_json_set_text(&w, "hash", hash);
+    sm_json_set_text(&w, "outcome", sm_str_of(sm_outcome_name(v->outcome)));
+    sm_json_set_i64(&w, "rows", v->n_rows);
+    sm_json_set_object(&w, "violations");
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        sm_json_key(&w, v->rules[i].rule->name);
+        sm_json_put_i64(&w, v->rules[i].count.n_broken);
+    }
+    sm_json_end_object(&w);
+    sm_json_end_object(&w);
+    const sm_str out = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 static void put_text_of(sm_json_writer *w, const char *key, const sm_rule *r)
 {
     sm_buf text = {0};

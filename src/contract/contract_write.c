@@ -8,6 +8,7 @@
  * Lost     is what the model does not have: sections that say nothing of rows, and what was noted
  *          as not checked.
  * Source   Open Data Contract Standard v3.1.0, docs/schema.md, docs/data-quality.md */
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/yaml_write.h"
 #include "contract/contract_int.h"
@@ -549,4 +550,17 @@ void sm_contract_write(const sm_contract *c, sm_arena *a, sm_buf *out)
     if (has_sla) {
         sm_yaml_end(&x.w);
     }
+}
+
+sm_str sm_contract_hash(const sm_contract *c, sm_arena *a)
+{
+    char hex[33];
+    sm_buf text = {0};
+    sm_arena *scratch = sm_arena_new(NULL);
+
+    sm_contract_write(c, scratch, &text);
+    sm_hash128_hex(sm_hash128_of(text.data, text.len, 0), hex);
+    sm_buf_release(&text);
+    sm_arena_free(scratch);
+    return sm_arena_str(a, sm_str_of(hex));
 }

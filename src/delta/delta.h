@@ -561,6 +561,26 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
                                 sm_str info_json, sm_budget *budget, sm_arena *a,
                                 sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
 
+/**
+ * Opens what a prepared commit would make of its base, as sm_snapshot_open_head(): the version right
+ * behind that, whatever versions there are by now. Nobody else sees it.
+ *
+ * Owner     as there; borrows `c`, whose text a NUL follows, as long as the snapshot
+ * Errors    as there; SM_CORRUPT: the text cannot be read
+ */
+sm_status sm_snapshot_open_staged(sm_store *s, const sm_delta_prepared *c, sm_budget *budget,
+                                  sm_snapshot **out, sm_error *e) SM_MUST_USE;
+/**
+ * Makes the text of a commit that was prepared earlier, with `info_json` "", anew, as if that were
+ * done now: its times are of now, which decides how long removed files are kept.
+ *
+ * Owner     *out lives in `a`, but for `read`; `id` and `info_json` as in sm_delta_commit
+ * Errors    SM_CORRUPT: it is not such a text
+ */
+sm_status sm_delta_prepare_again(const sm_delta_prepared *c, sm_str id, sm_str info_json,
+                                 int64_t now_us, sm_arena *a, sm_delta_prepared *out,
+                                 sm_error *e) SM_MUST_USE;
+
 /* Brings a prepared commit into the log. Goes through the versions after its base until it meets
  * the commit itself, a version that conflicts with it, or the end of the log. Versions never
  * change, so all who do this with the same commit find the same, and no commit is made twice. */

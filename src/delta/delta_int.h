@@ -122,6 +122,8 @@ struct sm_snapshot {
     sm_budget *budget;
     sm_store *store;
     int64_t version;
+    const sm_delta_prepared *staged; /* the version is no version yet but this commit, behind its
+                                      * base; NULL: it is one */
     bool has_protocol, has_metadata;
     bool has_checksum;              /* the log has one of this version, and it agrees, … */
     int64_t said_files, said_bytes; /* … and so should all files be; −1: it does not say */

@@ -15,6 +15,8 @@
  * Rows     A new file's ids begin behind the highest that was given out before. What is above the
  *          base's highest id in the text is new, and moves up by as many ids as others have given
  *          out since. Ids of files that come back are not above it, and stay.
+ * Again    A commit may be kept for days before it is published. Then it says the time of that, in
+ *          its information and of the files that it removes, and has another id.
  * Text     Names of members are found as they stand: within a text a quote has a backslash, so
  *          that no path or statistics can look like one.
  * Source   PROTOCOL.md, "Writer Requirements for In-Commit Timestamps", "Writer Requirements for
@@ -25,6 +27,8 @@
 #include "delta/delta_int.h"
 
 #define STAMP       "\"inCommitTimestamp\":"
+#define TIMESTAMP   "\"timestamp\":"
+#define DELETED     "\"deletionTimestamp\":"
 #define ROW_ID      "\"baseRowId\":"
 #define ROW_VERSION "\"defaultRowCommitVersion\":"
 #define SINCE       "delta.inCommitTimestampEnablement"
@@ -221,6 +225,69 @@ static void fill_line(sm_str line, int64_t version, const smi_before *b, sm_buf 
     sm_buf_text(out, line);
     sm_buf_text(out, SM_STR("\n"));
 }
+
+/* ---- anew ------------------------------------------------------------------------------------ */
+
+/* Appends the line with the present time for a member that it may have. */
+static void put_now(sm_str *line, const char *name, int64_t now_ms, sm_buf *out)
+{
+    const char *at = find_member(*line, name);
+
+    if (at) {
+        put_with(line, at, now_ms, out);
+    }
+}
+
+/* The line that says who made the commit ends with its id. */
+static bool put_info_again(sm_str line, sm_str was, sm_str id, sm_str info_json, int64_t now_ms,
+                           sm_buf *out)
+{
+    const sm_str end = SM_STR("\"}}");
+
+    if (line.len < was.len + end.len || !sm_str_ends(line, end) ||
+        !sm_str_ends((sm_str){line.data, line.len - end.len}, was)) {
+        return false;
+    }
+    line.len -= was.len + end.len;
+    put_now(&line, STAMP, now_ms, out); /* it is the first member where there is one */
+    put_now(&line, TIMESTAMP, now_ms, out);
+    sm_buf_text(out, line);
+    sm_buf_printf(out, "%.*s\"%s%.*s}}\n", SM_STR_ARG(id), info_json.len > 0 ? "," : "",
+                  SM_STR_ARG(info_json));
+    return true;
+}
+
+sm_status sm_delta_prepare_again(const sm_delta_prepared *c, sm_str id, sm_str info_json,
+                                 int64_t now_us, sm_arena *a, sm_delta_prepared *out, sm_error *e)
+{
+    const int64_t now_ms = now_us / 1000;
+    sm_buf text = {0};
+    bool has_info = false;
+
+    SM_ASSERT(c->id.len > 0 && id.len > 0);
+    for (sm_str rest = c->text; rest.len > 0;) {
+        sm_str line = first_line(rest);
+        const size_t step = line.len + (line.len < rest.len);
+        rest = (sm_str){rest.data + step, rest.len - step};
+        if (sm_str_starts(line, SM_STR("{\"commitInfo\":")) &&
+            put_info_again(line, c->id, id, info_json, now_ms, &text)) {
+            has_info = true;
+            continue;
+        }
+        if (sm_str_starts(line, SM_STR("{\"remove\":"))) {
+            put_now(&line, DELETED, now_ms, &text);
+        }
+        sm_buf_text(&text, line);
+        sm_buf_text(&text, SM_STR("\n"));
+    }
+    *out = *c;
+    out->id = sm_arena_str(a, id);
+    out->text = sm_arena_take(a, &text);
+    return has_info ? SM_OK
+                    : sm_fail(e, SM_CORRUPT, "the commit does not say who made it, with its id");
+}
+
+/* ---- as a version ---------------------------------------------------------------------------- */
 
 void smi_late_fill(sm_str text, int64_t version, const smi_before *before, sm_buf *out)
 {

@@ -576,6 +576,8 @@ typedef struct opening {
     int64_t version;
     bool with_files;
     bool without_compacted; /* by the commits alone */
+    const sm_delta_prepared *staged; /* a commit behind the version, of which there is only the text;
+                                      * NULL: none */
     int64_t n_passed;       /* so many of the newest checkpoints are damaged, … */
     sm_error damage;        /* … the first one so */
 } opening;
@@ -592,6 +594,16 @@ static void keep_keys(sm_snapshot *s)
     b->keys = keys;
 }
 
+/* As a commit of the log; the text was checked when it was made. */
+static sm_status replay_staged(sm_snapshot *s, const sm_delta_prepared *c, sm_error *e)
+{
+    s->replaying = (struct smi_replaying){.version = c->base + 1, .first_add = s->n_adds};
+    s->respelt = (struct smi_respelt){0};
+    const sm_status st = smi_log_lines(c->text, NULL, replay_commit_action, s, e);
+    s->replaying = (struct smi_replaying){.version = -1};
+    return st == SM_OK ? smi_state_finish(s, e) : st;
+}
+
 static sm_status replay_all(sm_snapshot *s, smi_log_listing *l, const opening *o, bool *again,
                             sm_error *e)
 {
@@ -599,6 +611,9 @@ static sm_status replay_all(sm_snapshot *s, smi_log_listing *l, const opening *o
     SM_ASSERT(s->base.version >= -1 && s->base.version <= s->version);
     keep_keys(s);
     SM_TRY(replay_log(s, l, again, e));
+    if (o->staged) {
+        return replay_staged(s, o->staged, e);
+    }
     SM_TRY(smi_state_finish(s, e));
     return has_checksum(l, s->version) ? smi_checksum_check(s, e) : SM_OK;
 }
@@ -708,8 +723,16 @@ static sm_status open_version(sm_store *store, const opening *o, sm_budget *budg
                               sm_snapshot **out, sm_error *e)
 {
     sm_snapshot *s = smi_snapshot_new(store, budget);
+    sm_status st = SM_OK;
 
-    sm_status st = load_version(s, o, e);
+    if (o->staged && o->staged->base < 0) { /* of a table that is not there */
+        smi_begin_replay(s);
+        st = replay_staged(s, o->staged, e);
+    } else {
+        st = load_version(s, o, e);
+    }
+    s->staged = o->staged;
+    s->version = o->staged ? o->staged->base + 1 : s->version;
     st = st == SM_OK && o->with_files ? sm_snapshot_list(s, e) : st;
     if (st != SM_OK) {
         const sm_status told =
@@ -738,6 +761,15 @@ sm_status sm_snapshot_open_head(sm_store *store, int64_t version, sm_budget *bud
     return open_version(store, &o, budget, out, e);
 }
 
+sm_status sm_snapshot_open_staged(sm_store *store, const sm_delta_prepared *c, sm_budget *budget,
+                                  sm_snapshot **out, sm_error *e)
+{
+    const opening o = {.version = c->base, .staged = c};
+
+    SM_ASSERT(c->base >= -1);
+    return open_version(store, &o, budget, out, e);
+}
+
 sm_status smi_snapshot_open_commits(sm_store *store, int64_t version, sm_budget *budget,
                                     sm_snapshot **out, sm_error *e)
 {
@@ -750,7 +782,9 @@ sm_status smi_snapshot_open_older(const sm_snapshot *s, const sm_error *damage, 
                                   sm_error *e)
 {
     SM_ASSERT((s->base.version >= 0 || s->n_compacted > 0) && damage->status != SM_OK);
-    opening o = {.version = s->version, .n_passed = s->base.n_passed};
+    opening o = {.version = s->staged ? s->staged->base : s->version,
+                 .staged = s->staged,
+                 .n_passed = s->base.n_passed};
 
     if (s->n_compacted > 0) {
         o.without_compacted = true;

@@ -74,6 +74,7 @@ typedef struct sm_task_begin {
 typedef struct sm_rule_report {
     sm_str rule;
     sm_outcome outcome;
+    int64_t n_broken;       /* rows that break it */
     sm_str text;            /* "4 of 1,000 rows break it, allowed: 0" */
     const sm_str *examples; /* rows that break it, as JSON objects */
     int32_t n_examples;

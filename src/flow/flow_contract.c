@@ -18,19 +18,6 @@
 
 /* ---- a file ---------------------------------------------------------------------------------- */
 
-static sm_str hash_of(const sm_contract *c, sm_arena *a)
-{
-    char hex[33];
-    sm_buf text = {0};
-    sm_arena *scratch = sm_arena_new(NULL);
-
-    sm_contract_write(c, scratch, &text);
-    sm_hash128_hex(sm_hash128_of(text.data, text.len, 0), hex);
-    sm_buf_release(&text);
-    sm_arena_free(scratch);
-    return sm_arena_str(a, sm_str_of(hex));
-}
-
 static sm_status read_file(sm_pipeline *p, sm_str path, const smi_flow_contract **out, sm_error *e)
 {
     smi_flow_contract *c = NULL;
@@ -47,7 +34,7 @@ static sm_status read_file(sm_pipeline *p, sm_str path, const smi_flow_contract 
     SM_TRY(sm_contract_read(name, text, p->arena, &read, e));
     c = SM_NEW(p->arena, smi_flow_contract);
     *c = (smi_flow_contract){
-        .name = name, .model = read, .hash = hash_of(read, p->arena), .next = p->contracts};
+        .name = name, .model = read, .hash = sm_contract_hash(read, p->arena), .next = p->contracts};
     p->contracts = c;
     *out = c;
     return SM_OK;

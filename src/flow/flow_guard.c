@@ -354,30 +354,6 @@ void smi_flow_guard_close(smi_flow_guard *g)
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
 
-/* What the commit says: which contract, and what was counted. */
-static sm_str verdict_json(const sm_run *r, const smi_flow_task *t, const sm_verdict *v)
-{
-    sm_buf text = {0};
-    sm_json_writer w = {.out = &text};
-
-    sm_json_begin_object(&w);
-    sm_json_set_text_or_null(&w, "contract", v->contract->id);
-    sm_json_set_text_or_null(&w, "version", v->contract->version);
-    sm_json_set_text(&w, "hash", t->contract->hash);
-    sm_json_set_text(&w, "outcome", sm_str_of(sm_outcome_name(v->outcome)));
-    sm_json_set_i64(&w, "rows", v->n_rows);
-    sm_json_set_object(&w, "violations");
-    for (int64_t i = 0; i < v->table->n_rules; i++) {
-        sm_json_key(&w, v->rules[i].rule->name);
-        sm_json_put_i64(&w, v->rules[i].count.n_broken);
-    }
-    sm_json_end_object(&w);
-    sm_json_end_object(&w);
-    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return out;
-}
-
 /* Judges what the table will be: that of `c`. r->asked becomes what the rules ask for. */
 static sm_status make_verdict(smi_flow_guard *g, sm_candidate *written, sm_candidate *c,
                               sm_verdict **out, sm_error *e)
@@ -418,7 +394,7 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     v->name = t->name;
     sm_candidate_judge(c, &(sm_judged){.passes = v->outcome != SM_OUTCOME_FAILED,
                                        .is_of_table = sm_contract_is_of_table(v->table),
-                                       .json = verdict_json(r, t, v)});
+                                       .json = sm_verdict_brief(v, t->contract->hash, r->arena)});
     smi_flow_report_verdict(r, g->task, v);
     return sm_verdict_status(v, e);
 }

@@ -147,6 +147,7 @@ static sm_rule_report rule_report(const sm_rule_verdict *v, sm_arena *a)
     }
     const sm_rule_report out = {.rule = sm_arena_str(a, v->rule->name),
                                 .outcome = v->outcome,
+                                .n_broken = v->count.n_broken,
                                 .text = sm_arena_str(a, sm_buf_str(&text)),
                                 .examples = examples,
                                 .n_examples = v->count.n_examples};

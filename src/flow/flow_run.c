@@ -7,6 +7,7 @@
  *           another run left open.
  * Tasks     each make a candidate, which later tasks read. A task that failed can run again: its
  *           candidate is released, and what it read of the sources is forgotten.
+ * Broken    A table that does not keep its contract stays as a candidate (flow_kept.c).
  * Publish   ends the quarantines, then publishes all candidates in one go, quarantines first, then
  *           in the order of the tasks. A failure before that publishes nothing. Tables elsewhere
  *           and tasks that sort a table come last: they start from what is then in the lake.
@@ -315,6 +316,9 @@ static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
     const int64_t start = sm_monotonic_ns();
     sm_status st = do_kind(r, task, e);
 
+    if (st == SM_CONTRACT) {
+        smi_flow_keep(r, task, e);
+    }
     st = st == SM_OK ? keep_refused(r, task, e) : st;
     state->wall_ns = sm_monotonic_ns() - start;
     if (st == SM_OK && state->candidate) {
@@ -417,6 +421,7 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
     SM_TRY(say_interrupted(finish_quarantines(r, e), e));
     tell_sources(r, true);
     SM_TRY(publish_candidates(r, e));
+    smi_flow_drop_kept(r);
     r->phase = SMI_RUN_PUBLISHED;
     if (publication) {
         *publication = (sm_publication){.tables = r->report->tables,

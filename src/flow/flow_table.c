@@ -573,9 +573,10 @@ static sm_status write_rows(making *m, sm_error *e)
         sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
                       SM_STR_ARG(m->t->name));
     }
-    SM_TRY(st);
-    note_rows(m);
-    return SM_OK;
+    if (m->r->tasks[m->task].candidate) { /* also of one that fails by its verdict: it is kept */
+        note_rows(m);
+    }
+    return st;
 }
 
 /* A table was made anew that would else have kept rows of other runs. */

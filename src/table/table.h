@@ -26,6 +26,7 @@ typedef struct sm_files sm_files;
 /* What names stand for in one run or one command: a lake, variables, views, candidates. One thread
  * at a time, also for its resolver. */
 typedef struct sm_names sm_names;
+#define SM_CANDIDATE_NAME "candidate" /* the first part of the name of a kept candidate's rows */
 
 /**
  * Makes an empty set of names.
@@ -85,6 +86,7 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
 /**
  * The resolver of these names, for sm_query_plan(). It knows
  *   layer.table, 'path' (a Delta table's folder, a file, a glob); var('name');
+ *   candidate.layer.table (SM_CANDIDATE_NAME): as it would be with the candidate that is kept;
  *   layer.table AT (VERSION => n | TIMESTAMP => t), and the same behind a Delta table's folder;
  *   delta_scan(uri, version => n, timestamp => t), one of both;
  *   table_changes(uri, from, to): the rows that changed in the versions from `from` to `to` (by
@@ -417,6 +419,24 @@ typedef struct sm_judged {
 /** The verdict; copied. A second one takes the place of the first. */
 void sm_candidate_judge(sm_candidate *c, const sm_judged *v);
 
+/* What is said of a candidate that is kept. */
+typedef struct sm_keeping {
+    sm_str run, contract, hash; /* of the pipeline's run; of the contract: its file, its text */
+    sm_str report;              /* the verdict: an array of JSON */
+    int64_t n_left;             /* rows that rules took away and that are in no quarantine: with
+                                 * them it cannot be published */
+    int64_t now_us;
+} sm_keeping;
+/**
+ * Keeps a candidate that was judged and does not pass: it can be read and published later, also by
+ * other processes. The one of the table that was kept before goes, with its files.
+ *
+ * Shape     *is_kept false: there is nothing to keep, or the table belongs to no lake
+ * Errors    those of sm_delta_prepare() and of the store: then it is not kept
+ */
+sm_status sm_candidate_keep(sm_candidate *c, const sm_keeping *k, sm_budget *budget, bool *is_kept,
+                            sm_error *e) SM_MUST_USE;
+
 /* Rows of a candidate. */
 typedef enum sm_candidate_part {
     SM_CANDIDATE_TABLE,   /* all that the table will have */
@@ -572,6 +592,37 @@ void sm_quarantine_rows_close(sm_quarantine_rows *r);
  */
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
                      int64_t *versions, int64_t *mixed_ns, sm_error *e) SM_MUST_USE;
+
+/* A candidate that is kept. At most one a table. */
+typedef struct sm_kept {
+    sm_str table;  /* "silver.orders" */
+    sm_str id;     /* another candidate of the table has another one */
+    int64_t base;  /* the version that it changes; −1: it makes the table */
+    int64_t n_rows; /* written */
+    sm_keeping about;
+} sm_kept;
+#define SM_DAY_US  INT64_C(86400000000)
+#define SM_KEPT_US (7 * SM_DAY_US) /* vacuum drops older ones */
+
+/** Is it a name candidate.layer.table? Its parts are borrowed of it. */
+bool sm_kept_is_name(sm_str name, sm_str *layer, sm_str *table);
+/** Reads what is kept of `layer.table`; its rows are those of candidate.layer.table. *out lives in
+ * `a`. SM_NOT_FOUND: nothing is. */
+sm_status sm_kept_read(sm_stores *stores, sm_str lake, sm_str table, sm_arena *a, sm_kept *out,
+                       sm_error *e) SM_MUST_USE;
+/**
+ * Publishes a kept candidate, as sm_publish() does one that was just staged, by a new verdict; then
+ * it is kept no more. Where a process was killed at that, this one completes it.
+ *
+ * Returns   SM_OK with *version; SM_CONFLICT: another one is kept by now, or others have changed
+ *           the table since: it stays kept
+ * Errors    those of sm_publish(); SM_NOT_FOUND: none is kept
+ */
+sm_status sm_kept_publish(sm_stores *stores, sm_str lake, const sm_kept *kept, const sm_judged *v,
+                          sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
+/** Deletes what is kept of `layer.table`, if anything is, and its files. */
+sm_status sm_kept_drop(sm_stores *stores, sm_str lake, sm_str table, sm_budget *budget,
+                       sm_error *e) SM_MUST_USE;
 
 /**
  * Completes the publication that another run has left open in a lake, if there is one. To be called
@@ -828,6 +879,7 @@ typedef struct sm_vacuum_report {
     int64_t n_files;
     int64_t n_deleted, n_failed; /* of them; 0 in a dry run */
     uint64_t size_bytes;         /* of the files; of the deleted ones unless it is a dry run */
+    int64_t n_dropped; /* files of a candidate that was kept, and expired: it is dropped */
     int64_t n_young;             /* needed by no version, but not old enough */
     int64_t retention_us;
     bool
@@ -895,6 +947,8 @@ typedef struct sm_fsck_report {
     int64_t n_files, bytes;
     int64_t n_leftovers, leftover_bytes; /* temporary files of writers, some perhaps at work */
     int64_t publication;                 /* that is open in the lake and has the table; 0: none */
+    sm_str candidate;                    /* the id of the one that is kept; "": none is … */
+    int64_t candidate_us;                /* … and since when */
     int64_t n_findings;
     int64_t n_removed, removed_bytes; /* entries that the repair removed, or would remove */
     int64_t removed_rows;             /* −1: the statistics of one do not say how many it had */

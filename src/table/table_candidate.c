@@ -56,6 +56,7 @@ void sm_candidate_release(sm_candidate *c)
         delete_vectors(c);
         delete_note(c);
     }
+    sm_snapshot_release(c->staged);
     sm_snapshot_release(c->base);
     sm_store_release(c->store);
     sm_arena_free(c->arena);
@@ -153,18 +154,26 @@ void sm_candidate_guard(sm_candidate *c)
     c->is_guarded = true;
 }
 
-/* Who makes a table is in conflict with everybody, and who has read which files there are with more
- * than a change of rows. */
 void sm_candidate_judge(sm_candidate *c, const sm_judged *v)
 {
     SM_ASSERT(c->is_guarded && !c->has_note && !c->keeps_files);
     SM_ASSERT(v->json.len > 0 && v->json.data[0] == '{');
     c->passes = v->passes;
     c->verdict = sm_arena_str(c->arena, v->json);
-    if (v->is_of_table && c->base && c->record.isolation != SM_READ_LAYOUT) {
-        c->record.isolation = SM_READ_ALL;
-    }
+    c->is_of_table = v->is_of_table;
     settle_info(c);
+}
+
+/* Who makes a table is in conflict with everybody, and who has read which files there are with more
+ * than a change of rows. */
+sm_delta_commit smi_candidate_record(const sm_candidate *c)
+{
+    sm_delta_commit out = c->record;
+
+    if (c->is_of_table && c->base && out.isolation != SM_READ_LAYOUT) {
+        out.isolation = SM_READ_ALL;
+    }
+    return out;
 }
 
 sm_status smi_candidate_check_verdict(const sm_candidate *c, sm_error *e)

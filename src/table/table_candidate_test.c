@@ -292,7 +292,7 @@ static void test_long_verdict(void **state)
     assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
     sm_candidate_guard(c);
     sm_candidate_note(c, &note);
-    sm_candidate_judge(c, true, verdict);
+    sm_candidate_judge(c, &(sm_judged){.passes = true, .json = verdict});
     assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
     const char *want = sm_arena_printf(

@@ -439,6 +439,36 @@ static sm_status find_publication(checking *k, const smi_lake_place *place, sm_e
     return st == SM_NOT_FOUND ? SM_OK : st; /* it is over meanwhile */
 }
 
+/* A candidate that is kept is no fault. One that cannot be read is told by who asks for it. */
+static sm_status find_kept(checking *k, const smi_lake_place *place, sm_error *e)
+{
+    sm_store *lake = NULL;
+    smi_kept kept;
+    sm_error bad = {0};
+
+    SM_TRY(sm_store_open(k->env->stores, place->lake, &lake, e));
+    const sm_status st = smi_kept_read(lake, place->path, k->arena, &kept, &bad);
+    sm_store_release(lake);
+    if (st == SM_OK) {
+        k->out->candidate = kept.kept.id;
+        k->out->candidate_us = kept.kept.about.now_us;
+    } else if (smi_fsck_is_fault(st) && st != SM_NOT_FOUND) {
+        tell(k, &(sm_fsck_finding){
+                    .kind = SM_FSCK_LOG,
+                    .version = -1,
+                    .file = sm_arena_str(k->arena, sm_str_of(bad.object)),
+                    .what = sm_arena_str(k->arena, sm_str_of(bad.what)),
+                    .todo = SM_STR("Delete it: vacuum takes its files."),
+                });
+    } else if (st != SM_NOT_FOUND && st != SM_DENIED) {
+        if (e) {
+            *e = bad;
+        }
+        return st;
+    }
+    return SM_OK;
+}
+
 /* Completes it before a repair, else says that there is one. */
 static sm_status look_at_lake(checking *k, sm_error *e)
 {
@@ -449,6 +479,7 @@ static sm_status look_at_lake(checking *k, sm_error *e)
     if (place.lake.len == 0) {
         return SM_OK;
     }
+    SM_TRY(find_kept(k, &place, e));
     if (k->opts->is_repair && !k->opts->is_dry) {
         return sm_table_settle(k->store, k->env->budget, k->arena, &told, e);
     }

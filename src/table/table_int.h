@@ -412,8 +412,13 @@ struct sm_candidate {
     sm_str note_key, note_text; /* likewise */
     bool has_note;              /* this candidate has put that object */
 
+    /* It was kept (table_kept.c): the record is not that of its commit, which stands here. */
+    const sm_delta_prepared *kept; /* borrowed; NULL: it was staged by this process */
+    sm_snapshot *staged;           /* what it makes of the table */
+
     bool is_guarded; /* it has to keep a contract, … */
     bool passes;     /* … and was found to */
+    bool is_of_table; /* the verdict: sm_judged */
     sm_str verdict;  /* as JSON; "": it was not judged */
 
     int64_t n_moved;   /* of the adds, the first ones, with rows that a replace moved */
@@ -425,12 +430,40 @@ struct sm_candidate {
     bool keeps_files;   /* it was published, or nobody knows: the last release deletes nothing */
 };
 
+/** The record of its commit, which has read what its verdict rests on. */
+sm_delta_commit smi_candidate_record(const sm_candidate *c);
 /** May the candidate be published, as to its contract? SM_CONTRACT. */
 sm_status smi_candidate_check_verdict(const sm_candidate *c, sm_error *e) SM_MUST_USE;
 /** Publishes a change that a record says all of: it has no new files. base: NULL for a new table.
  * Borrows the record. */
 sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,
                              sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
+
+/* ---- candidates that are kept (table_kept.c) ------------------------------------------------- */
+
+#define SMI_KEPT_FOLDER "_smelt/candidates/" /* in the lake, then layer/table/ */
+
+/* One that is kept, as its object says. */
+typedef struct smi_kept {
+    sm_kept kept;
+    smi_part part;
+    sm_str info, note_key, note_text; /* sm_note */
+    sm_str *files;                    /* keys below the table that were written for it */
+    int64_t n_files;
+} smi_kept;
+/** Reads that of the table at `path`, "layer/table". *out lives in `a`. SM_NOT_FOUND: none is kept;
+ * SM_CORRUPT, SM_UNSUPPORTED with the object. */
+sm_status smi_kept_read(sm_store *lake, sm_str path, sm_arena *a, smi_kept *out,
+                        sm_error *e) SM_MUST_USE;
+/** Deletes it with its files, unless somebody may be publishing it. `a` is scratch. */
+sm_status smi_kept_drop(sm_store *lake, const smi_kept *k, sm_arena *a, sm_error *e) SM_MUST_USE;
+/** Opens what that of layer.table would make of the table, not yet held by the names. SM_NOT_FOUND:
+ * none is kept. */
+sm_status smi_kept_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *e) SM_MUST_USE;
+/** Its rows as a relation. */
+sm_status smi_kept_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e) SM_MUST_USE;
+
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* The state of a write. They follow in this order, and it may be closed in any of them; only GIVEN
  * leaves its files to the candidate. */

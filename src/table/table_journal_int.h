@@ -6,6 +6,8 @@
 #ifndef SM_TABLE_TABLE_JOURNAL_INT_H
 #define SM_TABLE_TABLE_JOURNAL_INT_H
 
+#include "base/json_doc.h"
+#include "base/json_write.h"
 #include "base/map.h"
 #include "table/table.h"
 
@@ -26,6 +28,12 @@ typedef struct smi_publication {
     int32_t n_parts;
 } smi_publication;
 
+/** Puts what a part is into an object: path, base, isolation, read, bytes. Its commit's lines are to
+ * follow the JSON. */
+void smi_part_print(const smi_part *part, sm_json_writer *w);
+/** Reads that back, and cuts the commit's lines off *rest. *out borrows both; its commit has no id.
+ * SM_CORRUPT. */
+sm_status smi_part_parse(const sm_json *o, sm_str *rest, smi_part *out, sm_error *e) SM_MUST_USE;
 /** Writes it as it stands in the journal: a line of JSON, then the lines of each part's commit. */
 void smi_publication_print(const smi_publication *p, sm_buf *out);
 /**

@@ -416,6 +416,25 @@ static sm_status refuse_parts(sm_names *n, const sm_str *parts, int32_t n_parts,
     return st;
 }
 
+/* candidate.layer.table: what a candidate that is kept would make of the table. */
+static sm_status kept_relation(sm_names *n, const sm_str *parts, sm_relation *out, sm_error *e)
+{
+    const sm_str table =
+        sm_arena_strf(n->arena, "%.*s.%.*s", SM_STR_ARG(parts[1]), SM_STR_ARG(parts[2]));
+    const sm_str key = sm_arena_strf(n->arena, SM_CANDIDATE_NAME ".%.*s", SM_STR_ARG(table));
+    const sm_relation *there = sm_map_get(n->relations, key);
+    sm_relation *made = SM_NEW(n->arena, sm_relation);
+
+    if (there) {
+        *out = *there;
+        return SM_OK;
+    }
+    SM_TRY(smi_kept_relation(n, table, made, e));
+    *sm_map_at(n->relations, key) = made;
+    *out = *made;
+    return SM_OK;
+}
+
 /* The full name, in the names' arena. */
 static sm_status name_of_parts(sm_names *n, const sm_str *parts, int32_t n_parts, sm_str *out,
                                sm_error *e)
@@ -451,6 +470,10 @@ static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, 
     sm_names *n = ctx;
     sm_str table = {0};
 
+    if (n_parts == 3 && sm_str_eq_nocase(parts[0], SM_STR(SM_CANDIDATE_NAME)) &&
+        is_part(parts[1]) && is_part(parts[2])) {
+        return kept_relation(n, parts, out, e);
+    }
     SM_TRY(name_of_parts(n, parts, n_parts, &table, e));
     SM_ASSERT(table.len > 0 && table.data);
     return resolve_once(n, n->relations, table, table, &newest, out, e);

@@ -38,13 +38,12 @@ sm_str smi_part_id(const smi_publication *p, int32_t part, sm_arena *a)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void print_part(const smi_part *part, sm_json_writer *w)
+void smi_part_print(const smi_part *part, sm_json_writer *w)
 {
     const sm_delta_prepared *c = &part->commit;
 
     SM_ASSERT(c->base >= -1 && part->path.len > 0);
     SM_ASSERT(c->text.len > 0 && c->text.data[c->text.len - 1] == '\n'); /* whole lines */
-    sm_json_begin_object(w);
     sm_json_set_text(w, "path", part->path);
     sm_json_set_i64(w, "base", c->base);
     sm_json_set_text(w, "isolation", sm_str_of(isolations[c->isolation]));
@@ -52,7 +51,6 @@ static void print_part(const smi_part *part, sm_json_writer *w)
         sm_json_set_raw(w, "read", c->read);
     }
     sm_json_set_u64(w, "bytes", c->text.len);
-    sm_json_end_object(w);
 }
 
 void smi_publication_print(const smi_publication *p, sm_buf *out)
@@ -67,7 +65,9 @@ void smi_publication_print(const smi_publication *p, sm_buf *out)
     sm_json_set_text(&w, "publication", p->id);
     sm_json_set_array(&w, "tables");
     for (int32_t i = 0; i < p->n_parts; i++) {
-        print_part(&p->parts[i], &w);
+        sm_json_begin_object(&w);
+        smi_part_print(&p->parts[i], &w);
+        sm_json_end_object(&w);
     }
     sm_json_end_array(&w);
     sm_json_end_object(&w);
@@ -111,9 +111,8 @@ static sm_status parse_place(const sm_json *o, smi_part *out, sm_error *e)
     out->path = sm_json_text(sm_json_get(o, "path"));
     if (!is_path(out->path) || !sm_json_i64(sm_json_get(o, "base"), &out->commit.base) ||
         out->commit.base < -1) {
-        return sm_fail(
-            e, SM_CORRUPT,
-            "the publication names a table without a path in the lake or without a base");
+        return sm_fail(e, SM_CORRUPT,
+                       "a commit is of a table without a path in the lake or without a base");
     }
     return SM_OK;
 }
@@ -129,12 +128,18 @@ static sm_status parse_commit(const sm_json *o, sm_str *rest, smi_part *out, sm_
     if (!parse_isolation(sm_json_text(sm_json_get(o, "isolation")), &c->isolation) ||
         (read && read->type != SM_JSON_ARRAY) || !sm_json_i64(sm_json_get(o, "bytes"), &bytes) ||
         bytes <= 0 || (uint64_t)bytes > rest->len) {
-        return sm_fail(e, SM_CORRUPT, "the publication's commit of %.*s is damaged",
+        return sm_fail(e, SM_CORRUPT, "the text of the commit of %.*s is damaged",
                        SM_STR_ARG(out->path));
     }
     c->text = (sm_str){rest->data, (size_t)bytes};
     *rest = (sm_str){rest->data + bytes, rest->len - (size_t)bytes};
     return SM_OK;
+}
+
+sm_status smi_part_parse(const sm_json *o, sm_str *rest, smi_part *out, sm_error *e)
+{
+    SM_TRY(parse_place(o, out, e));
+    return parse_commit(o, rest, out, e);
 }
 
 static sm_status parse_tables(const sm_json *list, bool has_commits, sm_str rest, sm_arena *a,

@@ -101,8 +101,9 @@ static sm_status publish_alone(const publishing *w, sm_error *e)
         return st;
     }
     SM_TRY(put_notes(w, e));
+    const sm_delta_commit record = smi_candidate_record(c);
     const sm_status st =
-        sm_delta_commit_write(c->store, c->base, &c->record, w->budget, &w->versions[w->at[0]], e);
+        sm_delta_commit_write(c->store, c->base, &record, w->budget, &w->versions[w->at[0]], e);
     c->keeps_files = !is_certain(st);
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
@@ -148,12 +149,20 @@ static sm_str add_mark(const publishing *w, sm_str info_json)
 static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
 {
     const sm_candidate *c = w->items[i];
-    sm_delta_commit record = c->record;
+    sm_delta_commit record = smi_candidate_record(c);
+    sm_delta_prepared *out = &w->p.parts[i].commit;
 
     record.id = smi_part_id(&w->p, i, w->arena);
     record.info_json = add_mark(w, record.info_json);
     w->p.parts[i].path = w->places[i].path;
-    const sm_status st = sm_delta_prepare(c->base, &record, w->texts, &w->p.parts[i].commit, e);
+    const sm_status st =
+        c->kept ? sm_delta_prepare_again(c->kept, record.id, record.info_json, sm_now_us(),
+                                         w->texts, out, e)
+                : sm_delta_prepare(c->base, &record, w->texts, out, e);
+    if (c->kept) {
+        out->isolation = record.isolation; /* that of the new verdict */
+        out->read = record.isolation == SM_READ_FILES ? out->read : SM_STR("");
+    }
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
 
@@ -177,10 +186,12 @@ static sm_status read_newest(publishing *w, smi_publication *open, sm_str *lake_
 static sm_status prepare_publication(publishing *w, sm_str lake_id, sm_error *e)
 {
     SM_ASSERT(w->n > 0);
+    const sm_candidate *first = w->items[0];
     w->p = (smi_publication){
         .number = w->journal.newest + 1,
         .lake_id = lake_id.len > 0 ? lake_id : new_uuid(w->arena),
-        .id = new_uuid(w->arena),
+        /* That of a kept candidate is always the same: it is committed once, whoever does it. */
+        .id = first->kept ? first->kept->id : new_uuid(w->arena),
         .parts = SM_NEW_ARRAY(w->arena, smi_part, w->n),
         .n_parts = w->n,
     };
@@ -285,7 +296,9 @@ static void tend_logs(publishing *w)
         if (version < 0) {
             continue;
         }
-        sm_delta_checksum_follow(c->store, c->base, &c->record, version);
+        if (!c->kept) { /* its record does not say what changed */
+            sm_delta_checksum_follow(c->store, c->base, &c->record, version);
+        }
         if (sm_delta_checkpoint_if_due(c->store, c->base, &c->record, version, w->budget)) {
             clean_log(w, i,
                       c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base));
@@ -319,7 +332,7 @@ static sm_status give_way(publishing *w, smi_course *c, const smi_publication *o
     if (!smi_journal_is_open(&w->journal)) {
         return SM_OK;
     }
-    if (!open->is_newer) {
+    if (!open->is_newer && !sm_str_eq(open->id, w->p.id)) {
         SM_TRY(smi_course_weigh(c, open, e));
     }
     SM_TRY(smi_journal_settle(&w->journal, w->budget, w->arena, &told, e));

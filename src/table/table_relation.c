@@ -152,6 +152,16 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
     return snapshot_relation(n, snapshot, label, out, e);
 }
 
+sm_status smi_kept_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+{
+    sm_snapshot *s = NULL;
+
+    SM_TRY(smi_kept_open(n, table, &s, e));
+    hold_snapshot(n, s);
+    return snapshot_relation(n, s, sm_arena_strf(n->arena, "candidate.%.*s", SM_STR_ARG(table)),
+                             out, e);
+}
+
 /* ---- a candidate ----------------------------------------------------------------------------- */
 
 /* Finds the files that the table will have, when a scan begins: those of the base that stay, then

@@ -13,7 +13,8 @@
  *          files that are younger than the retention.
  * Needed   live files of the newest version, their deletion vectors, files that were removed less
  *          than the retention ago and their vectors, files of changed rows whose commit is younger
- *          than the retention, files that an open publication names.
+ *          than the retention, files that an open publication names, or a candidate that is kept
+ *          (table_kept.c): an older one than SM_KEPT_US is dropped first.
  *          Of an absolute path in the log every end counts ("/x/t/a" keeps "a", "t/a" and "x/t/a"):
  *          a link may give the root another name, and a file too many is kept rather than one lost.
  * Requests several at a time: a file in LITE, or 1,000 files that are deleted.
@@ -200,6 +201,61 @@ static sm_status settle(vacuum *w, sm_error *e)
     SM_TRY(smi_journal_open(w->stores, place.lake, w->budget, &j, e));
     const sm_status st = need_publication(w, &j, place.path, e);
     smi_journal_close(&j);
+    return st;
+}
+
+/* ---- a candidate that is kept ---------------------------------------------------------------- */
+
+/* Deletes claims that killed processes left. */
+static sm_status delete_claims(const vacuum *w, sm_store *lake, const sm_entry *entries, int64_t n,
+                               int64_t before_us, sm_error *e)
+{
+    for (int64_t i = 0; i < n && !w->v->is_dry; i++) {
+        if (sm_str_ends(entries[i].key, SM_STR(".claim")) && entries[i].modified_us < before_us) {
+            SM_TRY(sm_store_delete(lake, entries[i].key, e));
+        }
+    }
+    return SM_OK;
+}
+
+/* Its files are needed until it has expired; then it goes. */
+static sm_status need_kept(vacuum *w, sm_store *lake, sm_str path, sm_error *e)
+{
+    const int64_t now_us = w->v->now_us > 0 ? w->v->now_us : sm_now_us();
+    const sm_str prefix = sm_arena_strf(w->arena, SMI_KEPT_FOLDER "%.*s/", SM_STR_ARG(path));
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    smi_kept k;
+
+    sm_status st = sm_store_list(lake, prefix, false, w->arena, &entries, &n, e);
+    if (st == SM_NOT_FOUND || (st == SM_OK && n == 0)) {
+        return SM_OK;
+    }
+    SM_TRY(st);
+    st = smi_kept_read(lake, path, w->arena, &k, e);
+    if (st == SM_OK && k.kept.about.now_us < now_us - SM_KEPT_US) {
+        w->report.n_dropped = k.n_files;
+        st = w->v->is_dry ? SM_OK : smi_kept_drop(lake, &k, w->arena, e);
+    } else if (st == SM_OK) {
+        for (int64_t i = 0; i < k.n_files; i++) {
+            put_key(w->needed, k.files[i]);
+        }
+    }
+    SM_TRY(st == SM_NOT_FOUND ? SM_OK : st);
+    return delete_claims(w, lake, entries, n, now_us - SM_KEPT_US, e);
+}
+
+static sm_status settle_kept(vacuum *w, sm_error *e)
+{
+    const smi_lake_place place = smi_lake_of(w->store, w->arena);
+    sm_store *lake = NULL;
+
+    if (place.lake.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_store_open(w->stores, place.lake, &lake, e));
+    const sm_status st = need_kept(w, lake, place.path, e);
+    sm_store_release(lake);
     return st;
 }
 
@@ -588,6 +644,7 @@ static sm_status find_files(vacuum *w, sm_error *e)
         }
     }
     SM_TRY(settle(w, e));
+    SM_TRY(settle_kept(w, e));
     SM_TRY(sm_snapshot_open_head(w->store, SM_VERSION_LATEST, w->budget, &w->snapshot, e));
     SM_TRY(sm_delta_check_vacuum(w->snapshot, e));
     SM_TRY(set_cutoff(w, e));
