@@ -86,9 +86,9 @@ static sm_status place_of(const checking *k, sm_str table, sm_arena *a, sm_str *
         return sm_names_uri(k->names, physical, a, out, e);
     }
     if (sm_kept_is_name(k->in->uri, &folder, &name)) {
-        return sm_names_uri(
-            k->names,
-            sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(folder), SM_STR_ARG(physical)), a, out, e);
+        return sm_names_uri(k->names,
+                            sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(folder), SM_STR_ARG(physical)),
+                            a, out, e);
     }
     sm_uri_split(without_slash(k->in->uri), &folder, &name);
     const sm_str suffix = suffix_of(name);

@@ -212,10 +212,9 @@ static void test_of_table(void **state)
 {
     static const sm_rule_kind of_rows[] = {SM_RULE_REQUIRED, SM_RULE_NULL_VALUES,
                                            SM_RULE_EXPRESSION};
-    static const sm_rule_kind of_table[] = {SM_RULE_UNIQUE,    SM_RULE_PRIMARY_KEY,
-                                            SM_RULE_GROUP,     SM_RULE_DUPLICATE_VALUES,
-                                            SM_RULE_ROW_COUNT, SM_RULE_QUERY,
-                                            SM_RULE_REFERENCE};
+    static const sm_rule_kind of_table[] = {
+        SM_RULE_UNIQUE,    SM_RULE_PRIMARY_KEY, SM_RULE_GROUP,    SM_RULE_DUPLICATE_VALUES,
+        SM_RULE_ROW_COUNT, SM_RULE_QUERY,       SM_RULE_REFERENCE};
     static const sm_policy policies[] = {SM_POLICY_FAIL, SM_POLICY_QUARANTINE, SM_POLICY_WARN};
     one o;
 

@@ -441,6 +441,107 @@ static void test_refused(void **state)
     sm_snapshot_release(base);
 }
 
+/* ---- commits that are kept ------------------------------------------------------------------- */
+
+static bool has_file(sm_snapshot *s, const char *key)
+{
+    int64_t n = 0;
+    bool has = false;
+    sm_error e = {0};
+
+    assert_ok(sm_snapshot_list(s, &e), &e);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    for (int64_t i = 0; i < n; i++) {
+        has = has || sm_str_is(files[i].key, key);
+    }
+    return has;
+}
+
+static sm_delta_prepared prepare_kept(const fixture *f, bool removes)
+{
+    sm_delta_prepared p = {0};
+    sm_error e = {0};
+    int64_t n = 0;
+    sm_snapshot *base = open_at(f, 0);
+    const sm_delta_file *old = sm_snapshot_files(base, &n);
+    const sm_delta_add add = {.key = SM_STR("kept"), .size_bytes = 9, .n_rows = 4};
+    const sm_delta_commit c = {
+        .adds = &add, .n_adds = 1, .removes = &old, .n_removes = removes, .id = SM_STR("before")};
+
+    assert_ok(sm_delta_prepare(base, &c, f->arena, &p, &e), &e);
+    sm_snapshot_release(base);
+    return p;
+}
+
+/* What it would make of its base is seen before, and whatever others do since. */
+static void test_staged(void **state)
+{
+    const fixture *f = *state;
+    sm_error e = {0};
+    sm_snapshot *s = NULL, *base = open_at(f, 0);
+
+    for (int removes = 0; removes < 2; removes++) {
+        const sm_delta_prepared p = prepare_kept(f, removes != 0);
+        assert_ok(sm_snapshot_open_staged(f->store, &p, NULL, &s, &e), &e);
+        assert_int_equal(sm_snapshot_version(s), 1);
+        assert_true(has_file(s, "kept"));
+        assert_int_equal(has_file(s, "old"), !removes);
+        assert_false(has_file(s, "a"));
+        sm_snapshot_release(s);
+        assert_ok(append(f, base, "a", 10, &e), &e);
+    }
+    sm_snapshot_release(base);
+}
+
+/* Published later, it is as if it had been prepared then: time, row ids, what it says. It is made
+ * once, whoever does it. */
+static void test_again(void **state)
+{
+    const fixture *f = *state;
+    const int64_t now_ms = FUTURE + 50000;
+    const sm_delta_prepared p = prepare_kept(f, false);
+    sm_delta_prepared again = {0};
+    sm_error e = {0};
+    sm_snapshot *base = open_at(f, 0);
+
+    assert_ok(append(f, base, "a", 10, &e), &e);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(sm_delta_prepare_again(&p, SM_STR("kept.0"), SM_STR("\"more\":[1]"),
+                                         (now_ms + i) * 1000, f->arena, &again, &e),
+                  &e);
+        sm_delta_attempt *t = sm_delta_attempt_new(f->store, base, &again, NULL);
+        assert_ok(sm_delta_attempt_put(t, &e), &e);
+        assert_int_equal(sm_delta_attempt_state(t), SM_DELTA_DONE);
+        assert_int_equal(sm_delta_attempt_version(t), 2);
+        sm_delta_attempt_free(t);
+    }
+    assert_int_equal(stamp_of(f, 2), now_ms);
+    sm_snapshot *s = open_at(f, 2);
+    assert_rows(s, "kept", 13, 2);
+    assert_non_null(strstr(again.text.data, "\"txnId\":\"kept.0\",\"more\":[1]}}\n"));
+    assert_null(strstr(again.text.data, "before"));
+    sm_snapshot_release(s);
+    sm_snapshot_release(base);
+}
+
+static void test_again_removes(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_prepared p = prepare_kept(f, true);
+    sm_delta_prepared again = {0}, other = p;
+    sm_error e = {0};
+
+    assert_ok(sm_delta_prepare_again(&p, SM_STR("x"), SM_STR(""), 7000000, f->arena, &again, &e),
+              &e);
+    assert_non_null(strstr(again.text.data, "\"deletionTimestamp\":7000,"));
+    assert_non_null(strstr(again.text.data, "\"timestamp\":7000,"));
+    assert_non_null(strstr(again.text.data, "\"txnId\":\"x\"}}\n"));
+    assert_true(smi_is_readable(&again));
+    other.id = SM_STR("another");
+    assert_status(sm_delta_prepare_again(&other, SM_STR("x"), SM_STR(""), 7, f->arena, &again, &e),
+                  SM_CORRUPT, &e);
+}
+
 #define LATE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -455,6 +556,9 @@ int main(void)
         LATE_TEST(test_rows_turned_on),
         LATE_TEST(test_rows_turned_on_too_late),
         LATE_TEST(test_rows_turned_on_and_undone),
+        LATE_TEST(test_staged),
+        LATE_TEST(test_again),
+        LATE_TEST(test_again_removes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -576,10 +576,11 @@ typedef struct opening {
     int64_t version;
     bool with_files;
     bool without_compacted; /* by the commits alone */
-    const sm_delta_prepared *staged; /* a commit behind the version, of which there is only the text;
+    const sm_delta_prepared
+        *staged;      /* a commit behind the version, of which there is only the text;
                                       * NULL: none */
-    int64_t n_passed;       /* so many of the newest checkpoints are damaged, … */
-    sm_error damage;        /* … the first one so */
+    int64_t n_passed; /* so many of the newest checkpoints are damaged, … */
+    sm_error damage;  /* … the first one so */
 } opening;
 
 /* The names of the checkpoint's files outlive the listing. */

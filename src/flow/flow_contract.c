@@ -33,8 +33,10 @@ static sm_status read_file(sm_pipeline *p, sm_str path, const smi_flow_contract 
     }
     SM_TRY(sm_contract_read(name, text, p->arena, &read, e));
     c = SM_NEW(p->arena, smi_flow_contract);
-    *c = (smi_flow_contract){
-        .name = name, .model = read, .hash = sm_contract_hash(read, p->arena), .next = p->contracts};
+    *c = (smi_flow_contract){.name = name,
+                             .model = read,
+                             .hash = sm_contract_hash(read, p->arena),
+                             .next = p->contracts};
     p->contracts = c;
     *out = c;
     return SM_OK;

@@ -18,8 +18,8 @@ static int64_t rows_left(const smi_flow_task *t, const sm_contract_report *verdi
 
     SM_ASSERT(verdict->n_rules == t->contracted->n_rules);
     for (int64_t i = 0; i < verdict->n_rules; i++) {
-        n += t->contracted->rules[i].action == SM_POLICY_QUARANTINE ? verdict->rules[i].n_broken
-                                                                    : 0;
+        n +=
+            t->contracted->rules[i].action == SM_POLICY_QUARANTINE ? verdict->rules[i].n_broken : 0;
     }
     return n;
 }
@@ -54,8 +54,7 @@ void smi_flow_keep(sm_run *r, int32_t task, sm_error *e)
         .n_left = rows_left(t, state->verdict),
         .now_us = sm_now_us(),
     };
-    const sm_status st =
-        sm_candidate_keep(state->candidate, &k, r->env->budget, &is_kept, &why);
+    const sm_status st = sm_candidate_keep(state->candidate, &k, r->env->budget, &is_kept, &why);
     if (st != SM_OK) {
         advise(e, sm_arena_printf(r->arena, "Its rows are not kept: %s.", why.what));
     } else if (is_kept) {
@@ -73,8 +72,8 @@ void smi_flow_drop_kept(sm_run *r)
         if (!t->contract || !c || sm_candidate_is_empty(c)) {
             continue;
         }
-        const sm_status st = sm_kept_drop(r->env->stores, sm_names_lake(r->names), t->name,
-                                          r->env->budget, &e);
+        const sm_status st =
+            sm_kept_drop(r->env->stores, sm_names_lake(r->names), t->name, r->env->budget, &e);
         if (st != SM_OK) {
             smi_flow_report_warn(r, "the candidate of %.*s that is kept could not be deleted: %s",
                                  SM_STR_ARG(t->name), e.what);

@@ -595,9 +595,9 @@ sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budg
 
 /* A candidate that is kept. At most one a table. */
 typedef struct sm_kept {
-    sm_str table;  /* "silver.orders" */
-    sm_str id;     /* another candidate of the table has another one */
-    int64_t base;  /* the version that it changes; −1: it makes the table */
+    sm_str table;   /* "silver.orders" */
+    sm_str id;      /* another candidate of the table has another one */
+    int64_t base;   /* the version that it changes; −1: it makes the table */
     int64_t n_rows; /* written */
     sm_keeping about;
 } sm_kept;
@@ -880,7 +880,7 @@ typedef struct sm_vacuum_report {
     int64_t n_deleted, n_failed; /* of them; 0 in a dry run */
     uint64_t size_bytes;         /* of the files; of the deleted ones unless it is a dry run */
     int64_t n_dropped; /* files of a candidate that was kept, and expired: it is dropped */
-    int64_t n_young;             /* needed by no version, but not old enough */
+    int64_t n_young;   /* needed by no version, but not old enough */
     int64_t retention_us;
     bool
         log_is_cut; /* the log lost old commits: there may be removed files that it does not name */

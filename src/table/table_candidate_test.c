@@ -383,9 +383,9 @@ static void test_verdict_behind_others(void **state)
         const sm_write w = write_to(&k, rows[i].mode, rows[i].where);
         assert_ok(stage_orders(&k, &w, rows[i].where[0] ? great_rows : new_rows, 1, 1, &c, &e), &e);
         sm_candidate_guard(c);
-        sm_candidate_judge(c, &(sm_judged){.passes = true,
-                                           .is_of_table = rows[i].is_of_table,
-                                           .json = SM_STR("{}")});
+        sm_candidate_judge(
+            c,
+            &(sm_judged){.passes = true, .is_of_table = rows[i].is_of_table, .json = SM_STR("{}")});
         write_between(&k, rows[i].between);
         assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), rows[i].want, &e);
         assert_int_equal(version >= 0, rows[i].want == SM_OK);
@@ -489,9 +489,12 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_long_verdict),
-        cmocka_unit_test(test_verdict_of_one), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_records),        cmocka_unit_test(test_keeps_rows),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_long_verdict),
+        cmocka_unit_test(test_verdict_of_one),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_records),
+        cmocka_unit_test(test_keeps_rows),
         cmocka_unit_test(test_promises),
         cmocka_unit_test(test_verdict_behind_others),
         cmocka_unit_test(test_verdict_of_a_new_table),

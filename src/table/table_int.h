@@ -416,10 +416,10 @@ struct sm_candidate {
     const sm_delta_prepared *kept; /* borrowed; NULL: it was staged by this process */
     sm_snapshot *staged;           /* what it makes of the table */
 
-    bool is_guarded; /* it has to keep a contract, … */
-    bool passes;     /* … and was found to */
+    bool is_guarded;  /* it has to keep a contract, … */
+    bool passes;      /* … and was found to */
     bool is_of_table; /* the verdict: sm_judged */
-    sm_str verdict;  /* as JSON; "": it was not judged */
+    sm_str verdict;   /* as JSON; "": it was not judged */
 
     int64_t n_moved;   /* of the adds, the first ones, with rows that a replace moved */
     int64_t kept_rows; /* of the base's files that stay; −1: not known */

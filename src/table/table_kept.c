@@ -189,8 +189,9 @@ static sm_status fail_none(sm_str table, sm_str lake, sm_error *e)
 {
     const sm_status st = sm_fail(e, SM_NOT_FOUND, "no candidate of %.*s is kept in %.*s",
                                  SM_STR_ARG(table), SM_STR_ARG(lake));
-    sm_error_todo(e, "One is kept where a run fails by the contract of the table, until the table is "
-                     "published, or vacuumed after %d days.",
+    sm_error_todo(e,
+                  "One is kept where a run fails by the contract of the table, until the table is "
+                  "published, or vacuumed after %d days.",
                   (int)(SM_KEPT_US / SM_DAY_US));
     return st;
 }
@@ -261,8 +262,8 @@ sm_status smi_kept_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *
 /* Is somebody publishing the candidate, or was killed at it? Who cannot see it says yes. */
 static bool is_claimed(sm_store *lake, const smi_kept *k, sm_arena *a)
 {
-    const sm_str prefix = sm_arena_strf(a, SMI_KEPT_FOLDER "%.*s/%.*s/",
-                                        SM_STR_ARG(k->part.path), SM_STR_ARG(k->kept.id));
+    const sm_str prefix = sm_arena_strf(a, SMI_KEPT_FOLDER "%.*s/%.*s/", SM_STR_ARG(k->part.path),
+                                        SM_STR_ARG(k->kept.id));
     sm_entry *entries = NULL;
     int64_t n = 0;
     sm_error e = {0};
@@ -412,8 +413,7 @@ static sm_status revive(sm_store *lake, smi_kept *k, const sm_judged *v, sm_budg
     SM_TRY_GOTO(st, done,
                 sm_snapshot_open_staged(c->store, &k->part.commit, budget, &c->staged, e));
     if (k->kept.base >= 0) {
-        SM_TRY_GOTO(st, done,
-                    sm_snapshot_open_head(c->store, k->kept.base, budget, &c->base, e));
+        SM_TRY_GOTO(st, done, sm_snapshot_open_head(c->store, k->kept.base, budget, &c->base, e));
     }
     c->kept = &k->part.commit;
     c->record = (sm_delta_commit){.operation = SM_STR("WRITE"),

@@ -155,10 +155,9 @@ static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
     record.id = smi_part_id(&w->p, i, w->arena);
     record.info_json = add_mark(w, record.info_json);
     w->p.parts[i].path = w->places[i].path;
-    const sm_status st =
-        c->kept ? sm_delta_prepare_again(c->kept, record.id, record.info_json, sm_now_us(),
-                                         w->texts, out, e)
-                : sm_delta_prepare(c->base, &record, w->texts, out, e);
+    const sm_status st = c->kept ? sm_delta_prepare_again(c->kept, record.id, record.info_json,
+                                                          sm_now_us(), w->texts, out, e)
+                                 : sm_delta_prepare(c->base, &record, w->texts, out, e);
     if (c->kept) {
         out->isolation = record.isolation; /* that of the new verdict */
         out->read = record.isolation == SM_READ_FILES ? out->read : SM_STR("");
