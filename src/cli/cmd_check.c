@@ -223,14 +223,8 @@ static sm_status publish_candidate(smi_cli *cli, const sm_verdict *v, candidate 
     const sm_judged judged = {.passes = true,
                               .is_of_table = sm_contract_is_of_table(v->table),
                               .json = sm_verdict_brief(v, hash, cli->arena)};
-    const sm_status st = sm_kept_publish(cli->env.stores, c->lake, &c->kept, &judged,
-                                         cli->env.budget, &c->version, e);
-
-    if (st == SM_OK && !cli->globals.quiet) {
-        fprintf(stderr, "smelt: published %.*s, version %" PRId64 "\n", SM_STR_ARG(c->table),
-                c->version);
-    }
-    return st;
+    return sm_kept_publish(cli->env.stores, c->lake, &c->kept, &judged, cli->env.budget,
+                           &c->version, e);
 }
 
 static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
@@ -282,6 +276,10 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     }
     fflush(stdout); /* where both are one, warnings stand behind the table */
     tell_warnings(verdict);
+    if (c.version >= 0 && !cli->globals.quiet) {
+        fprintf(stderr, "smelt: published %.*s, version %" PRId64 "\n", SM_STR_ARG(c.table),
+                c.version);
+    }
     return failure;
 }
 
