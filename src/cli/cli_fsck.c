@@ -188,6 +188,7 @@ static void print_report(sm_str uri, const sm_fsck *opts, const sm_fsck_report *
                "completes it\n",
                r->publication);
     }
+    SM_ASSERT(r->candidate.len == 0 || r->candidate_us > 0);
     if (r->candidate.len > 0) {
         sm_format_timestamp(r->candidate_us, since);
         printf("candidate    kept since %s, of a run that failed by the contract\n", since);

@@ -84,6 +84,7 @@ static void print_report(const smi_vacuum_opts *o, bool is_dry, const sm_vacuum_
         sm_format_counted(r->n_failed, "file", count);
         printf("could not delete %s\n", count);
     }
+    SM_ASSERT(r->n_dropped >= 0);
     if (r->n_dropped > 0) {
         sm_format_counted(r->n_dropped, "file", count);
         printf("%s the candidate that was kept of a failed run, with %s\n",

@@ -206,6 +206,7 @@ static sm_status find_candidate(smi_cli *cli, const options *o, sm_checked_rows 
                                     SM_STR_ARG(check->uri))
                           : SM_OK;
     }
+    SM_ASSERT(layer.len > 0 && name.len > 0);
     c->lake = check->lake = check->lake.len > 0 ? check->lake : SM_STR("./lake");
     c->table = sm_arena_strf(cli->arena, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
     if (o->publish) {
@@ -223,6 +224,7 @@ static sm_status publish_candidate(smi_cli *cli, const sm_verdict *v, candidate 
     const sm_judged judged = {.passes = true,
                               .is_of_table = sm_contract_is_of_table(v->table),
                               .json = sm_verdict_brief(v, hash, cli->arena)};
+    SM_ASSERT(c->is_one && c->version < 0 && v->outcome != SM_OUTCOME_FAILED);
     return sm_kept_publish(cli->env.stores, c->lake, &c->kept, &judged, cli->env.budget,
                            &c->version, e);
 }
@@ -276,6 +278,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     }
     fflush(stdout); /* where both are one, warnings stand behind the table */
     tell_warnings(verdict);
+    SM_ASSERT(c.version < 0 || o->publish);
     if (c.version >= 0 && !cli->globals.quiet) {
         fprintf(stderr, "smelt: published %.*s, version %" PRId64 "\n", SM_STR_ARG(c.table),
                 c.version);

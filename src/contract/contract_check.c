@@ -233,9 +233,7 @@ sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, s
     }
     if (sm_kept_is_name(in->uri, &layer, &name)) { /* the table's own name means its candidate */
         const sm_str table = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
-        const sm_str text = sm_arena_strf(a, "FROM \"%s\".\"%.*s\".\"%.*s\"", SM_CANDIDATE_NAME,
-                                          SM_STR_ARG(layer), SM_STR_ARG(name));
-        sm_names_set_view(k.names, table, (sm_sql){.name = in->uri, .text = text});
+        sm_names_set_kept(k.names, table);
     }
     k.kept = (smi_kept){.in = in, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
     const sm_status st = run_check(&k, env, a, out, e);

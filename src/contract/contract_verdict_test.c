@@ -207,7 +207,8 @@ static void test_worst(void **state)
     sm_arena_free(a);
 }
 
-/* Rules of one row hold wherever it stands, with whatever limit; what only warns forbids nothing. */
+/* Rules of one row hold wherever it stands, with whatever limit. What only warns forbids
+ * nothing. */
 static void test_of_table(void **state)
 {
     static const sm_rule_kind of_rows[] = {SM_RULE_REQUIRED, SM_RULE_NULL_VALUES,

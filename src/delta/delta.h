@@ -562,8 +562,8 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
                                 sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
 
 /**
- * Opens what a prepared commit would make of its base, as sm_snapshot_open_head(): the version right
- * behind that, whatever versions there are by now. Nobody else sees it.
+ * Opens what a prepared commit would make of its base, as sm_snapshot_open_head(): the version
+ * right behind that, whatever versions there are by now. Nobody else sees it.
  *
  * Owner     as there; borrows `c`, whose text a NUL follows, as long as the snapshot
  * Errors    as there; SM_CORRUPT: the text cannot be read

@@ -475,8 +475,8 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
 sm_status smi_flow_guard_leaving(sm_run *r, int32_t task, sm_candidate *c, sm_error *e) SM_MUST_USE;
 /** Does a view: judges its rows, by passes of its own, if it has a contract. */
 sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
-/** Keeps the candidate of a task that fails by its verdict, if that is why; e: the failure, which is
- * told where its rows are, or why they are not kept. */
+/** Keeps the candidate of a task that fails by its verdict, if that is why. e: the failure, which
+ * is to say where its rows are, or why they are not kept. */
 void smi_flow_keep(sm_run *r, int32_t task, sm_error *e);
 /** After the publication: of tables that keep their contract again no older candidate is kept. */
 void smi_flow_drop_kept(sm_run *r);

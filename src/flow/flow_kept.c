@@ -46,6 +46,8 @@ void smi_flow_keep(sm_run *r, int32_t task, sm_error *e)
     if (!state->candidate || !state->verdict || state->verdict->outcome != SM_OUTCOME_FAILED) {
         return;
     }
+    SM_ASSERT(t->contract && t->contracted);
+    SM_ASSERT(state->phase == SMI_TASK_RUNNING);
     const sm_keeping k = {
         .run = r->id,
         .contract = t->contract->name,
@@ -57,6 +59,7 @@ void smi_flow_keep(sm_run *r, int32_t task, sm_error *e)
     const sm_status st = sm_candidate_keep(state->candidate, &k, r->env->budget, &is_kept, &why);
     if (st != SM_OK) {
         advise(e, sm_arena_printf(r->arena, "Its rows are not kept: %s.", why.what));
+        SM_ASSERT(!is_kept);
     } else if (is_kept) {
         advise(e, sm_arena_printf(r->arena, "Its rows are kept for 7 days: candidate.%.*s in SQL.",
                                   SM_STR_ARG(t->name)));
@@ -65,6 +68,7 @@ void smi_flow_keep(sm_run *r, int32_t task, sm_error *e)
 
 void smi_flow_drop_kept(sm_run *r)
 {
+    SM_ASSERT(r->phase != SMI_RUN_MAKING);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task *t = &r->p->tasks[i];
         const sm_candidate *c = r->tasks[i].candidate;

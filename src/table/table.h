@@ -53,6 +53,8 @@ void sm_names_set_variable(sm_names *n, sm_str name, sm_value v);
 void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
 /** `layer.table` stands for what the table will be once the candidate is published. Retains it. */
 void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
+/** `layer.table` stands for what candidate.layer.table does. */
+void sm_names_set_kept(sm_names *n, sm_str table);
 /** read_json and read_parquet of exactly this path read these files instead of listing it: a load
  * reads only what is new. `known`: the columns that were found in files of before, a STRUCT, which
  * belong to the sample where columns are not declared (table_fit.c); NULL: none. Both are borrowed,
@@ -409,6 +411,7 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note);
  * published; one that is empty is left out of a publication anyway.
  */
 void sm_candidate_guard(sm_candidate *c);
+
 typedef struct sm_judged {
     bool passes;
     bool is_of_table; /* it depends on rows that others may write or remove: then the candidate has

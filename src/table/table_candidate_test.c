@@ -366,7 +366,7 @@ static void test_verdict_behind_others(void **state)
         {SM_WRITE_APPEND, "", false, ADDS, SM_OK},
         {SM_WRITE_APPEND, "", false, REPLACES, SM_OK},
         {SM_WRITE_APPEND, "", false, COMPACTS, SM_OK},
-        /* Nothing is replaced, so that files are in nobody's way; the others' rows are elsewhere. */
+        /* Nothing is replaced, so that files are in nobody's way; others write elsewhere. */
         {SM_WRITE_REPLACE_WHERE, "amount > 60", true, ADDS, SM_CONFLICT},
         {SM_WRITE_REPLACE_WHERE, "amount > 60", true, COMPACTS, SM_OK},
         {SM_WRITE_REPLACE_WHERE, "amount > 60", false, ADDS, SM_OK},

@@ -16,6 +16,7 @@
 typedef struct smi_named {
     sm_sql view;             /* where candidate is NULL */
     sm_candidate *candidate; /* one of sm_names.candidates */
+    bool is_kept;            /* it is the candidate that is kept of the table */
 } smi_named;
 
 /* Relations are made once and kept. The same call gives the same dataset, by address, so that a

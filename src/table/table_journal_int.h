@@ -28,8 +28,8 @@ typedef struct smi_publication {
     int32_t n_parts;
 } smi_publication;
 
-/** Puts what a part is into an object: path, base, isolation, read, bytes. Its commit's lines are to
- * follow the JSON. */
+/** Puts what a part is into an object: path, base, isolation, read, bytes. The lines of its commit
+ * are to follow the JSON. */
 void smi_part_print(const smi_part *part, sm_json_writer *w);
 /** Reads that back, and cuts the commit's lines off *rest. *out borrows both; its commit has no id.
  * SM_CORRUPT. */

@@ -7,8 +7,8 @@
  * Object   LAKE/_smelt/candidates/layer/table/candidate.json:  a line of JSON, then the lines of
  *          the commit (sm_delta_prepare), which may be of any operation:
  *              {"smelt_candidate":1,"id":ID,"path":"silver/orders","base":12,"isolation":"nothing",
- *               "bytes":345,"kept_us":N,"rows":N,"left":N,"run":…,"contract":…,"hash":…,"report":[…],
- *               "info":…,"note_key":…,"note":…,"files":[…]}
+ *               "bytes":345,"kept_us":N,"rows":N,"left":N,"run":…,"contract":…,"hash":…,
+ *               "report":[…],"info":…,"note_key":…,"note":…,"files":[…]}
  *          info: further members of commitInfo; note: the object that the commit names; files: what
  *          was written for the candidate, and goes with it.
  * Keep     after the files are durable; a later one takes its place. Dropped when the table is
@@ -63,6 +63,9 @@ static void print_kept(const sm_candidate *c, const sm_keeping *k, const smi_par
 {
     sm_json_writer w = {.out = out};
 
+    SM_ASSERT(part->commit.id.len > 0 && part->path.len > 0);
+    SM_ASSERT(k->now_us > 0 && k->n_left >= 0 && c->n_rows >= 0);
+    SM_ASSERT(c->note_key.len > 0 || c->note_text.len == 0);
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "smelt_candidate", FORMAT);
     sm_json_set_text(&w, "id", part->commit.id);
@@ -179,7 +182,7 @@ static sm_str path_of(sm_str table, sm_arena *a)
 {
     const char *dot = memchr(table.data, '.', table.len);
 
-    SM_ASSERT(dot);
+    SM_ASSERT(dot && dot > table.data);
     const sm_str layer = {table.data, (size_t)(dot - table.data)};
     return sm_arena_strf(a, "%.*s/%.*s", SM_STR_ARG(layer), (int)(table.len - layer.len - 1),
                          dot + 1);
@@ -280,6 +283,7 @@ static void delete_files(sm_store *lake, const smi_kept *k, sm_arena *a)
     sm_store *table = NULL;
     sm_error e = {0};
 
+    SM_ASSERT(k->kept.id.len > 0 && k->n_files >= 0);
     if (is_claimed(lake, k, a)) {
         return;
     }
@@ -348,6 +352,7 @@ static sm_status keep_in(sm_store *lake, sm_str path, sm_candidate *c, const sm_
     print_kept(c, k, &part, &text);
     c->keeps_files = true; /* from here on it may be there */
     const sm_status st = put_kept(lake, object_of(path, a), sm_buf_str(&text), &is_sure, e);
+    SM_ASSERT(is_sure || st != SM_OK);
     c->keeps_files = st == SM_OK || !is_sure;
     sm_buf_release(&text);
     if (st == SM_OK && has_before) {
@@ -383,6 +388,7 @@ static sm_str claim_of(const smi_kept *k, sm_arena *a)
 {
     char random[SM_UUID_BYTES];
 
+    SM_ASSERT(k->kept.id.len > 0); /* else it would lie among those of others */
     sm_uuid(random);
     return sm_arena_strf(a, SMI_KEPT_FOLDER "%.*s/%.*s/%s.claim", SM_STR_ARG(k->part.path),
                          SM_STR_ARG(k->kept.id), random);
@@ -459,6 +465,8 @@ static sm_status publish_claimed(sm_store *lake, const smi_kept *was, const sm_j
         return st;
     }
     SM_TRY(revive(lake, &k, v, budget, &c, e));
+    SM_ASSERT(c->kept &&
+              c->record.n_adds == 0); /* whatever comes of it, its files are not deleted */
     st = sm_publish(&c, 1, budget, version, NULL, e);
     sm_candidate_release(c);
     return st;
@@ -478,6 +486,7 @@ sm_status sm_kept_publish(sm_stores *stores, sm_str lake, const sm_kept *kept, c
     sm_store *store = NULL;
     smi_kept k;
 
+    SM_ASSERT(kept->id.len > 0 && kept->table.len > 0);
     *version = -1;
     sm_status st = open_kept(stores, lake, kept->table, a, &store, &k, e);
     if (st == SM_OK) {

@@ -109,6 +109,12 @@ void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c)
     named_at(n, table)->candidate = c;
 }
 
+void sm_names_set_kept(sm_names *n, sm_str table)
+{
+    SM_ASSERT(n->lake.len > 0);
+    named_at(n, table)->is_kept = true;
+}
+
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files, const sm_type *known)
 {
     *sm_map_at(n->files, path) = (void *)files;
@@ -327,6 +333,9 @@ static sm_status named_relation(sm_names *n, sm_str table, const smi_named *name
     if (named->candidate) {
         return smi_candidate_relation(n, named->candidate, table, out, e);
     }
+    if (named->is_kept) {
+        return smi_kept_relation(n, table, out, e);
+    }
     *out = (sm_relation){.view = named->view, .label = table};
     return SM_OK;
 }
@@ -343,7 +352,7 @@ static sm_status exact_relation(sm_names *n, sm_str table, const sm_table_at *at
     if (named && at->kind == SM_AT_NEWEST) {
         return named_relation(n, table, named, out, e);
     }
-    if (named && !named->candidate) {
+    if (named && !named->candidate && !named->is_kept) {
         return sm_fail(e, SM_INVALID, "\"%.*s\" is a view, which has no versions",
                        SM_STR_ARG(table));
     }

@@ -227,6 +227,7 @@ static sm_status need_kept(vacuum *w, sm_store *lake, sm_str path, sm_error *e)
     int64_t n = 0;
     smi_kept k;
 
+    SM_ASSERT(!w->snapshot); /* what has expired goes before files are chosen */
     sm_status st = sm_store_list(lake, prefix, false, w->arena, &entries, &n, e);
     if (st == SM_NOT_FOUND || (st == SM_OK && n == 0)) {
         return SM_OK;

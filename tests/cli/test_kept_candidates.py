@@ -225,6 +225,40 @@ def test_files_it_removed_stay_as_long_as_others(shop):
     assert len(old) == len(new) == 1 and new[0] > old[0]
 
 
+VECTORS = ("{delta.enableDeletionVectors: 'true', delta.enableChangeDataFeed: 'true', delta.enableRowTracking: 'true', "
+           "delta.enableInCommitTimestamps: 'true'}")
+
+
+@pytest.mark.parametrize("then", ["published", "replaced"])
+def test_vectors_and_changes(shop, then):
+    """Rows that change, in a table with deletion vectors, a change data feed, row ids and timestamps."""
+    shop.way("merge")
+    text = (shop.folder / "p.yaml").read_text()
+    (shop.folder / "p.yaml").write_text(text.replace("contract:", f"properties: {VECTORS}, contract:"))
+    shop.give("2022-04-01", 1.0, 2.0, 3.0)
+    shop.run()
+    shop.give("2022-04-02", -2.0, 4.0, first=101)
+    shop.run("2022-04-02", code=3)
+    rows = "SELECT id, amount FROM {} ORDER BY id"
+    new = [{"id": 100, "amount": 1.0}, {"id": 101, "amount": -2.0}, {"id": 102, "amount": 4.0}]
+    assert shop.sql(rows.format("candidate.mart.orders")) == new
+    files = shop.head()["files"]
+    assert {f.split(".")[-1] for f in files} >= {"parquet"} and any("_change_data/" in f for f in files)
+    if then == "replaced":
+        shop.give("2022-04-02", -3.0, first=101)
+        shop.run("2022-04-02", code=3)
+        assert not [f for f in files if (shop.lake / "mart/orders" / f).exists()]
+        assert shop.sql(rows.format("mart.orders")) == [{"id": 100 + i, "amount": 1.0 + i} for i in range(3)]
+        return
+    shop.contract(-10)
+    shop.check("--publish")
+    assert shop.sql(rows.format("mart.orders")) == new
+    assert shop.sql("SELECT id, _change_type AS t FROM table_changes('lake/mart/orders', 1, 1) ORDER BY ALL") == [
+        {"id": 101, "t": "update_postimage"}, {"id": 101, "t": "update_preimage"},
+        {"id": 102, "t": "update_postimage"}, {"id": 102, "t": "update_preimage"}]
+    shop.smelt("table", "fsck", "lake/mart/orders", "--data")
+
+
 # ---- what takes it away -------------------------------------------------------------------------
 
 def test_a_run_that_passes_drops_it(shop):
