@@ -205,11 +205,13 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
                       .earlier = find_earlier};
     smi_kept_counts found = {0};
     sm_relation rows = {0};
+    sm_str layer = {0}, name = {0};
 
     SM_TRY(rows_checked(k, a, &rows, e));
     audit.rows = plan_of(&rows, a);
     k->snapshot = sm_names_snapshot(&rows);
-    smi_kept_begin(&k->kept, k->snapshot);
+    /* What a candidate would make is no version that a verdict could be kept of. */
+    smi_kept_begin(&k->kept, sm_kept_is_name(k->in->uri, &layer, &name) ? NULL : k->snapshot);
     SM_TRY(smi_kept_find(&k->kept, &found, e));
     const bool is_kept = found.counts != NULL;
     SM_TRY(is_kept ? SM_OK : count_anew(k, &audit, a, &found, e));

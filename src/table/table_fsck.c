@@ -443,11 +443,11 @@ static sm_status find_publication(checking *k, const smi_lake_place *place, sm_e
 static sm_status find_kept(checking *k, const smi_lake_place *place, sm_error *e)
 {
     sm_store *lake = NULL;
-    smi_kept kept;
+    smi_kept_commit kept;
     sm_error bad = {0};
 
     SM_TRY(sm_store_open(k->env->stores, place->lake, &lake, e));
-    const sm_status st = smi_kept_read(lake, place->path, k->arena, &kept, &bad);
+    const sm_status st = smi_kept_commit_read(lake, place->path, k->arena, &kept, &bad);
     sm_store_release(lake);
     if (st == SM_OK) {
         k->out->candidate = kept.kept.id;

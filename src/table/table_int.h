@@ -445,24 +445,27 @@ sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_
 #define SMI_KEPT_FOLDER "_smelt/candidates/" /* in the lake, then layer/table/ */
 
 /* One that is kept, as its object says. */
-typedef struct smi_kept {
+typedef struct smi_kept_commit {
     sm_kept kept;
     smi_part part;
     sm_str info, note_key, note_text; /* sm_note */
     sm_str *files;                    /* keys below the table that were written for it */
     int64_t n_files;
-} smi_kept;
+} smi_kept_commit;
 /** Reads that of the table at `path`, "layer/table". *out lives in `a`. SM_NOT_FOUND: none is kept;
  * SM_CORRUPT, SM_UNSUPPORTED with the object. */
-sm_status smi_kept_read(sm_store *lake, sm_str path, sm_arena *a, smi_kept *out,
-                        sm_error *e) SM_MUST_USE;
+sm_status smi_kept_commit_read(sm_store *lake, sm_str path, sm_arena *a, smi_kept_commit *out,
+                               sm_error *e) SM_MUST_USE;
 /** Deletes it with its files, unless somebody may be publishing it. `a` is scratch. */
-sm_status smi_kept_drop(sm_store *lake, const smi_kept *k, sm_arena *a, sm_error *e) SM_MUST_USE;
+sm_status smi_kept_commit_drop(sm_store *lake, const smi_kept_commit *k, sm_arena *a,
+                               sm_error *e) SM_MUST_USE;
 /** Opens what that of layer.table would make of the table, not yet held by the names. SM_NOT_FOUND:
  * none is kept. */
-sm_status smi_kept_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *e) SM_MUST_USE;
+sm_status smi_kept_commit_open(sm_names *n, sm_str table, sm_snapshot **out,
+                               sm_error *e) SM_MUST_USE;
 /** Its rows as a relation. */
-sm_status smi_kept_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e) SM_MUST_USE;
+sm_status smi_kept_commit_relation(sm_names *n, sm_str table, sm_relation *out,
+                                   sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

@@ -95,7 +95,7 @@ static bool is_file_key(sm_str key)
     return is_data && !leaves && !sm_str_starts(key, SM_STR("_delta_log/"));
 }
 
-static sm_status parse_files(const sm_json *list, sm_arena *a, smi_kept *out, sm_error *e)
+static sm_status parse_files(const sm_json *list, sm_arena *a, smi_kept_commit *out, sm_error *e)
 {
     out->files = SM_NEW_ARRAY(a, sm_str, list ? list->n_children + 1 : 1);
     for (const sm_json *o = list ? list->child : NULL; o; o = o->next) {
@@ -108,7 +108,7 @@ static sm_status parse_files(const sm_json *list, sm_arena *a, smi_kept *out, sm
     return SM_OK;
 }
 
-static void parse_about(const sm_json *o, smi_kept *out)
+static void parse_about(const sm_json *o, smi_kept_commit *out)
 {
     const sm_json *report = sm_json_get(o, "report");
     sm_kept *k = &out->kept;
@@ -124,7 +124,7 @@ static void parse_about(const sm_json *o, smi_kept *out)
     out->note_text = sm_json_text(sm_json_get(o, "note"));
 }
 
-static sm_status parse_kept(sm_str text, sm_arena *a, smi_kept *out, sm_error *e)
+static sm_status parse_kept(sm_str text, sm_arena *a, smi_kept_commit *out, sm_error *e)
 {
     const char *lf = text.len > 0 ? memchr(text.data, '\n', text.len) : NULL;
     const size_t first = lf ? (size_t)(lf - text.data) : text.len;
@@ -154,12 +154,13 @@ static sm_status parse_kept(sm_str text, sm_arena *a, smi_kept *out, sm_error *e
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-sm_status smi_kept_read(sm_store *lake, sm_str path, sm_arena *a, smi_kept *out, sm_error *e)
+sm_status smi_kept_commit_read(sm_store *lake, sm_str path, sm_arena *a, smi_kept_commit *out,
+                               sm_error *e)
 {
     sm_buf bytes = {.max_bytes = MOST_BYTES};
     const sm_str key = object_of(path, a);
 
-    *out = (smi_kept){0};
+    *out = (smi_kept_commit){0};
     sm_status st = sm_store_get(lake, key, &bytes, e);
     if (st != SM_OK) {
         sm_buf_release(&bytes);
@@ -201,11 +202,11 @@ static sm_status fail_none(sm_str table, sm_str lake, sm_error *e)
 
 /* Opens the lake and reads; *store is the caller's, also after a failure. */
 static sm_status open_kept(sm_stores *stores, sm_str lake, sm_str table, sm_arena *a,
-                           sm_store **store, smi_kept *out, sm_error *e)
+                           sm_store **store, smi_kept_commit *out, sm_error *e)
 {
     *store = NULL;
     SM_TRY(sm_store_open(stores, lake, store, e));
-    const sm_status st = smi_kept_read(*store, path_of(table, a), a, out, e);
+    const sm_status st = smi_kept_commit_read(*store, path_of(table, a), a, out, e);
     out->kept.table = table;
     return st == SM_NOT_FOUND ? fail_none(table, lake, e) : st;
 }
@@ -232,7 +233,7 @@ sm_status sm_kept_read(sm_stores *stores, sm_str lake, sm_str table, sm_arena *a
                        sm_error *e)
 {
     sm_store *store = NULL;
-    smi_kept k;
+    smi_kept_commit k;
 
     const sm_status st = open_kept(stores, lake, table, a, &store, &k, e);
     sm_store_release(store);
@@ -240,9 +241,9 @@ sm_status sm_kept_read(sm_stores *stores, sm_str lake, sm_str table, sm_arena *a
     return st;
 }
 
-sm_status smi_kept_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *e)
+sm_status smi_kept_commit_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *e)
 {
-    smi_kept *k = SM_NEW(n->arena, smi_kept);
+    smi_kept_commit *k = SM_NEW(n->arena, smi_kept_commit);
     sm_store *lake = NULL, *store = NULL;
     sm_str uri = {0};
 
@@ -263,7 +264,7 @@ sm_status smi_kept_open(sm_names *n, sm_str table, sm_snapshot **out, sm_error *
 /* ---- dropping -------------------------------------------------------------------------------- */
 
 /* Is somebody publishing the candidate, or was killed at it? Who cannot see it says yes. */
-static bool is_claimed(sm_store *lake, const smi_kept *k, sm_arena *a)
+static bool is_claimed(sm_store *lake, const smi_kept_commit *k, sm_arena *a)
 {
     const sm_str prefix = sm_arena_strf(a, SMI_KEPT_FOLDER "%.*s/%.*s/", SM_STR_ARG(k->part.path),
                                         SM_STR_ARG(k->kept.id));
@@ -276,7 +277,7 @@ static bool is_claimed(sm_store *lake, const smi_kept *k, sm_arena *a)
 }
 
 /* The object is gone, or another's: nobody can claim the candidate any more. */
-static void delete_files(sm_store *lake, const smi_kept *k, sm_arena *a)
+static void delete_files(sm_store *lake, const smi_kept_commit *k, sm_arena *a)
 {
     const sm_str uri =
         sm_arena_strf(a, "%.*s/%.*s", SM_STR_ARG(sm_store_uri(lake)), SM_STR_ARG(k->part.path));
@@ -297,7 +298,7 @@ static void delete_files(sm_store *lake, const smi_kept *k, sm_arena *a)
     sm_store_release(table);
 }
 
-sm_status smi_kept_drop(sm_store *lake, const smi_kept *k, sm_arena *a, sm_error *e)
+sm_status smi_kept_commit_drop(sm_store *lake, const smi_kept_commit *k, sm_arena *a, sm_error *e)
 {
     SM_TRY(sm_store_delete(lake, object_of(k->part.path, a), e));
     delete_files(lake, k, a);
@@ -308,10 +309,10 @@ sm_status sm_kept_drop(sm_stores *stores, sm_str lake, sm_str table, sm_budget *
 {
     sm_arena *a = sm_arena_new(budget);
     sm_store *store = NULL;
-    smi_kept k;
+    smi_kept_commit k;
 
     sm_status st = open_kept(stores, lake, table, a, &store, &k, e);
-    st = st == SM_OK ? smi_kept_drop(store, &k, a, e) : st;
+    st = st == SM_OK ? smi_kept_commit_drop(store, &k, a, e) : st;
     sm_store_release(store);
     sm_arena_free(a);
     return st == SM_NOT_FOUND ? SM_OK : st;
@@ -341,14 +342,14 @@ static sm_status keep_in(sm_store *lake, sm_str path, sm_candidate *c, const sm_
 {
     sm_delta_commit record = c->record;
     smi_part part = {.path = path};
-    smi_kept before;
+    smi_kept_commit before;
     sm_error unused = {0};
     sm_buf text = {0};
     bool is_sure = true;
 
     record.info_json = SM_STR("");
     SM_TRY(sm_delta_prepare(c->base, &record, a, &part.commit, e));
-    const bool has_before = smi_kept_read(lake, path, a, &before, &unused) == SM_OK;
+    const bool has_before = smi_kept_commit_read(lake, path, a, &before, &unused) == SM_OK;
     print_kept(c, k, &part, &text);
     c->keeps_files = true; /* from here on it may be there */
     const sm_status st = put_kept(lake, object_of(path, a), sm_buf_str(&text), &is_sure, e);
@@ -384,7 +385,7 @@ sm_status sm_candidate_keep(sm_candidate *c, const sm_keeping *k, sm_budget *bud
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 
-static sm_str claim_of(const smi_kept *k, sm_arena *a)
+static sm_str claim_of(const smi_kept_commit *k, sm_arena *a)
 {
     char random[SM_UUID_BYTES];
 
@@ -405,7 +406,7 @@ static void give_claim(sm_store *lake, sm_str claim)
 }
 
 /* The candidate as one that can be published; it owns no file. */
-static sm_status revive(sm_store *lake, smi_kept *k, const sm_judged *v, sm_budget *budget,
+static sm_status revive(sm_store *lake, smi_kept_commit *k, const sm_judged *v, sm_budget *budget,
                         sm_candidate **out, sm_error *e)
 {
     sm_candidate *c = sm_alloc_zero(sizeof(*c));
@@ -443,13 +444,13 @@ done:
 }
 
 /* Holds a claim. `was` is what was judged. */
-static sm_status publish_claimed(sm_store *lake, const smi_kept *was, const sm_judged *v,
+static sm_status publish_claimed(sm_store *lake, const smi_kept_commit *was, const sm_judged *v,
                                  sm_budget *budget, sm_arena *a, int64_t *version, sm_error *e)
 {
-    smi_kept k;
+    smi_kept_commit k;
     sm_candidate *c = NULL;
 
-    sm_status st = smi_kept_read(lake, was->part.path, a, &k, e);
+    sm_status st = smi_kept_commit_read(lake, was->part.path, a, &k, e);
     if (st == SM_NOT_FOUND || (st == SM_OK && !sm_str_eq(k.kept.id, was->kept.id))) {
         st = sm_fail(e, SM_CONFLICT, "another run has %s the candidate meanwhile",
                      st == SM_OK ? "replaced" : "dropped");
@@ -484,7 +485,7 @@ sm_status sm_kept_publish(sm_stores *stores, sm_str lake, const sm_kept *kept, c
 {
     sm_arena *a = sm_arena_new(budget);
     sm_store *store = NULL;
-    smi_kept k;
+    smi_kept_commit k;
 
     SM_ASSERT(kept->id.len > 0 && kept->table.len > 0);
     *version = -1;

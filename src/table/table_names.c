@@ -334,7 +334,7 @@ static sm_status named_relation(sm_names *n, sm_str table, const smi_named *name
         return smi_candidate_relation(n, named->candidate, table, out, e);
     }
     if (named->is_kept) {
-        return smi_kept_relation(n, table, out, e);
+        return smi_kept_commit_relation(n, table, out, e);
     }
     *out = (sm_relation){.view = named->view, .label = table};
     return SM_OK;
@@ -438,7 +438,7 @@ static sm_status kept_relation(sm_names *n, const sm_str *parts, sm_relation *ou
         *out = *there;
         return SM_OK;
     }
-    SM_TRY(smi_kept_relation(n, table, made, e));
+    SM_TRY(smi_kept_commit_relation(n, table, made, e));
     *sm_map_at(n->relations, key) = made;
     *out = *made;
     return SM_OK;

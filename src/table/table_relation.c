@@ -152,11 +152,11 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
     return snapshot_relation(n, snapshot, label, out, e);
 }
 
-sm_status smi_kept_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+sm_status smi_kept_commit_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
 {
     sm_snapshot *s = NULL;
 
-    SM_TRY(smi_kept_open(n, table, &s, e));
+    SM_TRY(smi_kept_commit_open(n, table, &s, e));
     hold_snapshot(n, s);
     return snapshot_relation(n, s, sm_arena_strf(n->arena, "candidate.%.*s", SM_STR_ARG(table)),
                              out, e);

@@ -225,7 +225,7 @@ static sm_status need_kept(vacuum *w, sm_store *lake, sm_str path, sm_error *e)
     const sm_str prefix = sm_arena_strf(w->arena, SMI_KEPT_FOLDER "%.*s/", SM_STR_ARG(path));
     sm_entry *entries = NULL;
     int64_t n = 0;
-    smi_kept k;
+    smi_kept_commit k;
 
     SM_ASSERT(!w->snapshot); /* what has expired goes before files are chosen */
     sm_status st = sm_store_list(lake, prefix, false, w->arena, &entries, &n, e);
@@ -233,10 +233,10 @@ static sm_status need_kept(vacuum *w, sm_store *lake, sm_str path, sm_error *e)
         return SM_OK;
     }
     SM_TRY(st);
-    st = smi_kept_read(lake, path, w->arena, &k, e);
+    st = smi_kept_commit_read(lake, path, w->arena, &k, e);
     if (st == SM_OK && k.kept.about.now_us < now_us - SM_KEPT_US) {
         w->report.n_dropped = k.n_files;
-        st = w->v->is_dry ? SM_OK : smi_kept_drop(lake, &k, w->arena, e);
+        st = w->v->is_dry ? SM_OK : smi_kept_commit_drop(lake, &k, w->arena, e);
     } else if (st == SM_OK) {
         for (int64_t i = 0; i < k.n_files; i++) {
             put_key(w->needed, k.files[i]);

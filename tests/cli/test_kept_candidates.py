@@ -259,6 +259,19 @@ def test_vectors_and_changes(shop, then):
     shop.smelt("table", "fsck", "lake/mart/orders", "--data")
 
 
+def test_no_verdict_of_it_is_kept(shop):
+    """Two candidates of the same base, and the version that another writer makes of it, are not alike."""
+    failed(shop, "append")
+    shop.contract(-10)
+    assert shop.check() and shop.check()
+    assert not list((shop.lake / "mart/orders/_smelt").glob("verdicts/*"))
+    shop.contract(0)
+    shop.give("2022-04-02", 3.0, -40.0)
+    shop.run("2022-04-02", code=3)
+    shop.contract(-10)
+    shop.check(code=3)
+
+
 # ---- what takes it away -------------------------------------------------------------------------
 
 def test_a_run_that_passes_drops_it(shop):
