@@ -295,9 +295,11 @@ typedef enum key_group {
     GROUPS,
 } key_group;
 
+/* GROUPS: it stands at no column (write_sla). */
 static key_group group_of(const sm_rule *r)
 {
-    return r->is_quality                    ? GROUP_QUALITY
+    return smi_is_sla(r)                    ? GROUPS
+           : r->is_quality                  ? GROUP_QUALITY
            : r->kind == SM_RULE_REQUIRED    ? GROUP_REQUIRED
            : r->kind == SM_RULE_UNIQUE      ? GROUP_UNIQUE
            : r->kind == SM_RULE_PRIMARY_KEY ? GROUP_KEY
@@ -323,8 +325,8 @@ static void find_groups(const sm_contract_table *t, int32_t column, int64_t firs
     for (int64_t i = t->n_rules - 1; i >= 0; i--) {
         const sm_rule *r = &t->rules[i];
         const int32_t of = r->kind == SM_RULE_PRIMARY_KEY ? r->columns[0] : r->column;
-        if (smi_is_sla(r)) {
-            continue; /* it does not stand at its column */
+        if (group_of(r) == GROUPS) {
+            continue;
         }
         if (r->column == column && r->kind != SM_RULE_PRIMARY_KEY) {
             first[group_of(r)] = i;
@@ -366,8 +368,7 @@ static void write_list(writing *x, int32_t column, key_group group, const sm_rul
     sm_yaml_set_list(&x->w, group == GROUP_QUALITY ? "quality" : "relationships");
     for (int64_t i = 0; i < x->t->n_rules; i++) {
         const sm_rule *r = &x->t->rules[i];
-        if (r->column != column || r->kind == SM_RULE_PRIMARY_KEY || smi_is_sla(r) ||
-            group_of(r) != group) {
+        if (r->column != column || r->kind == SM_RULE_PRIMARY_KEY || group_of(r) != group) {
             continue;
         }
         if (group == GROUP_QUALITY) {

@@ -159,6 +159,10 @@ static const char *const levels[] = {
     "slaProperties: [{property: latency, value: 4, unit: days, element: t.c}]\n"
     "schema: [{name: t, properties: [{name: c, logicalType: date, required: true}, {name: d,"
     " unique: true}]}]\n",
+    "slaProperties: [{property: latency, value: 1, unit: d, element: t.c}]\n"
+    "schema: [{name: t, properties: [{name: c, logicalType: date,"
+    " logicalTypeOptions: {minimum: '2022-01-01'}, quality: [{metric: nullValues, mustBe: "
+    "0}]}]}]\n",
     "schema: [{name: t, properties: [{name: c, customProperties: [{property: smelt.onViolation,"
     " value: warn}], quality: [{name: often, type: custom, engine: smelt, implementation: "
     "{freshness: 90min}}]},"
