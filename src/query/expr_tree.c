@@ -359,6 +359,16 @@ const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map)
     return smi_rewrite(a, x, remap_one, &r);
 }
 
+const sm_expr *sm_expr_mapped(const sm_expr *x, const int32_t *map, sm_arena *a)
+{
+    return smi_remap(a, x, map);
+}
+
+void sm_expr_columns(const sm_expr *x, bool *used)
+{
+    smi_columns_used(x, used);
+}
+
 typedef struct moving {
     sm_arena *a;
     int32_t by;

@@ -802,6 +802,84 @@ static void test_on_a_query(void **state)
     }
 }
 
+/* ---- watches --------------------------------------------------------------------------------- */
+
+/* The columns of log as a view has them, and a check over them: More < 9. */
+static sm_plan_watch watch_log(builder *b)
+{
+    const sm_expr *const exprs[] = {col(b, b->log, "App"),
+                                    call(b, "+", col(b, b->log, "Secs"), number(b, 1))};
+    const sm_str names[] = {SM_STR("App"), SM_STR("More")};
+    const sm_plan_node *rows = sm_plan_project(b->log, exprs, names, 2, b->a);
+    sm_check *check = SM_NEW(b->a, sm_check);
+    *check = (sm_check){.name = SM_STR("few"),
+                        .holds = call(b, "<", col(b, rows, "More"), number(b, 9)),
+                        .action = SM_POLICY_WARN};
+    return (sm_plan_watch){.rows = rows, .checks = check, .n_checks = 1, .side = 3};
+}
+
+static char *watched_text(builder *b, const char *query, sm_plan_watch *w)
+{
+    sm_statement *s = NULL;
+    sm_plan *plan = NULL;
+    sm_error e = {0};
+    const sm_sql sql = {SM_STR("q"), sm_str_of(query)};
+    assert_ok(sm_query_select(&sql, &kit_resolver, b->a, &s, &e), &e);
+    assert_ok(sm_statement_watched(s, s->target, w, 1, b->a, &plan, &e), &e);
+    assert_true(sm_type_eq(plan->root->schema, s->plan->root->schema));
+    return plan_text(plan);
+}
+
+/* The CHECK stands on the scan, which has its columns too and no bounds; a plan without such a scan
+ * stays as it is. */
+static void test_watched(void **state)
+{
+    static const struct {
+        const char *query, *plan; /* NULL: that of the query */
+    } rows[] = {
+        {"SELECT Key FROM log", "CHECK few: (More < 9) else warn\n"
+                                "  PROJECT Key, App, (Secs + 1) AS More\n"
+                                "    SCAN log [Key, App, Secs]\n"},
+        {"SELECT Secs FROM log WHERE length(App) > 5 LIMIT 2",
+         "LIMIT 2\n"
+         "  PROJECT Secs\n"
+         "    FILTER (length(App) > 5)\n"
+         "      CHECK few: (More < 9) else warn\n"
+         "        PROJECT App, Secs, App, (Secs + 1) AS More\n"
+         "          SCAN log [App, Secs]\n"},
+        {"SELECT Day FROM log WHERE Secs > 5", NULL}, /* a table may have it in few of its files */
+        {"SELECT count(*) FROM log", NULL},
+        {"SELECT Key FROM log WHERE 1 = 2", NULL},
+        {"SELECT i FROM t", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        builder b = builder_new();
+        sm_plan_watch w = watch_log(&b);
+        char *is = watched_text(&b, rows[i].query, &w);
+        char *own = sql_text(&b, rows[i].query);
+        assert_string_equal(is, rows[i].plan ? rows[i].plan : own);
+        assert_true((w.check != NULL) == (rows[i].plan != NULL));
+        free(is);
+        free(own);
+        sm_arena_free(b.a);
+    }
+}
+
+/* A relation that is more than columns of one scan is watched by no plan. */
+static void test_not_watched(void **state)
+{
+    builder b = builder_new();
+    sm_plan_watch w = watch_log(&b);
+    w.rows = filter(&b, w.rows, call(&b, ">", col(&b, w.rows, "More"), number(&b, 1)));
+    char *is = watched_text(&b, "SELECT Key FROM log", &w);
+    char *own = sql_text(&b, "SELECT Key FROM log");
+    assert_string_equal(is, own);
+    assert_null(w.check);
+    free(is);
+    free(own);
+    sm_arena_free(b.a);
+}
+
 /* It is asked for a query alone. */
 static void test_on_no_query(void **state)
 {
@@ -818,6 +896,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_on_a_query),
         cmocka_unit_test(test_on_no_query),
+        cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_not_watched),
         cmocka_unit_test(test_same_as_sql),
         cmocka_unit_test(test_nodes_stay),
         cmocka_unit_test(test_node_twice),

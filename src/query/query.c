@@ -13,10 +13,12 @@ static void number_nodes(sm_plan_node *n, int32_t *next)
 }
 
 /* A finished plan of these nodes, which it owns: each has one parent. */
-static sm_plan *finished(sm_arena *a, sm_plan_node *root, sm_plan_param *params, int32_t n_params)
+static sm_status finish(sm_arena *a, sm_plan_node *root, sm_plan_param *params, int32_t n_params,
+                        smi_watches watches, sm_plan **out, sm_error *e)
 {
-    sm_plan *const plan = SM_NEW(a, sm_plan);
+    sm_plan *const plan = *out = SM_NEW(a, sm_plan);
     plan->root = smi_optimize(a, root);
+    SM_TRY(smi_watch(watches, a, &plan->root, e));
     plan->params = params;
     plan->n_params = n_params;
     number_nodes(plan->root, &plan->n_nodes);
@@ -34,15 +36,14 @@ static sm_plan *finished(sm_arena *a, sm_plan_node *root, sm_plan_param *params,
         SM_ASSERT(sm_type_eq(plan->params[i].root->schema->fields[0].type, plan->params[i].type));
     }
 #endif
-    return plan;
+    return SM_OK;
 }
 
 sm_status sm_plan_finish(const sm_plan_node *root, sm_arena *a, sm_plan **out, sm_error *e)
 {
     sm_plan_node *own = NULL;
     SM_TRY(smi_plan_clone(a, root, &own, e));
-    *out = finished(a, own, NULL, 0);
-    return SM_OK;
+    return finish(a, own, NULL, 0, (smi_watches){0}, out, e);
 }
 
 sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
@@ -55,8 +56,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
     *kept = *sql;
     SM_TRY(smi_parse_select(kept, a, &select, e));
     SM_TRY(smi_bind_query(&q, kept, select, &root, e));
-    *out = finished(a, root, q.params, (int32_t)q.n_params);
-    return SM_OK;
+    return finish(a, root, q.params, (int32_t)q.n_params, (smi_watches){0}, out, e);
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
@@ -74,15 +74,20 @@ static sm_status clone_params(sm_arena *a, const sm_plan_param *params, int32_t 
     return SM_OK;
 }
 
-sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, sm_arena *a,
-                              sm_plan **out, sm_error *e)
+sm_status sm_statement_watched(const sm_statement *s, const sm_plan_node *root, sm_plan_watch *w,
+                               int32_t n, sm_arena *a, sm_plan **out, sm_error *e)
 {
     sm_plan_node *own = NULL;
     sm_plan_param *params = NULL;
     SM_TRY(smi_plan_clone(a, root, &own, e));
     SM_TRY(clone_params(a, s->params, s->n_params, &params, e));
-    *out = finished(a, own, params, s->n_params);
-    return SM_OK;
+    return finish(a, own, params, s->n_params, (smi_watches){w, n}, out, e);
+}
+
+sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, sm_arena *a,
+                              sm_plan **out, sm_error *e)
+{
+    return sm_statement_watched(s, root, NULL, 0, a, out, e);
 }
 
 sm_status sm_query_select(const sm_sql *sql, const sm_resolver *resolver, bool rescues, sm_arena *a,

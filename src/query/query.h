@@ -220,6 +220,10 @@ const sm_expr *sm_expr_field(const sm_expr *x, int32_t index, sm_arena *a);
 
 /** The same expression with column i + by in the place of column i, which must not be negative. */
 const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a);
+/** … with column map[i], which must not be negative where x has column i. */
+const sm_expr *sm_expr_mapped(const sm_expr *x, const int32_t *map, sm_arena *a);
+/** Marks used[i] for each column i that x has. */
+void sm_expr_columns(const sm_expr *x, bool *used);
 
 /**
  * The same expression over other rows: columns[i] in the place of column i, for i < n, and
@@ -444,6 +448,7 @@ struct sm_plan_node {
             int32_t n_checks;
             int32_t side;          /* which side output has the rows that leave */
             const sm_type *leaves; /* their columns */
+            bool is_watch; /* of sm_plan_watch: its checks look at the columns that do not go on */
         } check;
     } as;
 };
@@ -619,6 +624,27 @@ void sm_statement_settle(sm_statement *s, const sm_value *values, sm_arena *a);
  * the statement. */
 sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, sm_arena *a,
                               sm_plan **out, sm_error *e) SM_MUST_USE;
+
+/* Checks that look at the rows of a relation in a query that reads them for its own purpose. */
+typedef struct sm_plan_watch {
+    const sm_plan_node *rows; /* the relation's: projections over one scan, without subqueries */
+    const sm_check *checks;   /* over their columns; FAIL or WARN, for all rows go on */
+    int32_t n_checks;
+    int32_t side;              /* as of sm_plan_check() */
+    const sm_plan_node *check; /* set by sm_statement_watched(): the CHECK, whose input has the
+                                * relation's columns behind those that go on; NULL: there is none */
+} sm_plan_watch;
+/**
+ * sm_statement_finish() of a plan that gives the same rows, and in which n watches look at all rows
+ * of their relations (plan_watch.c).
+ *
+ * Shape     w[i].check is NULL where the plan does not read the relation's rows, or not as they
+ *           would be read for the checks
+ * Owner     *out lives in `a`; borrows the checks
+ * Errors    those of both, and of sm_plan_check()
+ */
+sm_status sm_statement_watched(const sm_statement *s, const sm_plan_node *root, sm_plan_watch *w,
+                               int32_t n, sm_arena *a, sm_plan **out, sm_error *e) SM_MUST_USE;
 
 /**
  * Parses and binds one expression over a schema: "Date = DATE '2022-04-01'", for contracts and

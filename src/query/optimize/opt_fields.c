@@ -295,6 +295,17 @@ static void narrow_passing(sm_arena *a, sm_plan_node *n, need *needs)
     n->schema = in->schema;
 }
 
+/* The first fields of a struct type as the first columns of another. */
+static const sm_type *with_first(sm_arena *a, const sm_type *t, const sm_type *columns, int32_t n)
+{
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        fields[i] = t->fields[i];
+        fields[i].type = i < n ? columns->fields[i].type : t->fields[i].type;
+    }
+    return sm_type_struct(a, fields, t->n_fields);
+}
+
 static need *all_of(sm_arena *a, const sm_plan_node *n)
 {
     need *const needs = SM_NEW_ARRAY(a, need, n->schema->n_fields + 1);
@@ -302,6 +313,21 @@ static need *all_of(sm_arena *a, const sm_plan_node *n)
         needs[i].whole = true;
     }
     return needs;
+}
+
+/* A CHECK reads its input whole. One that watches does not look at the columns that go on: of these
+ * is read what is used above it. */
+static void narrow_check(sm_arena *a, sm_plan_node *n, const need *needs)
+{
+    sm_plan_node *const in = n->inputs[0];
+    const int32_t n_own = n->schema->n_fields;
+    need *const below = all_of(a, in);
+    if (n->as.check.is_watch) {
+        memcpy(below, needs, (size_t)n_own * sizeof(*below));
+    }
+    narrow_node(a, in, below);
+    n->schema = with_first(a, n->schema, in->schema, n_own);
+    n->as.check.leaves = with_first(a, n->as.check.leaves, in->schema, n_own);
 }
 
 /* `needs` has one for each column of n; what n itself needs is added. */
@@ -328,7 +354,7 @@ static void narrow_node(sm_arena *a, sm_plan_node *n, need *needs)
         narrow_node(a, n->inputs[1], all_of(a, n));
         break;
     case SM_PLAN_CHECK:
-        narrow_node(a, n->inputs[0], all_of(a, n->inputs[0]));
+        narrow_check(a, n, needs);
         break;
     case SM_PLAN_FILTER:
     case SM_PLAN_SORT:

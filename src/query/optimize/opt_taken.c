@@ -184,8 +184,10 @@ static void use_own(sm_arena *a, const sm_plan_node *n, const use *out, use *in)
             use_keys(a, w->order, w->n_order, in);
         }
         break;
-    case SM_PLAN_CHECK: /* it looks at all of its input, and rows leave it whole */
-        for (int32_t i = 0; i < n->inputs[0]->schema->n_fields; i++) {
+    case SM_PLAN_CHECK: /* it looks at all of its input, and rows leave it whole; one that watches
+                         * only passes on what goes on */
+        for (int32_t i = n->as.check.is_watch ? n->schema->n_fields : 0;
+             i < n->inputs[0]->schema->n_fields; i++) {
             add_use(a, &in[i], &whole_use);
         }
         break;
