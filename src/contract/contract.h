@@ -558,6 +558,38 @@ typedef struct sm_audit {
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e) SM_MUST_USE;
 
+/* An audit of rows that a plan of another purpose reads: of a view, while a table is made from it. */
+typedef struct sm_audit_watch sm_audit_watch;
+
+/**
+ * Begins it. Its checks look at each row for the row rules, and search the keys of rules about
+ * duplicates for those that come again.
+ *
+ * Shape     in->report is not used. side: a number that no other CHECK of the plan has. room_bytes:
+ *           what its searches may take of the budget while the plan runs; one that needs more is
+ *           given up
+ * Owner     *out lives in `a`, and borrows `in`, which is copied, and what it points to;
+ *           sm_audit_watch_free() it
+ * Errors    those of sm_contract_bind()
+ */
+sm_status sm_audit_watch_new(const sm_audit *in, int32_t side, size_t room_bytes, sm_arena *a,
+                             sm_audit_watch **out, sm_error *e) SM_MUST_USE;
+/** Its checks, for sm_statement_watched(), which sets where they stand. */
+sm_plan_watch *sm_audit_watch_plan(sm_audit_watch *w);
+/**
+ * What sm_contract_audit() gives, after an execution of the plan that has its CHECK.
+ *
+ * Shape     report: of that, which was not partial. Rules that need more than one look at each row,
+ *           as of keys that may come again, and the worst groups of rules that are broken, are
+ *           passes over in->rows as there
+ * Owner     *counts lives in `a`
+ * Errors    those of sm_contract_audit()
+ */
+sm_status sm_audit_watch_end(sm_audit_watch *w, const sm_exec_report *report, sm_arena *a,
+                             sm_rule_count **counts, int64_t *n_rows, sm_error *e) SM_MUST_USE;
+/** Gives back what its searches took. Takes NULL. */
+void sm_audit_watch_free(sm_audit_watch *w);
+
 /**
  * Looks at the values of a table's columns.
  *

@@ -296,6 +296,15 @@ sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *r
     return st;
 }
 
+void smi_audit_shown(smi_audit *u, const sm_bound_rule *b, bool *used)
+{
+    const picks p = picks_of_row(u, b);
+
+    for (int32_t i = 0; i < p.n; i++) {
+        sm_expr_columns(p.exprs[i], used);
+    }
+}
+
 sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
 {
     const sm_expr *broken = NULL;
@@ -528,6 +537,7 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     const int32_t n = r->n_columns;
     picks p = picks_new(u, n + 1);
     const sm_expr **added = SM_NEW_ARRAY(u->a, const sm_expr *, n);
+    const smi_repeats *known = u->repeats ? &u->repeats[r - u->in->table->rules] : NULL;
     const sm_plan_node *rows = NULL, *groups = NULL;
     smi_repeats repeats = {0};
     int64_t n_groups = 0, n_alike = 0;
@@ -538,13 +548,16 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     SM_TRY(without_null(u, u->in->rows, p.exprs, n, &rows, e));
     SM_TRY(groups_alike(u, rows, &p, &groups, e)); /* fails where a column can be no key */
     SM_TRY(u->added ? find_range(u, r, p.exprs, added, &rows, e) : SM_OK);
-    SM_TRY_GOTO(st, done, smi_find_repeats(u, rows, p.exprs, n, &repeats, e));
-    if (smi_repeats_none(&repeats)) {
+    if (!known || !known->is_known) {
+        SM_TRY_GOTO(st, done, smi_find_repeats(u, rows, p.exprs, n, &repeats, e));
+        known = &repeats;
+    }
+    if (smi_repeats_none(known)) {
         goto done;
     }
-    SM_TRY_GOTO(st, done, smi_only_repeats(&repeats, rows, p.exprs, n, u->a, &rows, e));
+    SM_TRY_GOTO(st, done, smi_only_repeats(known, rows, p.exprs, n, u->a, &rows, e));
     if (u->added) {
-        SM_TRY_GOTO(st, done, find_added(u, &repeats, added, &p, &rows, e));
+        SM_TRY_GOTO(st, done, find_added(u, known, added, &p, &rows, e));
     }
     SM_TRY_GOTO(st, done, groups_alike(u, rows, &p, &groups, e));
     SM_TRY_GOTO(st, done, count_alike(u, groups, &n_groups, &n_alike, e));
@@ -715,6 +728,18 @@ sm_status smi_audit_set_rule(smi_audit *u, const sm_rule *r, sm_error *e)
                        audit_by_kind(u, r, &u->counts[r - u->in->table->rules], e), e);
 }
 
+sm_status smi_audit_sets(smi_audit *u, sm_error *e)
+{
+    const sm_contract_table *t = u->in->table;
+
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        if (!sm_rule_info_of(t->rules[i].kind)->is_row) {
+            SM_TRY(smi_audit_set_rule(u, &t->rules[i], e));
+        }
+    }
+    return SM_OK;
+}
+
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e)
 {
@@ -723,11 +748,7 @@ sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out
 
     SM_TRY(smi_bind_columns(in->contract, t, in->rows->schema, a, &u.columns, e));
     SM_TRY(audit_rows(&u, e));
-    for (int64_t i = 0; i < t->n_rules; i++) {
-        if (!sm_rule_info_of(t->rules[i].kind)->is_row) {
-            SM_TRY(smi_audit_set_rule(&u, &t->rules[i], e));
-        }
-    }
+    SM_TRY(smi_audit_sets(&u, e));
     *out = u.counts;
     *n_rows = u.n_rows;
     return SM_OK;

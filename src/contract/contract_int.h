@@ -289,8 +289,9 @@ typedef struct smi_audit {
     const sm_plan_node *added; /* of the rows, those that a write adds: duplicates count only of
                                 * them; NULL: of all */
     int64_t n_rows;
-    sm_rule_count *counts;  /* one a rule */
-    sm_exec_report *report; /* of the plan that is executed; NULL: not wanted */
+    const struct smi_repeats *repeats; /* one a rule: what is known of its keys; NULL: nothing */
+    sm_rule_count *counts;             /* one a rule */
+    sm_exec_report *report;            /* of the plan that is executed; NULL: not wanted */
 } smi_audit;
 
 /** Runs a plan that gives one row of `n` BIGINTs; NULL counts as 0. */
@@ -313,6 +314,8 @@ sm_status smi_audit_target(smi_audit *u, const sm_rule *r, const sm_plan_node **
 sm_status smi_audit_look_up(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
                             int32_t n, const sm_plan_node *right, const sm_plan_node **out,
                             const sm_expr **found, sm_error *e) SM_MUST_USE;
+/** Marks the columns of the rows that examples of a row rule show. */
+void smi_audit_shown(smi_audit *u, const sm_bound_rule *b, bool *used);
 /** The worst group of u->in->rows, if the row rule has smelt.sharePer. */
 sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
@@ -322,6 +325,8 @@ sm_status smi_audit_count(smi_audit *u, const sm_plan_node *in, int64_t *out,
 /** Counts the rows, of u->n_rows, that break a set rule, and finds its examples. Errors have the
  * rule's place. */
 sm_status smi_audit_set_rule(smi_audit *u, const sm_rule *r, sm_error *e) SM_MUST_USE;
+/** smi_audit_set_rule() for each of them. */
+sm_status smi_audit_sets(smi_audit *u, sm_error *e) SM_MUST_USE;
 /** Adds the place of a rule in the contract to an error, and its name; returns st. */
 sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st,
                       sm_error *e) SM_MUST_USE;
@@ -369,6 +374,19 @@ typedef struct smi_repeats {
  */
 sm_status smi_find_repeats(const smi_audit *u, const sm_plan_node *in, const sm_expr *const *keys,
                            int32_t n_keys, smi_repeats *out, sm_error *e) SM_MUST_USE;
+/* The same search among rows that pass by in a plan of another purpose. */
+typedef struct smi_search smi_search;
+/** UBIGINT: the hash of a row's key; NULL where a part of the key is. */
+const sm_expr *smi_search_hash(const sm_expr *const *keys, int32_t n_keys, sm_arena *a);
+/** BOOLEAN: TRUE for each row, whose hash the search then has. `hash`: a column of the rows that
+ * take it, for what is computed of one column is computed once for its equal values. Any thread. */
+const sm_expr *smi_search_take(smi_search *s, const sm_expr *hash, sm_arena *a);
+/** A search that takes so many bytes at most of the budget, and gives up where it needs more. Lives
+ * in `a`; smi_search_free() it. */
+smi_search *smi_search_new(const sm_exec_env *env, size_t most_bytes, sm_arena *a);
+/** When all rows have passed: as smi_find_repeats(). */
+sm_status smi_search_end(smi_search *s, smi_repeats *out, sm_error *e) SM_MUST_USE;
+void smi_search_free(smi_search *s); /* gives back what it took; takes NULL */
 /** Is it certain that no key comes more than once? */
 bool smi_repeats_none(const smi_repeats *r);
 /** The rows of `in` whose keys may come more than once; *out borrows `r`. */

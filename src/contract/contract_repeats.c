@@ -3,7 +3,8 @@
  * contract/contract_repeats.c: of many rows, those whose key may come more than once, so that a
  * rule about duplicates groups few rows instead of all.
  *
- * Calls    find, only (if find says that there may be some), release; by contract_audit.c.
+ * Calls    find, or for rows that pass by anyhow: new, hash and take, end, free (contract_watch.c);
+ *          then only (if some may be there), release; by contract_audit.c.
  * Method   A scan gives a 64-bit hash of each row's key; no key is kept. The top 8 bits of a hash
  *          pick one of 256 parts. When all hashes have come, a table for one part after another,
  *          small enough for the cache, tells which hashes come again. If none does, no two keys are
@@ -11,7 +12,11 @@
  *          among these: all rows whose key comes again, and now and then one that is alone. The
  *          keys themselves decide then, so that no result rests on a hash.
  * Memory   8 bytes a row, and 16 KiB a part. Where three quarters of what is free are less, several
- *          scans look at some of the parts each.
+ *          scans look at some of the parts each. Rows that pass by are not read again: what does
+ *          not fit the bytes that the caller allows ends the search.
+ * Passing  The expression `take` puts the hashes of a batch to the others, under a lock, from any
+ *          thread. A batch that is evaluated twice makes its keys come again; they are looked at
+ *          then, as all are that come again.
  * Gives up where that does not pay: more than SCANS_MAX scans, too many keys that come again, keys
  *          made to collide, or memory is refused. `only` lets all rows pass then, and grouping them
  *          spills.
@@ -44,34 +49,31 @@ typedef struct part {
     int64_t n_pieces;
 } part;
 
-typedef struct search {
+typedef struct smi_search {
     const sm_exec_env *env;
     int32_t first, n_parts;   /* that this scan looks at */
     part parts[PARTS];        /* n_parts */
     size_t bytes, most_bytes; /* of their pieces */
     int64_t n_rows;           /* that came in the first scan */
+    bool is_over;             /* it has given up */
     sm_hash_set *found;       /* under the lock while parts are looked through */
-    sm_mutex lock;
+    sm_mutex lock;            /* of rows that pass by: of all */
 } search;
 
 /* ---- hashes of keys -------------------------------------------------------------------------- */
 
-static sm_status hash_keys(const sm_fn_call *call, uint64_t **out, sm_error *e)
+static void hash_keys(const sm_fn_call *call, uint64_t *out)
 {
-    SM_TRY(sm_batch_alloc_raw(call->into, (size_t)call->n_rows * sizeof(**out), (void **)out, e));
     for (int32_t i = 0; i < call->n_args; i++) {
         SM_ASSERT(call->args[i].n_rows == call->n_rows);
-        sm_column_hash(&call->args[i], *out, i > 0);
+        sm_column_hash(&call->args[i], out, i > 0);
     }
-    return SM_OK;
 }
 
 static sm_status eval_hash(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    uint64_t *hashes = NULL;
-
-    SM_TRY(hash_keys(call, &hashes, e));
-    *out = (sm_column){.type = &sm_type_u64, .n_rows = call->n_rows, .values = hashes};
+    (void)e;
+    hash_keys(call, (uint64_t *)out->values); /* the evaluator made it: the function is strict */
     return SM_OK;
 }
 
@@ -81,7 +83,9 @@ static sm_status eval_may_repeat(const sm_fn_call *call, sm_column *out, sm_erro
     uint64_t *hashes = NULL;
     uint8_t *bits = NULL;
 
-    SM_TRY(hash_keys(call, &hashes, e));
+    SM_TRY(sm_batch_alloc_raw(call->into, (size_t)call->n_rows * sizeof(*hashes), (void **)&hashes,
+                              e));
+    hash_keys(call, hashes);
     SM_TRY(sm_batch_alloc(call->into, (size_t)(call->n_rows + 7) / 8, (void **)&bits, e));
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (sm_hash_set_has(found, (sm_hash128){.low = hashes[i]})) {
@@ -97,8 +101,9 @@ static const sm_function hash_function = {
     .name = "key_hash",
     .signature = "(any, ...) -> ubigint",
     .kind = SM_FN_SCALAR,
+    .is_strict = true,
     .eval = eval_hash,
-    .summary = "The hash of a row's key.",
+    .summary = "The hash of a row's key; NULL where a part of the key is.",
 };
 static const sm_function may_repeat_function = {
     .name = "may_repeat",
@@ -145,6 +150,14 @@ static void release_part(search *s, part *p)
     *p = (part){0};
 }
 
+static void release_parts(search *s)
+{
+    for (int32_t i = 0; i < s->n_parts; i++) {
+        release_part(s, &s->parts[i]);
+    }
+    SM_ASSERT(s->bytes == 0);
+}
+
 /* Leaves the second half of its parts to another scan. */
 static sm_status look_at_fewer(search *s, sm_error *e)
 {
@@ -176,6 +189,13 @@ static sm_status add_piece(search *s, part *p, sm_error *e)
     return SM_OK;
 }
 
+/* How many hashes tell whether those of a column's rows come again: of a constant two. */
+static int64_t n_hashes(const sm_column *c, int64_t n_rows)
+{
+    SM_ASSERT(c->type->id == SM_TYPE_U64 && c->layout != SM_DICT);
+    return c->layout == SM_CONST && n_rows > 2 ? 2 : n_rows;
+}
+
 /* Sink: puts the hashes of rows to those of their parts. */
 static sm_status take_hashes(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
 {
@@ -184,10 +204,10 @@ static sm_status take_hashes(void *ctx, sm_batch *rows, sm_waker waker, sm_error
     const uint64_t *hashes = c->values;
 
     (void)waker;
-    SM_ASSERT(c->type->id == SM_TYPE_U64 && c->layout == SM_FLAT);
     s->n_rows += s->first == 0 ? rows->n_rows : 0;
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        const int32_t at = (int32_t)(hashes[i] >> 56) - s->first;
+    for (int64_t i = 0; i < n_hashes(c, rows->n_rows); i++) {
+        const uint64_t hash = hashes[c->layout == SM_CONST ? 0 : i];
+        const int32_t at = (int32_t)(hash >> 56) - s->first;
         if (at < 0 || at >= s->n_parts) {
             continue;
         }
@@ -201,7 +221,7 @@ static sm_status take_hashes(void *ctx, sm_batch *rows, sm_waker waker, sm_error
             }
             SM_TRY(add_piece(s, p, e));
         }
-        *p->next++ = hashes[i];
+        *p->next++ = hash;
     }
     return SM_OK;
 }
@@ -263,6 +283,116 @@ static sm_status look_through_part(void *ctx, int64_t i, sm_error *e)
     return st;
 }
 
+/* Looks through all parts, which are released. */
+static sm_status look_through(search *s, sm_error *e)
+{
+    const sm_status st = sm_pool_for(s->env->pool, s->n_parts, look_through_part, s, e);
+
+    release_parts(s);
+    return st;
+}
+
+/* ---- rows that pass by ----------------------------------------------------------------------- */
+
+/* false: there is no room for it. */
+static bool add_hash(search *s, uint64_t hash)
+{
+    part *p = &s->parts[hash >> 56];
+    sm_error ignored = {0};
+
+    if (p->next == p->end &&
+        (s->bytes + PIECE_BYTES > s->most_bytes || add_piece(s, p, &ignored) != SM_OK)) {
+        return false;
+    }
+    *p->next++ = hash;
+    return true;
+}
+
+/* Hashes of rows. The evaluator shows a constant as one row, of however many, so it may come
+ * again. */
+static void add_hashes(search *s, const sm_column *c)
+{
+    const uint64_t *hashes = c->values;
+    const bool is_const = c->layout == SM_CONST;
+    const int64_t n = n_hashes(c, is_const ? 2 : c->n_rows);
+    bool fits = true;
+
+    for (int64_t i = 0; i < n && fits; i++) {
+        const int64_t at = is_const ? 0 : i;
+        fits = sm_column_is_null(c, at) || add_hash(s, hashes[at]);
+    }
+    s->n_rows += c->n_rows;
+    if (!fits) {
+        s->is_over = true;
+        release_parts(s);
+    }
+}
+
+static sm_status eval_take(const sm_fn_call *call, sm_column *out, sm_error *e)
+{
+    search *s = (search *)call->expr->prepared;
+    const sm_value yes = {.type = &sm_type_bool, .as.b = true};
+
+    SM_ASSERT(call->n_args == 1 && call->args[0].type->id == SM_TYPE_U64);
+    sm_mutex_lock(&s->lock);
+    if (!s->is_over) {
+        add_hashes(s, &call->args[0]);
+    }
+    sm_mutex_unlock(&s->lock);
+    return sm_column_constant(yes, call->n_rows, call->into, out, e);
+}
+
+static const sm_function take_function = {
+    .name = "key_take",
+    .signature = "(ubigint) -> bool",
+    .kind = SM_FN_SCALAR,
+    .eval = eval_take,
+    .summary = "TRUE; the hash of a row's key is searched among others.",
+};
+
+const sm_expr *smi_search_hash(const sm_expr *const *keys, int32_t n_keys, sm_arena *a)
+{
+    return call_of(&hash_function, &sm_type_u64, NULL, keys, n_keys, a);
+}
+
+const sm_expr *smi_search_take(smi_search *s, const sm_expr *hash, sm_arena *a)
+{
+    return call_of(&take_function, &sm_type_bool, s, &hash, 1, a);
+}
+
+smi_search *smi_search_new(const sm_exec_env *env, size_t most_bytes, sm_arena *a)
+{
+    search *s = SM_NEW(a, search);
+
+    *s = (search){.env = env, .n_parts = PARTS, .most_bytes = most_bytes};
+    sm_mutex_init(&s->lock);
+    return s;
+}
+
+sm_status smi_search_end(smi_search *s, smi_repeats *out, sm_error *e)
+{
+    *out = (smi_repeats){.hashes = {.budget = s->env->budget}};
+    if (s->is_over) {
+        return SM_OK;
+    }
+    s->found = &out->hashes;
+    const sm_status st = look_through(s, e);
+    s->is_over = true;
+    out->is_known = st == SM_OK;
+    if (!out->is_known) {
+        smi_repeats_release(out);
+    }
+    return st == SM_BUDGET ? SM_OK : st;
+}
+
+void smi_search_free(smi_search *s)
+{
+    if (s) {
+        release_parts(s);
+        sm_mutex_release(&s->lock);
+    }
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* Scans once for some of the parts, and looks through these. */
@@ -272,12 +402,9 @@ static sm_status scan(search *s, const sm_plan *plan, sm_error *e)
     sm_status st = sm_exec_run(plan, s->env, &sink, NULL, NULL, e);
 
     if (st == SM_OK) {
-        st = sm_pool_for(s->env->pool, s->n_parts, look_through_part, s, e);
+        return look_through(s, e);
     }
-    for (int32_t i = 0; i < s->n_parts; i++) {
-        release_part(s, &s->parts[i]);
-    }
-    SM_ASSERT(s->bytes == 0);
+    release_parts(s);
     return st;
 }
 
@@ -286,7 +413,7 @@ sm_status smi_find_repeats(const smi_audit *u, const sm_plan_node *in, const sm_
 {
     const sm_exec_env *env = u->in->env;
     const sm_str name = SM_STR("hash");
-    const sm_expr *hash = call_of(&hash_function, &sm_type_u64, NULL, keys, n_keys, u->a);
+    const sm_expr *hash = smi_search_hash(keys, n_keys, u->a);
     sm_plan *plan = NULL;
     search *s = SM_NEW(u->a, search);
     sm_status st = SM_OK;

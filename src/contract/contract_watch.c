@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract/contract_watch.c: an audit of rows that a plan of another purpose reads, so that they
+ * are not read once more.
+ *
+ * Calls    new; the plan gets the watch's checks (plan_watch.c) and is executed; end; free. By flow,
+ *          for the contracts of views.
+ * Checks   One for each row rule. For each rule about duplicates one that is always TRUE and takes
+ *          the hash of the row's key (contract_repeats.c). Where there is none of both, one that
+ *          counts the rows.
+ * Columns  are those that the rules read and their examples show, then a hash for each search.
+ * End      Row rules are counted by the pass, and its examples are theirs. If no key of a search
+ *          comes again, nothing breaks its rule; else only the keys that may are audited, over the
+ *          rows themselves. All other rules are audited as ever (contract_audit.c).
+ * Why      30 files of 60,000 lines, of which a view makes one table: 1.1 s of CPU with a pass of
+ *          the contract's own, 0.5 s with this. */
+#include "contract/contract_int.h"
+
+/* A rule about duplicates whose keys are searched. */
+typedef struct searched {
+    const sm_rule *rule;
+    smi_search *search;
+} searched;
+
+struct sm_audit_watch {
+    sm_audit in;
+    sm_arena *a;
+    sm_bound_rule *rules; /* row rules, over in.rows */
+    int64_t n_rules;
+    searched *searches;
+    int32_t n_searches;
+    int32_t *place; /* of a column of in.rows: among those that are looked at; −1: it is not */
+    sm_plan_watch plan;
+};
+
+/* ---- the checks ------------------------------------------------------------------------------ */
+
+static bool is_of_duplicates(const sm_rule *r)
+{
+    return r->kind == SM_RULE_UNIQUE || r->kind == SM_RULE_PRIMARY_KEY ||
+           r->kind == SM_RULE_DUPLICATE_VALUES;
+}
+
+/* The key of a rule about duplicates; NULL: its columns can be none, as the audit will say. */
+static const sm_expr **key_of(const smi_audit *u, const sm_rule *r)
+{
+    const sm_expr **keys = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns + 1);
+
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        keys[i] = u->columns[r->columns[i]];
+        if (sm_type_is_nested(keys[i]->type->id)) {
+            return NULL;
+        }
+    }
+    return keys;
+}
+
+/* Begins the searches. *hashes: one each. */
+static void begin_searches(sm_audit_watch *w, const smi_audit *u, size_t room_bytes,
+                           const sm_expr ***hashes)
+{
+    const sm_contract_table *t = w->in.table;
+    int32_t n = 0;
+
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        n += is_of_duplicates(&t->rules[i]);
+    }
+    w->searches = SM_NEW_ARRAY(w->a, searched, n + 1);
+    *hashes = SM_NEW_ARRAY(w->a, const sm_expr *, n + 1);
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        const sm_rule *r = &t->rules[i];
+        const sm_expr **keys = is_of_duplicates(r) ? key_of(u, r) : NULL;
+        if (keys) {
+            smi_search *search = smi_search_new(w->in.env, room_bytes / (size_t)n, w->a);
+            (*hashes)[w->n_searches] = smi_search_hash(keys, r->n_columns, w->a);
+            w->searches[w->n_searches++] = (searched){r, search};
+        }
+    }
+}
+
+/* The columns that are looked at. */
+static const sm_plan_node *looked_at(sm_audit_watch *w, smi_audit *u, const sm_expr *const *hashes)
+{
+    const sm_type *schema = w->in.rows->schema;
+    const int32_t n_most = schema->n_fields + w->n_searches;
+    bool *used = SM_NEW_ARRAY(w->a, bool, schema->n_fields + 1);
+    const sm_expr **exprs = SM_NEW_ARRAY(w->a, const sm_expr *, n_most + 1);
+    sm_str *names = SM_NEW_ARRAY(w->a, sm_str, n_most + 1);
+    int32_t n = 0;
+
+    for (int64_t i = 0; i < w->n_rules; i++) {
+        smi_audit_shown(u, &w->rules[i], used);
+        sm_expr_columns(w->rules[i].holds, used);
+    }
+    w->place = SM_NEW_ARRAY(w->a, int32_t, schema->n_fields + 1);
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        w->place[i] = used[i] ? n : -1;
+        if (used[i]) {
+            exprs[n] = sm_expr_column(schema, i, w->a);
+            names[n++] = schema->fields[i].name;
+        }
+    }
+    for (int32_t i = 0; i < w->n_searches; i++) {
+        exprs[n] = hashes[i];
+        names[n++] = SM_STR("hash");
+    }
+    return sm_plan_project(w->in.rows, exprs, names, n, w->a);
+}
+
+static void make_checks(sm_audit_watch *w)
+{
+    const sm_type *columns = w->plan.rows->schema;
+    const int32_t n_hashes = w->n_searches, first_hash = columns->n_fields - n_hashes;
+    const sm_value yes = {.type = &sm_type_bool, .as.b = true};
+    sm_check *checks = SM_NEW_ARRAY(w->a, sm_check, w->n_rules + n_hashes + 1);
+    int32_t n = 0;
+
+    for (int64_t i = 0; i < w->n_rules; i++) {
+        checks[n++] = (sm_check){.name = w->rules[i].rule->name,
+                                 .holds = sm_expr_mapped(w->rules[i].holds, w->place, w->a)};
+    }
+    for (int32_t i = 0; i < n_hashes; i++) {
+        const sm_expr *hash = sm_expr_column(columns, first_hash + i, w->a);
+        checks[n++] = (sm_check){.name = w->searches[i].rule->name,
+                                 .holds = smi_search_take(w->searches[i].search, hash, w->a)};
+    }
+    if (n == 0) {
+        checks[n++] = (sm_check){.name = SM_STR("rows"), .holds = sm_expr_constant(yes, w->a)};
+    }
+    for (int32_t i = 0; i < n; i++) {
+        checks[i].action = SM_POLICY_WARN;
+    }
+    w->plan.checks = checks;
+    w->plan.n_checks = n;
+}
+
+sm_status sm_audit_watch_new(const sm_audit *in, int32_t side, size_t room_bytes, sm_arena *a,
+                             sm_audit_watch **out, sm_error *e)
+{
+    sm_audit_watch *w = SM_NEW(a, sm_audit_watch);
+    const sm_expr **hashes = NULL;
+
+    *w = (sm_audit_watch){.in = *in, .a = a, .plan = {.side = side}};
+    smi_audit u = {.in = &w->in, .a = a};
+    SM_TRY(smi_bind_columns(in->contract, in->table, in->rows->schema, a, &u.columns, e));
+    SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, a, &w->rules,
+                            &w->n_rules, e));
+    begin_searches(w, &u, room_bytes, &hashes);
+    w->plan.rows = looked_at(w, &u, hashes);
+    make_checks(w);
+    *out = w;
+    return SM_OK;
+}
+
+sm_plan_watch *sm_audit_watch_plan(sm_audit_watch *w)
+{
+    return &w->plan;
+}
+
+/* ---- what they found ------------------------------------------------------------------------- */
+
+static const sm_check_report *report_of(const sm_audit_watch *w, const sm_exec_report *report,
+                                        int32_t check)
+{
+    const sm_check_report *c = report->checks;
+
+    while (c < report->checks + report->n_checks &&
+           (c->side != w->plan.side || c->check != check)) {
+        c++;
+    }
+    SM_ENSURE(c < report->checks + report->n_checks);
+    return c;
+}
+
+/* Example rows with the columns of the view: NULL where no rule reads one. */
+static sm_status view_rows(const sm_audit_watch *w, sm_batch *examples, sm_batch **out, sm_error *e)
+{
+    const sm_type *schema = w->in.rows->schema;
+    const int32_t n_own = w->plan.check->schema->n_fields;
+    sm_batch *b = NULL;
+    sm_status st = SM_OK;
+
+    SM_TRY(sm_batch_new(w->in.env->budget, schema, &b, e));
+    sm_batch_keep_all(b, examples);
+    for (int32_t i = 0; i < schema->n_fields && st == SM_OK; i++) {
+        if (w->place[i] >= 0) {
+            b->columns[i] = examples->columns[n_own + w->place[i]];
+        } else {
+            st = sm_column_constant(sm_value_null(schema->fields[i].type), examples->n_rows, b,
+                                    &b->columns[i], e);
+        }
+    }
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
+    }
+    b->n_rows = examples->n_rows;
+    *out = b;
+    return SM_OK;
+}
+
+/* What the pass says of a row rule. */
+static sm_status take_rule(const sm_audit_watch *w, smi_audit *u, int32_t i,
+                           const sm_exec_report *report, sm_error *e)
+{
+    const sm_bound_rule *rule = &w->rules[i];
+    const sm_check_report *found = report_of(w, report, i);
+    sm_rule_count *out = &u->counts[rule->rule - w->in.table->rules];
+    sm_batch *shown = NULL;
+
+    *out = (sm_rule_count){.n_rows = found->n_rows, .n_broken = found->n_broken};
+    if (!found->examples) {
+        return SM_OK;
+    }
+    SM_TRY(view_rows(w, found->examples, &shown, e));
+    const sm_status st = smi_audit_show(u, rule, shown, out, e);
+    sm_batch_release(shown);
+    return st == SM_OK ? smi_audit_share(u, rule, out, e) : st;
+}
+
+/* Ends the searches. *out: one a rule; release_repeats() them, also after a failure. */
+static sm_status end_searches(sm_audit_watch *w, smi_repeats *out, sm_error *e)
+{
+    for (int32_t i = 0; i < w->n_searches; i++) {
+        searched *s = &w->searches[i];
+        SM_TRY(smi_search_end(s->search, &out[s->rule - w->in.table->rules], e));
+    }
+    return SM_OK;
+}
+
+sm_status sm_audit_watch_end(sm_audit_watch *w, const sm_exec_report *report, sm_arena *a,
+                             sm_rule_count **counts, int64_t *n_rows, sm_error *e)
+{
+    const sm_contract_table *t = w->in.table;
+    smi_repeats *repeats = SM_NEW_ARRAY(a, smi_repeats, t->n_rules + 1);
+    smi_audit u = {.in = &w->in,
+                   .a = a,
+                   .n_rows = report_of(w, report, 0)->n_rows,
+                   .repeats = repeats,
+                   .counts = SM_NEW_ARRAY(a, sm_rule_count, t->n_rules + 1)};
+    sm_status st = SM_OK;
+
+    SM_ASSERT(w->plan.check && !report->is_partial);
+    SM_TRY(smi_bind_columns(w->in.contract, t, w->in.rows->schema, a, &u.columns, e));
+    for (int32_t i = 0; i < w->n_rules; i++) {
+        SM_TRY(take_rule(w, &u, i, report, e));
+    }
+    SM_TRY_GOTO(st, done, end_searches(w, repeats, e));
+    SM_TRY_GOTO(st, done, smi_audit_sets(&u, e));
+    *counts = u.counts;
+    *n_rows = u.n_rows;
+done:
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        smi_repeats_release(&repeats[i]);
+    }
+    return st;
+}
+
+void sm_audit_watch_free(sm_audit_watch *w)
+{
+    for (int32_t i = 0; w && i < w->n_searches; i++) {
+        smi_search_free(w->searches[i].search);
+    }
+}
