@@ -147,8 +147,7 @@ static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, 
     return st;
 }
 
-/* Names for the rules, which see the task's table as the candidate leaves it; NULL: as it is. */
-static void make_names(smi_flow_guard *g, sm_candidate *c)
+void smi_flow_guard_names(smi_flow_guard *g, sm_candidate *c)
 {
     sm_run *r = g->run;
 
@@ -286,8 +285,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
     return SM_OK;
 }
 
-/* What was asked is that of the task's plan: it is put aside while rules are looked at. */
-static smi_flow_asked keep_asked(sm_run *r)
+smi_flow_asked smi_flow_asked_keep(sm_run *r)
 {
     const smi_flow_asked kept = r->asked;
 
@@ -295,7 +293,7 @@ static smi_flow_asked keep_asked(sm_run *r)
     return kept;
 }
 
-static void restore_asked(sm_run *r, const smi_flow_asked *kept)
+void smi_flow_asked_restore(sm_run *r, const smi_flow_asked *kept)
 {
     sm_buf_release(&r->asked.text);
     r->asked = *kept;
@@ -313,16 +311,17 @@ sm_status smi_flow_guard_over(sm_run *r, int32_t task, const sm_plan_node *rows,
     *out = (smi_flow_guard){.run = r, .task = task, .arena = a};
     out->replaced = stays->replaced ? *stays->replaced : (smi_flow_rows){0};
     if (t->contract) {
-        const smi_flow_asked asked = keep_asked(r);
-        make_names(out, NULL);
+        const smi_flow_asked asked = smi_flow_asked_keep(r);
+        smi_flow_guard_names(out, NULL);
         const sm_status st = guard_rows(out, rows, stays, e);
-        restore_asked(r, &asked);
+        smi_flow_asked_restore(r, &asked);
         SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
         rows = sm_guard_rows(out->guard);
     }
     rows = sm_plan_without_origin(rows, a);
     SM_TRY(sm_statement_finish(select, rows, a, &guarded, e));
     out->plan = guarded;
+    out->rows = rows;
     return SM_OK;
 }
 
@@ -346,10 +345,30 @@ sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
 
 void smi_flow_guard_close(smi_flow_guard *g)
 {
+    smi_flow_watch_close(g);
     sm_exec_report_release(&g->report);
     sm_names_free(g->names);
     sm_names_free(g->before);
     *g = (smi_flow_guard){0};
+}
+
+sm_status smi_flow_guard_audit(smi_flow_guard *g, const sm_statement *select, sm_audit *out,
+                               sm_error *e)
+{
+    const smi_flow_task *t = &g->run->p->tasks[g->task];
+
+    if (select->n_params > 0) {
+        return sm_fail(e, SM_UNSUPPORTED, "the view has a subquery that gives one value");
+    }
+    *out = (sm_audit){.contract = t->contract->model,
+                      .table = t->contracted,
+                      .rows = select->target,
+                      .names = g->resolver,
+                      .other = find_other,
+                      .ctx = g,
+                      .env = g->run->env,
+                      .report = &g->report};
+    return SM_OK;
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
@@ -361,7 +380,7 @@ static sm_status make_verdict(smi_flow_guard *g, sm_candidate *written, sm_candi
     const sm_str name = g->run->p->tasks[g->task].name;
     const sm_plan_node *table = NULL, *rows = NULL;
 
-    make_names(g, c);
+    smi_flow_guard_names(g, c);
     do {
         smi_flow_asking_reset(&g->asking);
         SM_TRY(sm_names_candidate_rows(g->names, c, SM_CANDIDATE_TABLE, name, &table, e));
@@ -387,9 +406,9 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     const smi_flow_task *t = &r->p->tasks[g->task];
     sm_candidate_guard(c);
     smi_flow_report_notes(r, t);
-    const smi_flow_asked asked = keep_asked(r);
+    const smi_flow_asked asked = smi_flow_asked_keep(r);
     sm_status st = make_verdict(g, written, c, &v, e);
-    restore_asked(r, &asked);
+    smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
     v->name = t->name;
     sm_candidate_judge(c, &(sm_judged){.passes = v->outcome != SM_OUTCOME_FAILED,
@@ -397,71 +416,6 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
                                        .json = sm_verdict_brief(v, t->contract->hash, r->arena)});
     smi_flow_report_verdict(r, g->task, v);
     return sm_verdict_status(v, e);
-}
-
-/* ---- a view ---------------------------------------------------------------------------------- */
-
-/* Audits the rows of a view, whose plan `select` is. */
-static sm_status audit_view(smi_flow_guard *g, const sm_statement *select, sm_verdict **out,
-                            sm_error *e)
-{
-    const smi_flow_task *t = &g->run->p->tasks[g->task];
-    sm_audit in = {.contract = t->contract->model,
-                   .table = t->contracted,
-                   .rows = select->target,
-                   .other = find_other,
-                   .ctx = g,
-                   .env = g->run->env,
-                   .report = &g->report};
-    sm_rule_count *counts = NULL;
-    int64_t n_rows = 0;
-
-    if (select->n_params > 0) {
-        return sm_fail(e, SM_UNSUPPORTED, "the view has a subquery that gives one value");
-    }
-    do {
-        smi_flow_asking_reset(&g->asking);
-        in.names = g->resolver;
-        sm_exec_report_release(&g->report);
-        SM_TRY(sm_contract_audit(&in, g->run->arena, &counts, &n_rows, e));
-    } while (g->run->asked.has_opened_one);
-    *out = sm_contract_judge(in.contract, in.table, n_rows, counts, g->run->arena);
-    return SM_OK;
-}
-
-static sm_status judge_view(smi_flow_guard *g, sm_error *e)
-{
-    sm_run *r = g->run;
-    const smi_flow_task *t = &r->p->tasks[g->task];
-    const sm_plan *plan = NULL;
-    sm_verdict *v = NULL;
-
-    SM_TRY(smi_flow_plan(r, NULL, t, g->arena, &plan, e));
-    const sm_statement *select = r->asked.select;
-    const smi_flow_asked asked = keep_asked(r);
-    make_names(g, NULL);
-    const sm_status st = audit_view(g, select, &v, e);
-    restore_asked(r, &asked);
-    SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
-    v->name = t->name;
-    smi_flow_report_verdict(r, g->task, v);
-    return sm_verdict_status(v, e);
-}
-
-sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e)
-{
-    const smi_flow_task *t = &r->p->tasks[task];
-    smi_flow_guard g = {.run = r, .task = task};
-
-    if (!t->contract) {
-        return SM_OK;
-    }
-    smi_flow_report_notes(r, t);
-    sm_arena *a = g.arena = sm_arena_new(r->env->budget);
-    const sm_status st = judge_view(&g, e);
-    smi_flow_guard_close(&g);
-    sm_arena_free(a);
-    return st;
 }
 
 /* ---- rows that only leave -------------------------------------------------------------------- */
@@ -480,7 +434,7 @@ static sm_status guard_nothing(smi_flow_guard *g, sm_candidate *c, sm_error *e)
     const sm_plan_node *table = NULL, *rows = NULL;
     sm_plan *plan = NULL;
 
-    make_names(g, c);
+    smi_flow_guard_names(g, c);
     SM_TRY(sm_names_candidate_rows(g->names, c, SM_CANDIDATE_WRITTEN,
                                    g->run->p->tasks[g->task].name, &table, e));
     SM_TRY(no_rows(table, g->arena, &rows, e));
@@ -498,9 +452,9 @@ sm_status smi_flow_guard_leaving(sm_run *r, int32_t task, sm_candidate *c, sm_er
         return SM_OK;
     }
     g.arena = sm_arena_new(r->env->budget);
-    const smi_flow_asked asked = keep_asked(r);
+    const smi_flow_asked asked = smi_flow_asked_keep(r);
     sm_status st = guard_nothing(&g, c, e);
-    restore_asked(r, &asked);
+    smi_flow_asked_restore(r, &asked);
     st = sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name));
     if (st == SM_OK) {
         st = smi_flow_guard_judge(&g, c, c, e);

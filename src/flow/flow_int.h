@@ -259,7 +259,9 @@ typedef struct smi_flow_task_state {
     smi_flow_own_quarantine own;       /* {0}: its rows go to none, or to a source's */
     int64_t n_rows_before;             /* of the table; −1: there was none */
     const sm_contract_report *verdict; /* of the last attempt; NULL: it was not judged */
-    sm_str period; /* a table: the month or date that all its rows are of; "" for none */
+    bool is_due;                       /* a view: its contract is still to be judged, … */
+    int32_t judged_by; /* … or the execution of this task has judged it; −1: no other one */
+    sm_str period;     /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
 } smi_flow_task_state;
 
@@ -354,16 +356,22 @@ typedef struct smi_flow_rows {
     int64_t n; /* 0: none */
 } smi_flow_rows;
 
+/* The contract of a view, judged by the execution of a plan that reads it (flow_watch.c). */
+typedef struct smi_flow_watching smi_flow_watching;
+
 /* The rows of a task on their way into its table, guarded by its contract (flow_guard.c). It stays
  * where it is from its opening on. */
 typedef struct smi_flow_guard {
     sm_run *run;
     int32_t task;
-    const sm_plan *plan;   /* to be executed: of the rows that are left */
-    sm_exec_report report; /* of that */
+    const sm_plan *plan;      /* to be executed: of the rows that are left */
+    const sm_plan_node *rows; /* these rows; NULL: those of the SQL */
+    sm_exec_report report;    /* of that */
     smi_flow_rows replaced;
-    sm_guard *guard;  /* NULL: the task has no contract */
-    sm_arena *arena;  /* of the guard and the plan; the caller's */
+    sm_guard *guard;             /* NULL: the task has no contract */
+    sm_arena *arena;             /* of the guard and the plan; the caller's */
+    smi_flow_watching *watching; /* contracts of views that are judged by the same execution */
+    int32_t n_watching;
     sm_names *names;  /* what rules name now, … */
     sm_names *before; /* … and what they named before the rows were staged; NULL: the same */
     smi_flow_asking asking;
@@ -473,13 +481,36 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
                                sm_error *e) SM_MUST_USE;
 /** Judges a candidate that takes rows away and adds none. */
 sm_status smi_flow_guard_leaving(sm_run *r, int32_t task, sm_candidate *c, sm_error *e) SM_MUST_USE;
-/** Does a view: judges its rows, by passes of its own, if it has a contract. */
-sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Names for the rules, which see the task's table as the candidate leaves it; NULL: as it is. */
+void smi_flow_guard_names(smi_flow_guard *g, sm_candidate *c);
+/** The audit of the view g->task, whose SQL is `select`, with the guard's names. SM_UNSUPPORTED. */
+sm_status smi_flow_guard_audit(smi_flow_guard *g, const sm_statement *select, sm_audit *out,
+                               sm_error *e) SM_MUST_USE;
+/** r->asked as it was; a task's plan may be asked for something else meanwhile. */
+smi_flow_asked smi_flow_asked_keep(sm_run *r);
+void smi_flow_asked_restore(sm_run *r, const smi_flow_asked *kept);
+
 /** Keeps the candidate of a task that fails by its verdict, if that is why. e: the failure, which
  * is to say where its rows are, or why they are not kept. */
 void smi_flow_keep(sm_run *r, int32_t task, sm_error *e);
 /** After the publication: of tables that keep their contract again no older candidate is kept. */
 void smi_flow_drop_kept(sm_run *r);
+
+/* ---- views (flow_watch.c) -------------------------------------------------------------------- */
+
+/** Does a view, if it has a contract: its rules are bound. Its rows are judged where no table task
+ * of the run reads it; else that is due. */
+sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Puts the checks of views that are due and read by the guard's task into its plan. Where they
+ * cannot be there, the views stay due. */
+sm_status smi_flow_watch_open(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
+/** Judges these views by what the execution of the guard's plan has reported. SM_CONTRACT. */
+sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
+void smi_flow_watch_close(smi_flow_guard *g);
+/** Judges the views that are still due, by passes of their own. When all tables are made. */
+sm_status smi_flow_views_finish(sm_run *r, sm_error *e) SM_MUST_USE;
+/** The views that a failed attempt at a task has judged are due again. */
+void smi_flow_watch_undo(sm_run *r, int32_t task);
 /** After the candidate is judged, or never will be. Takes {0}. */
 void smi_flow_guard_close(smi_flow_guard *g);
 /** Adds to a fingerprint what decides the verdict of a task, but for the tables that its rules

@@ -191,14 +191,15 @@ void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
                                 .n_warned = v->n_warned,
                                 .n_failed = v->n_failed,
                                 .json = rules_json(v, out->arena)};
-    while (at < out->n_contracts && !sm_str_eq(out->contracts[at]->table, own->table)) {
-        at++; /* else it is that of an attempt before this one */
+    while (at < out->n_contracts && smi_flow_task_find(r->p, out->contracts[at]->table) < task) {
+        at++; /* a view is judged with a table that reads it, and may come behind others */
     }
-    if (at == out->n_contracts) {
-        out->contracts = sm_arena_grow(out->arena, out->contracts, at, &r->cap_contracts,
-                                       sizeof(*out->contracts));
-        out->n_contracts++;
-    }
+    if (at == out->n_contracts || !sm_str_eq(out->contracts[at]->table, own->table)) {
+        out->contracts = sm_arena_grow(out->arena, out->contracts, out->n_contracts,
+                                       &r->cap_contracts, sizeof(*out->contracts));
+        memmove(&out->contracts[at + 1], &out->contracts[at],
+                (size_t)(out->n_contracts++ - at) * sizeof(*out->contracts));
+    } /* else it is that of an attempt before this one */
     out->contracts[at] = own;
     r->tasks[task].verdict = own;
 }

@@ -249,6 +249,7 @@ static void undo_attempt(sm_run *r, int32_t task)
     state->candidate = NULL;
     state->period = (sm_str){0};
     smi_flow_own_undo(&state->own);
+    smi_flow_watch_undo(r, task);
     smi_flow_sources_undo(r, task);
 }
 
@@ -418,6 +419,7 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
         SM_ASSERT(r->tasks[r->order[i]].phase == SMI_TASK_DONE);
     }
     r->phase = SMI_RUN_CLOSED;
+    SM_TRY(say_interrupted(smi_flow_views_finish(r, e), e));
     SM_TRY(say_interrupted(finish_quarantines(r, e), e));
     tell_sources(r, true);
     SM_TRY(publish_candidates(r, e));

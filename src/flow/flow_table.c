@@ -543,12 +543,16 @@ static sm_status stage_rows(making *m, sm_write *w, sm_error *e)
     sm_candidate **c = &r->tasks[m->task].candidate;
     sm_stage *stage = NULL;
 
+    SM_TRY(m->names ? SM_OK : smi_flow_watch_open(&m->rows, e));
     SM_TRY(smi_flow_stage_open(r, m->t, w, m->rows.plan->root->schema, &stage, e));
     sm_status st = smi_flow_execute_into(&m->rows, stage, e);
     if (st == SM_OK) {
         st = sm_stage_candidate(stage, c, e);
     }
     sm_stage_close(stage);
+    if (st == SM_OK) {
+        st = smi_flow_watch_judge(&m->rows, e);
+    }
     return st == SM_OK ? smi_flow_guard_judge(&m->rows, *c, *c, e) : st;
 }
 

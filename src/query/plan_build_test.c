@@ -824,7 +824,7 @@ static char *watched_text(builder *b, const char *query, sm_plan_watch *w)
     sm_plan *plan = NULL;
     sm_error e = {0};
     const sm_sql sql = {SM_STR("q"), sm_str_of(query)};
-    assert_ok(sm_query_select(&sql, &kit_resolver, b->a, &s, &e), &e);
+    assert_ok(sm_query_select(&sql, &kit_resolver, false, b->a, &s, &e), &e);
     assert_ok(sm_statement_watched(s, s->target, w, 1, b->a, &plan, &e), &e);
     assert_true(sm_type_eq(plan->root->schema, s->plan->root->schema));
     return plan_text(plan);

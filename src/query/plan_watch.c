@@ -59,7 +59,7 @@ static bool is_text(const sm_dataset *d)
 /* Does the scan give the rows that the relation's own would, with more columns too? */
 static bool is_fit(const sm_plan_node *scan, const sm_dataset *d)
 {
-    return scan->as.scan.dataset == d && scan->schema->n_fields > 0 &&
+    return scan->as.scan.dataset == d && !d->rescues && scan->schema->n_fields > 0 &&
            (is_text(d) ? scan->as.scan.want.validate_all : scan->as.scan.want.bounds.n == 0);
 }
 

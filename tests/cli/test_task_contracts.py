@@ -429,6 +429,106 @@ def test_a_view(shop):
     assert failed["raw.orders", "amount:minimum"]["examples"] == [{"amount": -1.0}]
 
 
+WATCHED = """\
+  - name: orders
+    properties:
+      - {name: id, logicalType: integer, required: true, customProperties: [{property: smelt.onViolation, value: warn}]}
+      - name: amount
+        logicalType: number
+        logicalTypeOptions: {minimum: 0}
+        customProperties: [{property: smelt.failAbove, value: "90%"}, {property: smelt.sharePer, value: day}]
+      - name: city
+        logicalType: string
+        quality: [{metric: invalidValues, arguments: {validValues: [Oslo, Rome]}, mustBe: 0, severity: warning}]
+      - {name: day, logicalType: date, unique: true, customProperties: [{property: smelt.onViolation, value: warn}]}
+    quality:
+      - {name: same, metric: duplicateValues, arguments: {properties: [id, day]}, mustBe: 0,
+         customProperties: [{property: smelt.failAbove, value: "90%"}, {property: smelt.sharePer, value: day}]}
+      - {name: ids, metric: duplicateValues, arguments: {properties: [id]}, mustBe: 0, severity: warning}
+      - {name: whole, metric: duplicateValues, arguments: {properties: [id, city, amount, day]}, mustBe: 0,
+         severity: warning}
+      - {name: worth, type: custom, engine: smelt, implementation: "amount * id < 4000", severity: warning}
+      - {name: many, metric: rowCount, mustBeGreaterThan: 1}
+      - {name: lines, type: sql, mustBeGreaterThan: 0,
+         query: "SELECT sum(lines * 1000 + kept * 100 + refused * 10 + blank) FROM {files}"}
+"""
+READERS = {
+    "all": "FROM raw.orders",
+    "few": "SELECT city FROM raw.orders WHERE amount > 5",
+    "one day": "SELECT id FROM raw.orders WHERE day = DATE '2022-04-02'",
+    "limit": "SELECT id FROM raw.orders WHERE amount > 5 LIMIT 3",
+    "groups": "SELECT city, sum(amount) AS amount FROM raw.orders GROUP BY city",
+    "twice": "SELECT a.id, b.city FROM raw.orders a JOIN raw.orders b ON a.id = b.id AND a.day = b.day",
+    "view of it": "SELECT id + 1 AS next FROM raw.big",
+    "some rows": "SELECT id FROM raw.orders UNION ALL SELECT 7",
+    "count": "SELECT count(*) AS n FROM raw.orders",
+    "no rows": "SELECT id FROM raw.orders WHERE 1 = 2",
+    "other files": "SELECT o.id FROM raw.orders o JOIN read_json('other.json') c ON c.id = o.id",
+}
+
+
+def give_many(shop):
+    """Days with NULLs, values that are out of range, duplicates within a day and across days, lines that are none.
+    Returns the rows that are kept."""
+    kept = []
+    for day in ["2022-04-01", "2022-04-02", "2022-04-03"]:
+        rows = [row(i % 1900 if i % 7 else None, i % 90 - 1.5, ["Oslo", "Rome", "Bern"][i % 3])
+                for i in range(2000 * int(day[-1]))]
+        shop.give(day, *rows, "\n", '{"id": "x"}\n', row(1), '{"id": ')
+        kept += [(r["id"], r["city"], r["amount"], day) for r in rows + [row(1)]]
+    (shop.folder / "other.json").write_text('{"id": 5}\n')
+    return kept
+
+
+def judge_apart(shop, kept):
+    """The verdict of a view that no table reads."""
+    shop.tasks("""\
+        - {view: raw.orders, sql: load.sql, contract: c.yaml}
+        - {table: mart.orders, sql: one.sql}
+        """)
+    shop.sql("one", "SELECT 1 AS one")
+    found = rules(shop.json())
+    same = [(r[0], r[3]) for r in kept if r[0] is not None]
+    assert found["raw.orders", "id:required"]["violations"] == len(kept) - len(same)
+    assert found["raw.orders", "amount:minimum"]["violations"] == sum(r[2] < 0 for r in kept)
+    assert found["raw.orders", "same"]["violations"] == len(same) - len(set(same))
+    assert found["raw.orders", "ids"]["violations"] == len(same) - len({i for i, _ in same})
+    assert found["raw.orders", "day:unique"]["violations"] == len(kept) - 3
+    return list(found.values())
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_view_is_judged_the_same_by_whoever_reads_it(shop, reader):
+    """Rules are checked as a table reads the view; its rows are those that it has without a contract."""
+    kept = give_many(shop)
+    shop.contract(WATCHED)
+    apart = judge_apart(shop, kept)
+    shop.sql("read", READERS[reader])
+    shop.sql("big", "SELECT id, amount FROM raw.orders WHERE amount > 1")
+    tasks = "- {view: raw.orders, sql: load.sql, contract: c.yaml}\n- {view: raw.big, sql: big.sql}\n"
+    tables = "- {table: mart.orders, sql: read.sql}\n- {table: mart.more, sql: read.sql}\n"
+    shop.tasks(tasks.replace(", contract: c.yaml", "") + tables)
+    shop.json()
+    wanted = shop.table("mart/orders").to_pyarrow_table()
+    shop.tasks(tasks + tables)
+    for threads in ["1", "2", "7"]:
+        report = shop.json("2022-04-01", "--threads", threads, "--morsel-size", "64KiB")
+        assert report["contracts"] == apart
+        assert shop.table("mart/orders").to_pyarrow_table() == wanted
+
+
+@pytest.mark.parametrize("reader, task", [("few", "mart.orders"), ("groups", "mart.orders"), ("count", None)])
+def test_which_task_a_broken_view_fails(shop, reader, task):
+    """The one that reads it; where its plan cannot have the checks, the run, before anything is published."""
+    shop.tasks(VIEW.replace("twice", "read"))
+    shop.sql("big", "SELECT 1 AS one")
+    shop.sql("read", READERS[reader])
+    shop.give("2022-04-01", row(1, -1), row(2))
+    done = shop.run(code=3)
+    assert "rule amount:minimum is broken: 1 of 2 rows breaks it" in done.stderr and "in view raw.orders" in done.stderr
+    assert ("task mart.orders" in done.stderr) == (task is not None)
+
+
 @pytest.mark.parametrize("action", ["quarantine", "null"])
 def test_a_view_takes_no_rows_away(shop, action):
     shop.tasks(VIEW)
