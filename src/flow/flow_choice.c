@@ -57,6 +57,7 @@ sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e)
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         r->tasks[i].is_chosen = chosen[i];
         r->tasks[i].n_rows_before = -1;
+        r->tasks[i].judged_by = -1;
     }
     return check_refresh(r, e);
 }
