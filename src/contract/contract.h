@@ -558,7 +558,7 @@ typedef struct sm_audit {
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e) SM_MUST_USE;
 
-/* An audit of rows that a plan of another purpose reads: of a view, while a table is made from it. */
+/* An audit of rows that a plan of another purpose reads: of a view, while a table is made. */
 typedef struct sm_audit_watch sm_audit_watch;
 
 /**

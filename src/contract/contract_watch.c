@@ -3,8 +3,8 @@
  * contract/contract_watch.c: an audit of rows that a plan of another purpose reads, so that they
  * are not read once more.
  *
- * Calls    new; the plan gets the watch's checks (plan_watch.c) and is executed; end; free. By flow,
- *          for the contracts of views.
+ * Calls    new; the plan gets the watch's checks (plan_watch.c) and is executed; end; free. By
+ *          flow, for the contracts of views.
  * Checks   One for each row rule. For each rule about duplicates one that is always TRUE and takes
  *          the hash of the row's key (contract_repeats.c). Where there is none of both, one that
  *          counts the rows.

@@ -40,6 +40,7 @@ static sm_status tell_verdict(const smi_flow_guard *g, int64_t n_rows, const sm_
 {
     sm_run *r = g->run;
     const smi_flow_task *t = &r->p->tasks[g->task];
+    SM_ASSERT(t->kind == SM_TASK_VIEW && t->contract);
     sm_verdict *v = sm_contract_judge(t->contract->model, t->contracted, n_rows, counts, r->arena);
 
     v->name = t->name;
@@ -130,6 +131,7 @@ sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e)
     const smi_flow_task *t = &r->p->tasks[task];
     bool is_later = false;
 
+    SM_ASSERT(!r->tasks[task].is_due);
     r->tasks[task].judged_by = -1;
     if (!t->contract) {
         return SM_OK;
@@ -205,6 +207,7 @@ static sm_status plan_watched(smi_flow_guard *g, const sm_statement *select, sm_
     sm_plan_watch *plans = SM_NEW_ARRAY(g->arena, sm_plan_watch, g->n_watching);
     sm_plan *plan = NULL;
 
+    SM_ASSERT(g->n_watching > 0 && g->plan);
     for (int32_t i = 0; i < g->n_watching; i++) {
         plans[i] = *sm_audit_watch_plan(g->watching[i].watch);
     }
@@ -265,6 +268,7 @@ static sm_status judge_watched(smi_flow_guard *g, smi_flow_watching *w, sm_error
 
     smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(r->p->tasks[view].name)));
+    SM_ASSERT(r->tasks[view].is_due && r->tasks[view].judged_by < 0);
     r->tasks[view].is_due = false;
     r->tasks[view].judged_by = g->task;
     return tell_verdict(&w->guard, n_rows, counts, e);

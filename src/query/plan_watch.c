@@ -15,8 +15,8 @@
  * Refused   Lines are refused for the columns that are read of them, unless the relation says
  *           validate => 'all'. Text without that is left alone: with more columns read the query
  *           would lose rows.
- * Files     The report of a run has all files of text that it read. A relation of text is left alone
- *           where the plan reads other text, so that these files are the relation's.
+ * Files     The report of a run has all files of text that it read. A relation of text is left
+ *           alone where the plan reads other text, so that these files are the relation's.
  * Pruned    A scan of a table with bounds is left alone, too: it may read few of many files. */
 #include "query/query_int.h"
 
@@ -113,6 +113,7 @@ static sm_plan_node *widen_scan(const sm_plan_node *scan, const relation *of, sm
         const int32_t c = of->scan->as.scan.columns[i];
         is_own[c] = is_own[c] || used[i];
     }
+    SM_ASSERT(of->scan->as.scan.dataset == d && n_stored >= 0);
     for (int32_t c = 0; c < n_all; c++) { /* ascending, as a scan's columns are */
         place[c] = is_own[c] ? n : -1;
         if (is_own[c]) {
@@ -123,6 +124,8 @@ static sm_plan_node *widen_scan(const sm_plan_node *scan, const relation *of, sm
             stored[n_read++] = c;
         }
     }
+    SM_ASSERT(n >= scan->schema->n_fields && n_read >= scan->as.scan.want.n_columns);
+    SM_ASSERT(!scan->as.scan.want.types); /* opt_fields.c comes later */
     *out = *scan;
     out->schema = sm_type_struct(a, fields, n);
     out->as.scan.columns = columns;
@@ -168,7 +171,8 @@ static sm_status watch_scan(sm_plan_watch *w, const relation *of, sm_arena *a, s
         checks[i].holds = sm_expr_moved(w->checks[i].holds, n_own, a);
     }
     SM_TRY(sm_plan_check_first(both, n_own, checks, w->n_checks, w->side, a, &w->check, e));
-    *at = (sm_plan_node *)w->check; /* this plan's own */
+    SM_ASSERT(sm_type_eq(w->check->schema, (*at)->schema)); /* nodes above see no difference */
+    *at = (sm_plan_node *)w->check;                         /* this plan's own */
     (*at)->as.check.is_watch = true;
     return SM_OK;
 }
@@ -176,6 +180,7 @@ static sm_status watch_scan(sm_plan_watch *w, const relation *of, sm_arena *a, s
 sm_status smi_watch(smi_watches w, sm_arena *a, sm_plan_node **root, sm_error *e)
 {
     for (int32_t i = 0; i < w.n; i++) {
+        SM_ASSERT(w.items[i].n_checks > 0);
         relation of;
         const bool is_known = find_relation(w.items[i].rows, a, &of);
         const sm_dataset *const d = is_known ? of.scan->as.scan.dataset : NULL;

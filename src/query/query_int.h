@@ -152,8 +152,8 @@ typedef struct smi_watches {
     sm_plan_watch *items;
     int32_t n;
 } smi_watches;
-/** Puts a CHECK of each above a scan of its relation, if the plan has one that can take it. *root is
- * optimised, but for what counts the fields of structs. Errors: those of sm_plan_check(). */
+/** Puts a CHECK of each above a scan of its relation, if the plan has one that can take it. *root
+ * is optimised, but for what counts the fields of structs. Errors: those of sm_plan_check(). */
 sm_status smi_watch(smi_watches w, sm_arena *a, sm_plan_node **root, sm_error *e) SM_MUST_USE;
 
 /** How many inputs a node of the kind has. */

@@ -322,6 +322,7 @@ static void narrow_check(sm_arena *a, sm_plan_node *n, const need *needs)
     sm_plan_node *const in = n->inputs[0];
     const int32_t n_own = n->schema->n_fields;
     need *const below = all_of(a, in);
+    SM_ASSERT(n_own <= in->schema->n_fields);
     if (n->as.check.is_watch) {
         memcpy(below, needs, (size_t)n_own * sizeof(*below));
     }
