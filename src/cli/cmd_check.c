@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cli/cmd_check.c: `smelt check CONTRACT URI`: checks rows that are there against a contract, and
- * prints the verdict. Writes nothing but the verdict of a Delta table, beside it; but for --publish:
- * then a candidate that is kept becomes a version of its table. */
+ * prints the verdict. Writes nothing but the verdict of a Delta table, beside it, and with
+ * --publish a version of a table: the candidate that is kept of it. */
 #include <inttypes.h>
 #include <stdio.h>
 
