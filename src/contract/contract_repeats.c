@@ -72,8 +72,13 @@ static void hash_keys(const sm_fn_call *call, uint64_t *out)
 
 static sm_status eval_hash(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    uint64_t *hashes = (uint64_t *)out->values; /* the evaluator made it: the function is strict */
+
     (void)e;
-    hash_keys(call, (uint64_t *)out->values); /* the evaluator made it: the function is strict */
+    hash_keys(call, hashes);
+    for (int64_t i = 0; out->validity && i < call->n_rows; i++) {
+        hashes[i] = sm_bit_get(out->validity, i) ? hashes[i] : 0; /* as in all columns */
+    }
     return SM_OK;
 }
 
