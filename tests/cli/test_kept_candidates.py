@@ -199,6 +199,21 @@ def test_behind_rows_of_others(shop, contract, code):
     assert shop.ids() == ([100, 101, 200] if code else [100, 101, 200, 200, 201])
 
 
+def test_another_table_may_change_meanwhile(shop):
+    """A reference was judged by the other table as it was."""
+    deltalake.write_deltalake(shop.lake / "mart/known", pa.table({"id": list(range(300))}))
+    contract = CONTRACT.replace("unique: true", "relationships: [{to: known.id}]")
+    shop.contract(0, contract)
+    failed(shop)
+    shop.contract(-10, contract)
+    deltalake.DeltaTable(shop.lake / "mart/known").delete("id >= 200")
+    assert "reference" in shop.check(code=3).stdout
+    deltalake.write_deltalake(shop.lake / "mart/known", pa.table({"id": [200, 201]}), mode="append")
+    shop.check("--publish")
+    deltalake.DeltaTable(shop.lake / "mart/known").delete()
+    assert shop.ids() == [100, 101, 200, 201]
+
+
 def test_behind_a_compaction(shop):
     shop.way("append")
     for day in range(1, 4):

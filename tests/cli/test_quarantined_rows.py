@@ -116,6 +116,21 @@ def test_a_replaced_date_replaces_its_rows(shop):
     assert sorted(shop.quarantine()) == [("20220402.json", 1, "n:minimum")]
 
 
+def test_a_moved_file_is_known_by_its_old_path(shop):
+    """So its rows leave with those of the file that is there now; both are read again."""
+    shop.put("01", order(1, n=-1), order(2))
+    shop.run()
+    (shop.folder / "in" / "20220401.json").rename(shop.folder / "in" / "b-20220401.json")
+    shop.run()
+    assert shop.quarantine() == [("20220401.json", 1, "n:minimum")]
+    shop.put("01", order(3, n=-3))
+    shop.run()
+    shop.put("01", order(4), order(5, n=-5))
+    shop.run()
+    assert shop.ids() == [2, 4]
+    assert sorted(shop.quarantine()) == [("20220401.json", 2, "n:minimum"), ("b-20220401.json", 1, "n:minimum")]
+
+
 def test_a_full_refresh_makes_both_anew(shop):
     shop.put("01", order(1, n=-1), "{\n", order(2))
     shop.run()

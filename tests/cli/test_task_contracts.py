@@ -750,3 +750,10 @@ def test_customer360_fails(smelt, tmp_path):
     assert done.returncode == 3
     broken = rules(json.loads(done.stdout))["bronze.viewing_log", "Id unique within a Date"]
     assert (broken["violations"], broken["outcome"]) == (2, "failed")
+
+
+def test_the_times_of_a_history_are_not_in_its_contract(shop):
+    way_of(shop, "scd2")
+    shop.contract(ORDERS.replace("    properties:\n", "    properties:\n      - {name: valid_from, logicalType: date}\n", 1))
+    shop.give("2022-04-01", row(1))
+    assert 'no column "valid_from"' in shop.run(code=1).stderr

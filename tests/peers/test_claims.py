@@ -154,9 +154,23 @@ LIMITS = {
     "more than one machine": NotHere("there is nothing that could be run on another"),
     "make up with Docker": NotHere("no Docker engine"),
     "reading CSV, and formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
-    "contracts in pipelines": InTest("tests/cli/test_usage.py", "== 2"),
+    "a contract on a view": InTest("tests/cli/test_task_contracts.py", "def test_a_view_takes_no_rows_away"),
+    "a contract on a table with scd2": InTest(
+        "tests/cli/test_task_contracts.py", "def test_the_times_of_a_history_are_not_in_its_contract"),
+    "the other table of a reference": InTest(
+        "tests/cli/test_kept_candidates.py", "def test_another_table_may_change_meanwhile"),
+    "a kept candidate that was published": InTest(
+        "tests/faults/test_killed_kept.py", "def test_published_and_then_replaced"),
+    "a drawing of every column": InTest("tests/cli/test_check_page.py", "def test_types_at_their_ends"),
+    "the rule volume": InTest("tests/cli/test_check_past.py", "def test_without_an_earlier_version_it_is_told"),
+    "catalogs, the scheduler": InTest("tests/cli/test_usage.py", "== 2"),
+    "replaying all that is in a quarantine": InTest(
+        "tests/cli/test_replay.py", "def test_a_row_that_is_cut_stays_where_its_file_does_not"),
+    "verdicts of smelt check": InTest("tests/cli/test_check_kept.py", "def test_an_edited_contract"),
+    "drift": InTest("tests/cli/test_drift.py", "def test_a_thousand_keys_are_not_told_by_what_is_cut"),
+    "smelt contract accept": InTest(
+        "tests/cli/test_accept.py", "def test_sql_without_a_certain_place_is_left_and_says_what_to_add"),
     "vacuum of _delta_log": InTest("src/table/table_vacuum_test.c", "_delta_log/x.parquet"),
-    "loading quarantined lines": InTest("docs/quarantine.md", "## What to do"),
     "length of a line of NDJSON": InTest("src/format/text_lines_test.c", "too_long"),
     "nesting of JSON": InTest("src/format/json/json_row_test.c", "nested deeper than 128"),
     "integers": Fails("SELECT * FROM read_json('big.ndjson', columns => {a: 'TINYINT'})",
