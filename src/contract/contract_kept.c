@@ -261,7 +261,7 @@ sm_resolver smi_kept_names(smi_kept *k)
                          .variable = see_variable};
 }
 
-/* The rows that a source stands for now. */
+/* The rows that the name of a source means at this check. */
 static sm_status ask_again(const smi_kept *k, const smi_source *s, sm_relation *out, sm_error *e)
 {
     switch (s->kind) {
