@@ -11,12 +11,7 @@
  * Memory   is that of exec's operators, which spill. */
 #include "contract/contract_int.h"
 
-/* Columns of an example: what a plan gives, and the key of each in JSON. */
-typedef struct picks {
-    const sm_expr **exprs;
-    sm_str *names;
-    int32_t n, cap;
-} picks;
+typedef smi_picks picks;
 
 sm_status smi_at_rule(const sm_contract *c, const sm_rule *r, sm_status st, sm_error *e)
 {
@@ -104,12 +99,12 @@ sm_status smi_audit_examples(const smi_audit *u, const sm_plan *plan, const sm_s
     return SM_OK;
 }
 
-static sm_status run_examples(smi_audit *u, const sm_plan_node *root, const sm_str *names,
-                              sm_rule_count *out, sm_error *e)
+static sm_status run_examples(smi_audit *u, const sm_plan_node *root, int32_t most,
+                              const sm_str *names, sm_rule_count *out, sm_error *e)
 {
     sm_plan *plan = NULL;
 
-    SM_TRY(sm_plan_finish(sm_plan_limit(root, SM_RULE_EXAMPLES, 0, u->a), u->a, &plan, e));
+    SM_TRY(sm_plan_finish(sm_plan_limit(root, most, 0, u->a), u->a, &plan, e));
     return smi_audit_examples(u, plan, names, out, e);
 }
 
@@ -240,9 +235,7 @@ static int32_t most_picks(const smi_audit *u)
 
 /* ---- rules of rows --------------------------------------------------------------------------- */
 
-/* What an example of a rule shows: the key, and what the rule is about. None: it is a constant, and
- * no row says why. */
-static picks picks_of_row(smi_audit *u, const sm_bound_rule *b)
+picks smi_audit_picks(smi_audit *u, const sm_bound_rule *b)
 {
     picks p = picks_new(u, most_picks(u));
     const int32_t column = b->rule->column;
@@ -258,10 +251,10 @@ static picks picks_of_row(smi_audit *u, const sm_bound_rule *b)
     return p;
 }
 
-/* The first rows that break it. */
-static sm_status show_broken(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out, sm_error *e)
+sm_status smi_audit_show_first(smi_audit *u, const sm_bound_rule *b, const sm_plan_node *rows,
+                               int32_t most, sm_rule_count *out, sm_error *e)
 {
-    const picks p = picks_of_row(u, b);
+    const picks p = smi_audit_picks(u, b);
     const sm_expr *broken = NULL;
     const sm_plan_node *root = NULL;
 
@@ -269,14 +262,15 @@ static sm_status show_broken(smi_audit *u, const sm_bound_rule *b, sm_rule_count
         return SM_OK;
     }
     SM_TRY(call(u, "not", b->holds, NULL, &broken, e));
-    SM_TRY(sm_plan_filter(u->in->rows, broken, u->a, &root, e));
-    return run_examples(u, sm_plan_project(root, p.exprs, p.names, p.n, u->a), p.names, out, e);
+    SM_TRY(sm_plan_filter(rows, broken, u->a, &root, e));
+    root = sm_plan_project(root, p.exprs, p.names, p.n, u->a);
+    return run_examples(u, root, most, p.names, out, e);
 }
 
 sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *rows,
                          sm_rule_count *out, sm_error *e)
 {
-    const picks p = picks_of_row(u, b);
+    const picks p = smi_audit_picks(u, b);
     sm_field *fields = SM_NEW_ARRAY(u->a, sm_field, p.n + 1);
     sm_batch *shown = NULL;
     sm_status st = SM_OK;
@@ -298,7 +292,7 @@ sm_status smi_audit_show(smi_audit *u, const sm_bound_rule *b, const sm_batch *r
 
 void smi_audit_shown(smi_audit *u, const sm_bound_rule *b, bool *used)
 {
-    const picks p = picks_of_row(u, b);
+    const picks p = smi_audit_picks(u, b);
 
     for (int32_t i = 0; i < p.n; i++) {
         sm_expr_columns(p.exprs[i], used);
@@ -317,16 +311,12 @@ sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *o
                        smi_share_rows(u, b->rule, u->in->rows, broken, out, e), e);
 }
 
-/* All row rules and the number of rows. */
-static sm_status audit_rows(smi_audit *u, sm_error *e)
+/* All row rules and the number of rows, in one pass. */
+static sm_status count_rows(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e)
 {
     const sm_audit *in = u->in;
-    sm_bound_rule *rules = NULL;
     const sm_plan_node *root = NULL;
-    int64_t n = 0;
 
-    SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, u->a, &rules, &n,
-                            e));
     sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, n + 1);
     int64_t *counts = SM_NEW_ARRAY(u->a, int64_t, n + 1);
     SM_TRY(call(u, "count", NULL, NULL, &items[0].call, e));
@@ -343,9 +333,24 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
         sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
         *out = (sm_rule_count){.n_rows = u->n_rows, .n_broken = counts[i + 1]};
         if (out->n_broken > 0) {
-            SM_TRY(show_broken(u, &rules[i], out, e));
-            SM_TRY(smi_audit_share(u, &rules[i], out, e));
+            SM_TRY(smi_audit_show_first(u, &rules[i], in->rows, SM_RULE_EXAMPLES, out, e));
         }
+    }
+    return SM_OK;
+}
+
+static sm_status audit_rows(smi_audit *u, sm_error *e)
+{
+    const sm_audit *in = u->in;
+    sm_bound_rule *rules = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, u->a, &rules, &n,
+                            e));
+    SM_TRY(u->count ? u->count(u, rules, n, e) : count_rows(u, rules, n, e));
+    for (int64_t i = 0; i < n; i++) {
+        sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
+        SM_TRY(out->n_broken > 0 ? smi_audit_share(u, &rules[i], out, e) : SM_OK);
     }
     return SM_OK;
 }
@@ -693,7 +698,8 @@ static sm_status audit_reference(smi_audit *u, const sm_rule *r, sm_rule_count *
     for (int32_t i = 0; i < p.n; i++) {
         p.exprs[i] = sm_expr_column(lost->schema, i, u->a);
     }
-    return run_examples(u, sm_plan_project(lost, p.exprs, p.names, p.n, u->a), p.names, out, e);
+    lost = sm_plan_project(lost, p.exprs, p.names, p.n, u->a);
+    return run_examples(u, lost, SM_RULE_EXAMPLES, p.names, out, e);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -740,15 +746,22 @@ sm_status smi_audit_sets(smi_audit *u, sm_error *e)
     return SM_OK;
 }
 
+sm_status smi_audit_all(smi_audit *u, sm_error *e)
+{
+    const sm_audit *in = u->in;
+
+    u->counts = SM_NEW_ARRAY(u->a, sm_rule_count, in->table->n_rules + 1);
+    SM_TRY(smi_bind_columns(in->contract, in->table, in->rows->schema, u->a, &u->columns, e));
+    SM_TRY(audit_rows(u, e));
+    return smi_audit_sets(u, e);
+}
+
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e)
 {
-    const sm_contract_table *t = in->table;
-    smi_audit u = {.in = in, .a = a, .counts = SM_NEW_ARRAY(a, sm_rule_count, t->n_rules + 1)};
+    smi_audit u = {.in = in, .a = a};
 
-    SM_TRY(smi_bind_columns(in->contract, t, in->rows->schema, a, &u.columns, e));
-    SM_TRY(audit_rows(&u, e));
-    SM_TRY(smi_audit_sets(&u, e));
+    SM_TRY(smi_audit_all(&u, e));
     *out = u.counts;
     *n_rows = u.n_rows;
     return SM_OK;

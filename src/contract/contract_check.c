@@ -20,6 +20,8 @@ typedef struct checking {
     const sm_snapshot *snapshot; /* of the rows; NULL: they are of no Delta table */
     sm_budget *budget;
     smi_kept kept;
+    smi_kept_files *files; /* what was counted of each file; NULL: it is not kept */
+    sm_str note;           /* why what was kept of files could not be used; "" */
 } checking;
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -183,12 +185,27 @@ static sm_status find_earlier(void *ctx, int32_t n, sm_arena *a, int64_t **out, 
 
 /* ---- a check --------------------------------------------------------------------------------- */
 
+/* smi_audit.count */
+static sm_status count_files(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e)
+{
+    checking *k = u->ctx;
+
+    return smi_files_count(&k->kept, u, rules, n, &k->files, &k->note, e);
+}
+
 /* The counts of an audit, which are kept if they can be. */
 static sm_status count_anew(checking *k, const sm_audit *audit, sm_arena *a, smi_kept_counts *out,
                             sm_error *e)
 {
-    SM_TRY(sm_contract_audit(audit, a, &out->counts, &out->n_rows, e));
+    smi_audit u = {.in = audit, .a = a, .ctx = k, .count = k->kept.table ? count_files : NULL};
+
+    k->note = out->notes[0];
+    SM_TRY(smi_audit_all(&u, e));
+    out->notes[0] = k->note;
+    out->counts = u.counts;
+    out->n_rows = u.n_rows;
     out->time_us = audit->now_us;
+    smi_files_put(k->files, &out->notes[1]);
     return smi_kept_put(&k->kept, out, e);
 }
 
@@ -237,7 +254,8 @@ sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, s
         const sm_str table = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
         sm_names_set_kept(k.names, table);
     }
-    k.kept = (smi_kept){.in = in, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
+    k.kept = (smi_kept){
+        .in = in, .tables = k.names, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
     const sm_status st = run_check(&k, env, a, out, e);
     sm_names_free(k.names);
     return st;

@@ -281,8 +281,16 @@ void smi_html_draw(smi_html *h, sm_str name, const sm_column_profile *p);
 
 /* ---- an audit (contract_audit.c) ------------------------------------------------------------- */
 
+/* Columns of an example: what a plan gives, and the key of each in JSON. */
+typedef struct smi_picks {
+    const sm_expr **exprs;
+    sm_str *names;
+    int32_t n, cap;
+} smi_picks;
+
 /* What the plans of an audit share. */
-typedef struct smi_audit {
+typedef struct smi_audit smi_audit;
+struct smi_audit {
     const sm_audit *in;
     sm_arena *a;
     const sm_expr **columns;   /* of the table, over the rows */
@@ -292,7 +300,14 @@ typedef struct smi_audit {
     const struct smi_repeats *repeats; /* one a rule: what is known of its keys; NULL: nothing */
     sm_rule_count *counts;             /* one a rule */
     sm_exec_report *report;            /* of the plan that is executed; NULL: not wanted */
-} smi_audit;
+    /* Counts the row rules in another way than by one pass over in->rows; sets n_rows, and of each
+     * rule what such a pass gives. NULL: there is no other way. */
+    sm_status (*count)(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e);
+    void *ctx; /* of count() */
+};
+
+/** Counts all rules; `in`, `a` and count() are set. Sets n_rows and counts. */
+sm_status smi_audit_all(smi_audit *u, sm_error *e) SM_MUST_USE;
 
 /** Runs a plan that gives one row of `n` BIGINTs; NULL counts as 0. */
 sm_status smi_audit_numbers(const smi_audit *u, const sm_plan *plan, int64_t *out, int32_t n,
@@ -314,6 +329,13 @@ sm_status smi_audit_target(smi_audit *u, const sm_rule *r, const sm_plan_node **
 sm_status smi_audit_look_up(smi_audit *u, const sm_plan_node *left, const sm_expr *const *keys,
                             int32_t n, const sm_plan_node *right, const sm_plan_node **out,
                             const sm_expr **found, sm_error *e) SM_MUST_USE;
+/** What examples of a row rule show, over in->rows: the key, and what the rule is about. None: it
+ * is a constant, and no row says why. */
+smi_picks smi_audit_picks(smi_audit *u, const sm_bound_rule *b);
+/** Adds the first rows of a plan that break a row rule, `most` of them, as its examples. The plan's
+ * first columns are those of in->rows. */
+sm_status smi_audit_show_first(smi_audit *u, const sm_bound_rule *b, const sm_plan_node *rows,
+                               int32_t most, sm_rule_count *out, sm_error *e) SM_MUST_USE;
 /** Marks the columns of the rows that examples of a row rule show. */
 void smi_audit_shown(smi_audit *u, const sm_bound_rule *b, bool *used);
 /** The worst group of u->in->rows, if the row rule has smelt.sharePer. */

@@ -5,7 +5,8 @@
  *
  * Object    TABLE/_smelt/verdicts/HASH.json; HASH is of what was asked: the contract as it is
  *           understood, the table of it, the lake, the places of other tables, variables.
- *             line 1  {"format", "smelt", "hash"}: the version that has counted, the hash of line 2
+ *             line 1  {"format", "smelt", "written", "hash"}: the version that has counted, the
+ *                     time when it was written, the hash of line 2
  *             line 2  {"time", "state", "sources": [{"kind", "parts", "state"}], "rows", "rules":
  *                     [counts]}, rules in the order of the contract
  * State     of a table: a hash over its id, columns and properties, then file by file, in their
@@ -20,7 +21,9 @@
  * Not kept  rules that depend on more than that: on the time (freshness), on earlier versions
  *           (volume), on rows without a snapshot (files, tables AT a version). SQL has no function
  *           of time or chance; contract_kept_test.c holds that.
- * Writers   at the same time: the object is replaced whole, the last one stays. */
+ * Writers   at the same time: the object is replaced whole, the last one stays.
+ * Age       A vacuum deletes objects that nobody has written for the retention, as nobody can know
+ *           which contracts are still checked. One that is taken a day later is written again. */
 #include "contract/contract_kept_int.h"
 
 #include <math.h>
@@ -30,15 +33,14 @@
 #include "base/text.h"
 #include "base/time.h"
 
-#define FORMAT     1 /* grows too where a rule counts otherwise within one version of smelt */
-#define FOLDER     "_smelt/verdicts/"
-#define MOST_BYTES ((size_t)64 << 20)
-#define HEX_BYTES  33
+#define FORMAT    2 /* grows too where a rule counts otherwise within one version of smelt */
+#define AGING_US  INT64_C(86400000000) /* a day; a retention is longer, as a rule */
+#define HEX_BYTES 33
 
 static const char *const kinds[] = {
     [SMI_SOURCE_OTHER] = "other", [SMI_SOURCE_TABLE] = "table", [SMI_SOURCE_CALL] = "call"};
 
-static sm_str hash_text(sm_str bytes, sm_arena *a)
+sm_str smi_kept_hash(sm_str bytes, sm_arena *a)
 {
     char hex[HEX_BYTES];
 
@@ -81,18 +83,29 @@ static sm_str key_of(const sm_checked_rows *in, sm_arena *a)
     put_pairs(&w, "others", in->others, in->n_others);
     put_pairs(&w, "vars", in->vars, in->n_vars);
     sm_json_end_object(&w);
-    const sm_str out =
-        sm_arena_strf(a, FOLDER "%.*s.json", SM_STR_ARG(hash_text(sm_buf_str(&text), a)));
+    const sm_str out = sm_arena_strf(a, SM_VERDICTS_FOLDER "%.*s.json",
+                                     SM_STR_ARG(smi_kept_hash(sm_buf_str(&text), a)));
     sm_buf_release(&contract);
     sm_buf_release(&text);
     return out;
+}
+
+/* An edited contract has the same. */
+static sm_str files_key_of(const sm_checked_rows *in, sm_arena *a)
+{
+    const sm_str both =
+        sm_arena_strf(a, "%.*s\n%.*s", SM_STR_ARG(in->contract->id), SM_STR_ARG(in->table->name));
+
+    return sm_arena_strf(a, SM_VERDICTS_FOLDER "%.*s.files", SM_STR_ARG(smi_kept_hash(both, a)));
 }
 
 void smi_kept_begin(smi_kept *k, const sm_snapshot *rows)
 {
     const bool keeps = rows && k->in->keeps && k->in->now_us == 0 && !depends_on_more(k->in->table);
 
+    k->table = k->in->keeps ? rows : NULL;
     k->rows = keeps ? rows : NULL;
+    k->files_key = k->table ? files_key_of(k->in, k->a) : (sm_str){0};
     k->key = keeps ? key_of(k->in, k->a) : (sm_str){0};
 }
 
@@ -111,14 +124,10 @@ static void begin_state(void *ctx)
     s->now = s->first;
 }
 
-/* sm_delta_sink.file */
-static sm_status add_file(void *ctx, const sm_delta_file *f, sm_error *e)
+sm_hash128 smi_kept_file(const sm_delta_file *f)
 {
-    files_sum *s = ctx;
     const sm_hash128 file = sm_delta_file_hash(f);
     const uint64_t parts[] = {
-        s->now.low,
-        s->now.high,
         file.low,
         file.high,
         f->size_bytes,
@@ -128,19 +137,27 @@ static sm_status add_file(void *ctx, const sm_delta_file *f, sm_error *e)
         (uint64_t)f->row_version,
     };
 
+    return sm_hash128_of(parts, sizeof(parts), 0);
+}
+
+/* sm_delta_sink.file */
+static sm_status add_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    files_sum *s = ctx;
+    const sm_hash128 both[] = {s->now, smi_kept_file(f)};
+
     (void)e;
-    s->now = sm_hash128_of(parts, sizeof(parts), 0);
+    s->now = sm_hash128_of(both, sizeof(both), 0);
     return SM_OK;
 }
 
-static sm_status state_of(const sm_snapshot *s, sm_arena *a, sm_str *out, sm_error *e)
+sm_status smi_kept_metadata(const sm_snapshot *s, sm_arena *a, sm_str *out, sm_error *e)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     sm_buf schema = {0}, text = {0};
     sm_json_writer w = {.out = &text};
-    char hex[HEX_BYTES];
 
-    sm_status st = sm_delta_schema_json(m->schema, &schema, e);
+    const sm_status st = sm_delta_schema_json(m->schema, &schema, e);
     sm_json_begin_object(&w);
     sm_json_set_text(&w, "id", m->id);
     sm_json_set_text(&w, "schema", sm_buf_str(&schema));
@@ -151,15 +168,25 @@ static sm_status state_of(const sm_snapshot *s, sm_arena *a, sm_str *out, sm_err
     sm_json_end_array(&w);
     put_pairs(&w, "config", m->config, m->n_config);
     sm_json_end_object(&w);
-    files_sum all = {.first = sm_hash128_of(text.data, text.len, 0)};
-    all.now = all.first;
-    const sm_delta_sink to = {.begin = begin_state, .file = add_file, .ctx = &all};
-    st = st == SM_OK ? sm_snapshot_each(s, NULL, &to, e) : st;
+    *out = smi_kept_hash(sm_buf_str(&text), a);
     sm_buf_release(&schema);
     sm_buf_release(&text);
+    return st;
+}
+
+static sm_status state_of(const sm_snapshot *s, sm_arena *a, sm_str *out, sm_error *e)
+{
+    sm_str metadata = {0};
+    char hex[HEX_BYTES];
+
+    SM_TRY(smi_kept_metadata(s, a, &metadata, e));
+    files_sum all = {.first = sm_hash128_of(metadata.data, metadata.len, 0)};
+    all.now = all.first;
+    const sm_delta_sink to = {.begin = begin_state, .file = add_file, .ctx = &all};
+    SM_TRY(sm_snapshot_each(s, NULL, &to, e));
     sm_hash128_hex(all.now, hex);
     *out = sm_arena_strf(a, "%s", hex);
-    return st;
+    return SM_OK;
 }
 
 /* The state of the rows, found once: the log may be long. */
@@ -381,20 +408,21 @@ static bool read_counts(const smi_kept *k, const sm_json *o, smi_kept_counts *ou
     return true;
 }
 
-/* Line 2, if line 1 says that it is whole and by this smelt; else *why. */
-static bool open_object(const smi_kept *k, sm_str bytes, const sm_json **out, const char **why)
+/* What stands behind line 1, if that says that it is whole and by this smelt; else *why. */
+static bool open_object(const smi_kept *k, smi_kept_object *out, const char **why)
 {
+    const sm_str bytes = sm_buf_str(&out->bytes);
     const char *end = bytes.len > 0 ? memchr(bytes.data, '\n', bytes.len) : NULL;
     const size_t n = end ? (size_t)(end - bytes.data) : 0;
     const sm_json *head = NULL;
-    int64_t format = 0;
+    int64_t format = 0, written_us = 0;
 
     *why = "is damaged";
     if (!end || sm_json_parse((sm_str){bytes.data, n}, k->a, &head, NULL) != SM_OK) {
         return false;
     }
     const sm_str body = {end + 1, bytes.len - n - 1};
-    if (!sm_str_eq(hash_text(body, k->a), sm_json_text(sm_json_get(head, "hash")))) {
+    if (!sm_str_eq(smi_kept_hash(body, k->a), sm_json_text(sm_json_get(head, "hash")))) {
         return false;
     }
     if (!read_i64(head, "format", &format) || format != FORMAT ||
@@ -402,7 +430,38 @@ static bool open_object(const smi_kept *k, sm_str bytes, const sm_json **out, co
         *why = "is of another version of smelt";
         return false;
     }
-    return sm_json_parse(body, k->a, out, NULL) == SM_OK;
+    out->body = body;
+    out->is_aging = !read_i64(head, "written", &written_us) || written_us < sm_now_us() - AGING_US;
+    return true;
+}
+
+/* Says something of an object, unless something is said already. */
+static void tell(const smi_kept *k, sm_str key, const char *what, const char *why, sm_str *note)
+{
+    const sm_str uri = sm_store_uri_of(sm_snapshot_store(k->table), key, k->a);
+
+    if (note->len == 0) {
+        *note = sm_arena_strf(k->a, "the verdict %s %.*s %s", what, SM_STR_ARG(uri), why);
+    }
+}
+
+static void tell_unused(const smi_kept *k, sm_str key, const char *why, sm_str *note)
+{
+    tell(k, key, "at", sm_arena_printf(k->a, "%s, so it is made anew", why), note);
+}
+
+void smi_kept_get(const smi_kept *k, sm_str key, smi_kept_object *out, sm_str *note)
+{
+    sm_error e = {0};
+    const char *why = NULL;
+
+    *out = (smi_kept_object){.bytes = {.max_bytes = SMI_KEPT_BYTES}};
+    const sm_status st = sm_store_get(sm_snapshot_store(k->table), key, &out->bytes, &e);
+    if (st == SM_OK && !open_object(k, out, &why)) {
+        tell_unused(k, key, why, note);
+    } else if (st != SM_OK && st != SM_NOT_FOUND) {
+        tell_unused(k, key, sm_arena_printf(k->a, "could not be read (%s)", e.what), note);
+    }
 }
 
 /* Does all that the verdict depends on stand as it did? */
@@ -418,49 +477,49 @@ static sm_status is_current(smi_kept *k, const sm_json *o, bool *out, sm_error *
     return SM_OK;
 }
 
-static sm_str note_of(const smi_kept *k, const char *what, const char *why)
+/* Writes an object again as it is. */
+static void renew(const smi_kept *k, sm_str key)
 {
-    const sm_str uri = sm_store_uri_of(sm_snapshot_store(k->rows), k->key, k->a);
+    smi_kept_object found = {0};
+    sm_str unused = {0};
 
-    return sm_arena_strf(k->a, "the verdict %s %.*s %s", what, SM_STR_ARG(uri), why);
-}
-
-static sm_status take(smi_kept *k, sm_str bytes, smi_kept_counts *out, sm_error *e)
-{
-    const sm_json *o = NULL;
-    const char *why = NULL;
-    bool is_there = false;
-
-    if (open_object(k, bytes, &o, &why)) {
-        SM_TRY(is_current(k, o, &is_there, e));
-        if (!is_there || read_counts(k, o, out)) {
-            return SM_OK;
-        }
+    smi_kept_get(k, key, &found, &unused);
+    if (found.body.len > 0) {
+        smi_kept_replace(k, key, found.body, &unused);
     }
-    out->notes[0] =
-        note_of(k, "at", sm_arena_printf(k->a, "%s, so the rows are checked anew", why));
-    return SM_OK;
+    sm_buf_release(&found.bytes);
 }
 
 sm_status smi_kept_find(smi_kept *k, smi_kept_counts *out, sm_error *e)
 {
-    sm_buf bytes = {.max_bytes = MOST_BYTES};
-    sm_error why = {0};
+    smi_kept_object found = {0};
+    sm_str unused = {0};
+    const sm_json *o = NULL;
+    bool is_there = false;
+    sm_status st = SM_OK;
 
     *out = (smi_kept_counts){0};
     if (!k->rows) {
         return SM_OK;
     }
-    sm_status st = sm_store_get(sm_snapshot_store(k->rows), k->key, &bytes, &why);
-    if (st == SM_OK) {
-        st = take(k, sm_buf_str(&bytes), out, e);
-    } else if (st != SM_NOT_FOUND) {
-        out->notes[0] = note_of(k, "at", sm_arena_printf(k->a, "could not be read: %s", why.what));
-        st = SM_OK;
-    } else {
-        st = SM_OK;
+    smi_kept_get(k, k->key, &found, &out->notes[0]);
+    if (found.body.len == 0) {
+        goto done;
     }
-    sm_buf_release(&bytes);
+    if (sm_json_parse(found.body, k->a, &o, NULL) != SM_OK) {
+        tell_unused(k, k->key, "is damaged", &out->notes[0]);
+        goto done;
+    }
+    SM_TRY_GOTO(st, done, is_current(k, o, &is_there, e));
+    if (is_there && !read_counts(k, o, out)) {
+        tell_unused(k, k->key, "is damaged", &out->notes[0]);
+    }
+    if (out->counts && found.is_aging) { /* who may not write is not told each day */
+        smi_kept_replace(k, k->key, found.body, &unused);
+        renew(k, k->files_key);
+    }
+done:
+    sm_buf_release(&found.bytes);
     return st;
 }
 
@@ -529,40 +588,48 @@ static sm_status print_body(smi_kept *k, const smi_kept_counts *counts, sm_buf *
     return SM_OK;
 }
 
-static sm_status put_object(const smi_kept *k, sm_str body, sm_error *e)
+static sm_status put_object(const smi_kept *k, sm_str key, sm_str body, sm_error *e)
 {
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
 
-    if (body.len > MOST_BYTES / 2) { /* examples of very long texts */
-        return sm_fail(e, SM_LIMIT, "it has over %d MiB", (int)(MOST_BYTES >> 21));
+    if (body.len > SMI_KEPT_BYTES / 2) { /* examples of very long texts */
+        return sm_fail(e, SM_LIMIT, "it has over %d MiB", (int)(SMI_KEPT_BYTES >> 21));
     }
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "format", FORMAT);
     sm_json_set_text(&w, "smelt", SM_STR(SMELT_VERSION));
-    sm_json_set_text(&w, "hash", hash_text(body, k->a));
+    sm_json_set_i64(&w, "written", sm_now_us());
+    sm_json_set_text(&w, "hash", smi_kept_hash(body, k->a));
     sm_json_end_object(&w);
     sm_json_end_line(&w);
     sm_buf_text(&text, body);
     const sm_status st =
-        sm_store_put(sm_snapshot_store(k->rows), k->key, text.data, text.len, SM_PUT_REPLACE, e);
+        sm_store_put(sm_snapshot_store(k->table), key, text.data, text.len, SM_PUT_REPLACE, e);
     sm_buf_release(&text);
     return st;
+}
+
+void smi_kept_replace(const smi_kept *k, sm_str key, sm_str body, sm_str *note)
+{
+    sm_error why = {0};
+
+    if (put_object(k, key, body, &why) != SM_OK) {
+        tell(k, key, "could not be kept at", sm_arena_printf(k->a, "(%s)", why.what), note);
+    }
 }
 
 sm_status smi_kept_put(smi_kept *k, smi_kept_counts *counts, sm_error *e)
 {
     sm_buf body = {0};
-    sm_error why = {0};
 
     if (!k->rows || k->is_open) {
         return SM_OK;
     }
     SM_ASSERT(counts->counts && k->key.len > 0);
     const sm_status st = print_body(k, counts, &body, e);
-    if (st == SM_OK && put_object(k, sm_buf_str(&body), &why) != SM_OK) {
-        counts->notes[1] =
-            note_of(k, "could not be kept at", sm_arena_printf(k->a, "(%s)", why.what));
+    if (st == SM_OK) {
+        smi_kept_replace(k, k->key, sm_buf_str(&body), &counts->notes[1]);
     }
     sm_buf_release(&body);
     return st;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * contract/contract_kept_int.h: verdicts that are kept beside a table, between contract_check.c and
- * contract_kept.c. */
+ * contract/contract_kept_int.h: what checks keep beside a table, between contract_check.c, which
+ * asks for it, contract_kept.c (whole verdicts) and contract_kept_files.c (counts of files). */
 #ifndef SM_CONTRACT_KEPT_INT_H
 #define SM_CONTRACT_KEPT_INT_H
 
@@ -25,14 +25,17 @@ typedef struct smi_source {
 /* The verdict of one check: the one that is kept, and what the audit of a new one has read. */
 typedef struct smi_kept {
     const sm_checked_rows *in;
-    sm_resolver names; /* those of the check */
+    sm_names *tables;
+    sm_resolver names; /* of `tables` */
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, sm_relation *out, sm_error *e);
     void *ctx; /* of other() */
     sm_arena *a;
-    const sm_snapshot *rows; /* NULL: nothing is kept */
-    sm_str key;              /* of the object */
-    sm_str state;            /* of the rows, once it is known; else "" */
-    smi_source *sources;     /* that the audit has read, each once */
+    const sm_snapshot *table; /* that is checked; NULL: nothing is kept */
+    const sm_snapshot *rows;  /* the same; NULL: no whole verdict is kept */
+    sm_str key;               /* of the object of the verdict */
+    sm_str files_key;         /* of that of the counts of files */
+    sm_str state;             /* of the rows, once it is known; else "" */
+    smi_source *sources;      /* that the audit has read, each once */
     int64_t n_sources, cap_sources;
     bool is_open; /* the audit has read what has no snapshot: its verdict is not kept */
 } smi_kept;
@@ -45,7 +48,7 @@ typedef struct smi_kept_counts {
 } smi_kept_counts;
 
 /**
- * Begins to keep the verdict of a check. in, names, other, ctx and a are set.
+ * Begins to keep the verdict of a check. in, tables, names, other, ctx and a are set.
  *
  * Shape     rows: what is checked; NULL: no Delta table, and nothing is found or kept
  */
@@ -69,5 +72,48 @@ void smi_kept_saw(smi_kept *k, smi_source_kind kind, const sm_str *parts, int32_
 /** Keeps what an audit has counted. Where that cannot be, notes[1] says why. Errors: those of
  * reading a log. */
 sm_status smi_kept_put(smi_kept *k, smi_kept_counts *counts, sm_error *e) SM_MUST_USE;
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+#define SMI_KEPT_BYTES ((size_t)64 << 20) /* that an object has at most */
+
+/** The hash of bytes as 32 digits. In `a`. */
+sm_str smi_kept_hash(sm_str bytes, sm_arena *a);
+/** The hash, in `a`, of what a table says of its rows: id, columns, properties. Errors: of a schema
+ * that cannot be written. */
+sm_status smi_kept_metadata(const sm_snapshot *s, sm_arena *a, sm_str *out,
+                            sm_error *e) SM_MUST_USE;
+/** The hash of what is the same of a file of the table as long as its rows are. */
+sm_hash128 smi_kept_file(const sm_delta_file *f);
+/* One that was read. */
+typedef struct smi_kept_object {
+    sm_buf bytes; /* the caller's, who releases it */
+    sm_str body; /* in it, what stands behind the first line; {0}: there is none that can be used */
+    bool is_aging; /* written so long ago that it should be written again, lest a vacuum takes it */
+} smi_kept_object;
+/** Reads an object. Where one is there that cannot be used, *note says why, unless something is
+ * said there. */
+void smi_kept_get(const smi_kept *k, sm_str key, smi_kept_object *out, sm_str *note);
+/** Replaces an object. Where that cannot be, *note says why, unless something is said there. */
+void smi_kept_replace(const smi_kept *k, sm_str key, sm_str body, sm_str *note);
+
+/* ---- counts of each file (contract_kept_files.c) --------------------------------------------- */
+
+typedef struct smi_kept_files smi_kept_files;
+/**
+ * Counts the rows of the table and those that break its row rules, over the files that nothing is
+ * kept of, and over others for rules that are new.
+ *
+ * Shape     rules: those of sm_contract_bind() over u->in->rows; sets u->n_rows, and of each rule
+ *           in u->counts what a pass over all rows would give, but for the worst group. *out: what
+ *           smi_files_put() keeps. *note: why what is there could not be used
+ * Owner     *out lives in k->a
+ * Errors    those of reading the table's log, of running a plan
+ */
+sm_status smi_files_count(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
+                          smi_kept_files **out, sm_str *note, sm_error *e) SM_MUST_USE;
+/** Keeps the counts for the next check, if they are others than those that were found. *note: as of
+ * smi_kept_replace(). Takes NULL. */
+void smi_files_put(smi_kept_files *f, sm_str *note);
 
 #endif

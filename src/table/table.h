@@ -106,6 +106,20 @@ sm_resolver sm_names_resolver(sm_names *n);
 /** The version of a Delta table that a relation of names is. NULL: it is none, or a candidate.
  * Owner: borrowed from the names. */
 const sm_snapshot *sm_names_snapshot(const sm_relation *r);
+/**
+ * Rows of some files of a snapshot that these names opened, as a plan by calls.
+ *
+ * Shape     the columns of the table, in their order, and behind them BIGINT: the place of the
+ *           row's file in `files`. Those are copies (sm_delta_file_copy); rows come in their order
+ * Owner     *out lives as long as `n`, and borrows the snapshot and the files
+ * Errors    as of sm_snapshot_dataset_picked()
+ */
+sm_status sm_names_file_rows(sm_names *n, const sm_snapshot *s, const sm_delta_file *files,
+                             int64_t n_files, sm_str label, const sm_plan_node **out,
+                             sm_error *e) SM_MUST_USE;
+/* The folder of a table, which starts at its root, where checks keep what they have found
+ * (contract_kept.c). Files in it that nobody has written for the retention go by a vacuum. */
+#define SM_VERDICTS_FOLDER "_smelt/verdicts/"
 /** The value of the argument columns => {name: 'TYPE', …} of read_json() for these columns. In `a`.
  */
 sm_value sm_columns_value(const sm_type *columns, sm_arena *a);

@@ -162,6 +162,45 @@ sm_status smi_kept_commit_relation(sm_names *n, sm_str table, sm_relation *out, 
                              out, e);
 }
 
+/* ---- some files of a table ------------------------------------------------------------------- */
+
+/* Adds the places of the dataset's files as one more constant column. */
+static void number_files(sm_dataset *d, sm_arena *a)
+{
+    const int32_t n = d->schema->n_fields;
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        fields[i] = d->schema->fields[i];
+    }
+    fields[n] = (sm_field){.name = SM_STR("file"), .type = &sm_type_i64};
+    for (int64_t i = 0; i < d->n_files; i++) {
+        sm_value *constants = SM_NEW_ARRAY(a, sm_value, d->n_constants + 1);
+        for (int32_t k = 0; k < d->n_constants; k++) {
+            constants[k] = d->files[i].constants[k];
+        }
+        constants[d->n_constants] = sm_value_i64(i);
+        d->files[i].constants = constants;
+        d->files[i].ranges = NULL; /* they have none of the new column */
+    }
+    d->schema = sm_type_struct(a, fields, n + 1);
+    d->n_constants++;
+}
+
+sm_status sm_names_file_rows(sm_names *n, const sm_snapshot *s, const sm_delta_file *files,
+                             int64_t n_files, sm_str label, const sm_plan_node **out, sm_error *e)
+{
+    sm_dataset *d = SM_NEW(n->arena, sm_dataset);
+    const sm_relation scan = {.dataset = d, .label = label};
+    int32_t *columns = NULL;
+
+    SM_TRY(sm_snapshot_dataset_picked(s, files, n_files, n->arena, d, &columns, e));
+    const int32_t n_columns = d->schema->n_fields;
+    number_files(d, n->arena);
+    *out = smi_scan_in_order(&scan, columns, n_columns, n->arena);
+    return SM_OK;
+}
+
 /* ---- a candidate ----------------------------------------------------------------------------- */
 
 /* Finds the files that the table will have, when a scan begins: those of the base that stay, then

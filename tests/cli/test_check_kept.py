@@ -3,8 +3,10 @@ with rows is read. Each change of the table, the contract or what its rules read
 import ctypes
 import ctypes.util
 import json
+import os
 import shutil
 import subprocess
+import time
 
 import deltalake
 import pytest
@@ -51,7 +53,8 @@ def ask(smelt, tmp_path, table):
 
 
 def objects(table):
-    return sorted((table / "_smelt/verdicts").glob("*")) if (table / "_smelt/verdicts").exists() else []
+    """Whole verdicts."""
+    return sorted((table / "_smelt/verdicts").glob("*.json")) if (table / "_smelt/verdicts").exists() else []
 
 
 def without_times(told):
@@ -253,7 +256,7 @@ DAMAGES = {
     "changed": (lambda b: b.replace(b'"broken":1', b'"broken":0'), "is damaged"),
     "noise": (lambda b: bytes(range(256)), "is damaged"),
     "another version": (lambda b: b.replace(b'"smelt":"', b'"smelt":"9.'), "is of another version of smelt"),
-    "another format": (lambda b: b.replace(b'"format":1', b'"format":2'), "is of another version of smelt"),
+    "another format": (lambda b: b.replace(b'"format":2', b'"format":3'), "is of another version of smelt"),
 }
 
 
@@ -267,7 +270,7 @@ def test_an_object_that_cannot_be_used(table, ask, damage):
     assert path.read_bytes() != whole
     told, err = ask()
     assert not told["cached"] and without_times(told) == without_times(first)
-    assert err.count(f"{path} {why}, so the rows are checked anew") == 1
+    assert err.count(f"{path} {why}, so it is made anew") == 1
     again, err = ask()
     assert again["cached"] and "the verdict" not in err
 
@@ -320,11 +323,39 @@ def test_others_pass_over_it(smelt, table, ask):
     ask()
     smelt("sql", "--write", f"DELETE FROM '{table}' WHERE id = 1")
     ask()
-    smelt("table", "vacuum", table, "--retention", "0s", "--no-retention-check")
+    smelt("table", "vacuum", table)
     assert objects(table) and ask()[0]["cached"]
     assert smelt("table", "fsck", table).returncode == 0
     assert smelt.sql(f"SELECT count(*) AS n FROM '{table}'") == [{"n": 2}]
     assert deltalake.DeltaTable(str(table)).to_pyarrow_table().num_rows == 2
+
+
+def age(path, days):
+    os.utime(path, (time.time() - days * 86400,) * 2)
+
+
+def test_vacuum_takes_what_nobody_has_written_for_the_retention(smelt, table, ask):
+    """A contract that is gone, and an edited one; what is checked stays, as its check writes it again."""
+    ask(REFERENCE.replace("minimum: 0", "minimum: 5"))
+    gone = objects(table)
+    ask()
+    kept = set((table / "_smelt/verdicts").glob("*")) - set(gone)
+    other = table / "_smelt/other.json"
+    other.write_text("{}")
+    for path in [*gone, *kept, other]:
+        age(path, 8)
+    smelt("table", "vacuum", table, "--lite")
+    told = smelt("table", "vacuum", table, "--dry-run").stdout
+    assert all(str(path.relative_to(table)) in told for path in gone) and all(path.exists() for path in gone)
+    for path in kept:  # as if these had been written 8 days ago
+        first, rest = path.read_bytes().split(b"\n", 1)
+        path.write_bytes(json.dumps({**json.loads(first), "written": int((time.time() - 8 * 86400) * 1e6)}).encode()
+                         + b"\n" + rest)
+        age(path, 8)
+    assert ask()[0]["cached"]
+    smelt("table", "vacuum", table)
+    assert other.exists() and kept == set((table / "_smelt/verdicts").glob("*")) and len(kept) == 2
+    assert ask()[0]["cached"]
 
 
 def test_a_page_is_of_the_rows(table, ask, tmp_path):

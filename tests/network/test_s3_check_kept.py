@@ -1,4 +1,4 @@
-"""`smelt check` of a table in S3 that did not change: which requests it takes."""
+"""`smelt check` of a table in S3 that was checked before: which requests it takes."""
 import json
 
 import pytest
@@ -48,22 +48,50 @@ def proxy(server):
     made.stop()
 
 
-def test_an_unchanged_table_takes_its_log_and_one_object(smelt, server, proxy, tmp_path):
-    uri = f"s3://{server.make_bucket('kept')}/lake/t"
-    (tmp_path / "c.yaml").write_text(CONTRACT)
+@pytest.fixture
+def put(smelt, server, tmp_path):
+    """Writes the n-th thousand rows of a table, as one file."""
     (tmp_path / "n.ndjson").write_text("".join(f'{{"id":{i}}}\n' for i in range(1000)))
-    for n in range(3):
+
+    def write(uri, n):
         smelt("sql", "--write", f"{'INSERT INTO' if n else 'CREATE TABLE'} '{uri}' {'' if n else 'AS'} "
               f"SELECT id + {n * 1000} AS id FROM 'n.ndjson'", env=server.env)
+    return write
 
-    def check():
+
+@pytest.fixture
+def check(smelt, proxy, tmp_path):
+    """Checks a table; returns the verdict and the requests."""
+    def run(uri, contract=CONTRACT):
+        (tmp_path / "c.yaml").write_text(contract)
         proxy.faults = Seen()
         told = json.loads(smelt("check", "c.yaml", uri, "--json", env=proxy.env).stdout)
         return told, proxy.faults.targets
+    return run
 
-    first, seen = check()
+
+def data_files(seen):
+    return {target.split("?")[0] for _, target in seen if ".parquet" in target and "_delta_log" not in target}
+
+
+def test_of_a_table_with_one_more_file_that_is_read(server, put, check):
+    uri = f"s3://{server.make_bucket('more')}/lake/t"
+    rules = CONTRACT.replace("primaryKey: true, ", "")
+    for n in range(3):
+        put(uri, n)
+    assert len(data_files(check(uri, rules)[1])) == 3
+    put(uri, 3)
+    told, seen = check(uri, rules)
+    assert (told["cached"], told["rows"]) == (False, 4000) and len(data_files(seen)) == 1, seen
+
+
+def test_an_unchanged_table_takes_its_log_and_one_object(server, put, check):
+    uri = f"s3://{server.make_bucket('kept')}/lake/t"
+    for n in range(3):
+        put(uri, n)
+    first, seen = check(uri)
     assert not first["cached"] and any(target.endswith(".parquet") for _, target in seen)
-    second, seen = check()
+    second, seen = check(uri)
     assert second["cached"] and second["contracts"] == first["contracts"]
     assert {method for method, _ in seen} == {"GET"}
     objects = [target for _, target in seen if "/_smelt/verdicts/" in target]
