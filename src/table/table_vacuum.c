@@ -18,7 +18,9 @@
  *          Of an absolute path in the log every end counts ("/x/t/a" keeps "a", "t/a" and "x/t/a"):
  *          a link may give the root another name, and a file too many is kept rather than one lost.
  * Requests several at a time: a file in LITE, or 1,000 files that are deleted.
- * Chosen   FULL: of what the folder holds. LITE: of what the log says was removed.
+ * Chosen   FULL: of what the folder holds. LITE: of what the log says was removed. FULL also takes
+ *          what checks have kept beside the table (SM_VERDICTS_FOLDER): a check writes again what
+ *          it uses, so what is old is of files or contracts that are gone.
  * Left     folders that begin with '_' or '.' ("_delta_log", "_smelt"), but "_change_data" and
  *          those of a partition column ("_day=1"); all of a folder that is a table itself; files
  *          that are neither Parquet, nor a deletion vector, nor a temporary file of smelt.
@@ -352,12 +354,15 @@ static void find_nested(vacuum *w)
 /* Takes a file that is there, if no version needs it and it is old enough. */
 static void weigh(vacuum *w, const sm_entry *entry)
 {
+    const bool is_verdict = sm_str_starts(entry->key, SM_STR(SM_VERDICTS_FOLDER));
+
     SM_ASSERT(!entry->is_folder && !entry->is_linked && entry->key.len > 0);
-    if (!is_ours(entry->key) || is_left(w, entry->key) || sm_map_get(w->needed, entry->key)) {
+    if (!is_verdict &&
+        (!is_ours(entry->key) || is_left(w, entry->key) || sm_map_get(w->needed, entry->key))) {
         return;
     }
     if (!is_old(w, entry->modified_us)) {
-        w->report.n_young++;
+        w->report.n_young += !is_verdict;
         return;
     }
     w->files = sm_arena_grow(w->arena, w->files, w->n_files, &w->cap_files, sizeof(*w->files));
