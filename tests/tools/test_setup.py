@@ -117,8 +117,8 @@ def test_without_apt_what_is_there_is_seen(machine):
 def test_an_environment_is_keyed_by_its_pins():
     paths = {subprocess.run([ROOT / "tools" / "setup", "path", name], capture_output=True, text=True,
                             check=True).stdout.strip()
-             for name in ("peers", "duckdb-delta", "spark", "jars", "bench")}
-    assert len(paths) == 5
+             for name in ("peers", "duckdb-delta", "spark", "jars", "bench", "browser")}
+    assert len(paths) == 6
     assert all(re.fullmatch(r"[a-z-]+-[0-9a-f]{12}", pathlib.Path(path).name) for path in paths)
     assert not any(pathlib.Path(path).is_relative_to(ROOT) for path in paths)
 
