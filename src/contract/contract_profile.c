@@ -58,7 +58,7 @@ typedef struct axis {
 typedef struct facts {
     const sm_expr *x, *length; /* NULL: it has none */
     const sm_expr *holds;      /* all rules of its value alone; NULL: it has none */
-    int32_t at_count, at_distinct, at_ends, at_lengths, at_broken; /* items; NO_ITEM: none */
+    int32_t at_count, at_distinct, at_ends, at_lengths, at_odd, at_broken; /* NO_ITEM: none */
     bool is_few;
     sm_value least, greatest;
     int64_t n_values, least_length, greatest_length, n_broken;
@@ -228,13 +228,24 @@ static sm_status add_ends(profiling *p, const sm_expr *x, int32_t *at, sm_error 
     return smi_items_add(&p->items, "max", x, is, &next, e);
 }
 
+/* Counts NaN and infinities. */
+static sm_status add_odd(profiling *p, facts *f, sm_error *e)
+{
+    const sm_expr *is = NULL;
+
+    SM_TRY(smi_is_finite(f->x, p->a, &is, e));
+    SM_TRY(call(p, "not", is, NULL, &is, e));
+    return smi_items_add(&p->items, "count", NULL, is, &f->at_odd, e);
+}
+
 static sm_status add_facts(profiling *p, int32_t column, sm_error *e)
 {
     facts *f = &p->facts[column];
     const sm_expr *broken = NULL, *parts[2];
 
-    f->at_ends = f->at_lengths = f->at_broken = NO_ITEM;
+    f->at_ends = f->at_lengths = f->at_odd = f->at_broken = NO_ITEM;
     SM_TRY(smi_items_add(&p->items, "count", f->x, NULL, &f->at_count, e));
+    SM_TRY(is_float(f->x->type) ? add_odd(p, f, e) : SM_OK);
     SM_TRY(shows_histogram(p, column) ? add_ends(p, f->x, &f->at_ends, e) : SM_OK);
     SM_TRY(shows_lengths(p, column) ? add_ends(p, f->length, &f->at_lengths, e) : SM_OK);
     if (!f->holds || !f->is_few) {
@@ -263,6 +274,7 @@ static sm_status look_at_ends(profiling *p, sm_error *e)
         f->n_values = smi_whole_at(row, f->at_count);
         f->out->n_rows = smi_whole_at(row, at_rows);
         f->out->n_null = f->out->n_rows - f->n_values;
+        f->out->n_odd = f->at_odd != NO_ITEM ? smi_whole_at(row, f->at_odd) : 0;
         f->n_broken = f->at_broken != NO_ITEM ? smi_whole_at(row, f->at_broken) : 0;
         const int32_t at = f->at_ends != NO_ITEM ? f->at_ends : f->at_lengths;
         f->axis.x = f->at_ends != NO_ITEM ? f->x : f->length;
@@ -649,7 +661,6 @@ static void take_histogram(const profiling *p, const sm_batch *row, facts *f)
     }
     h->n_under = positive(n_all - smi_whole_at(row, x->at_edges));
     h->n_over = positive(smi_whole_at(row, x->at_edges + x->n_bars) - n_infinite);
-    f->out->n_odd = positive(f->n_values - n_all) + n_infinite;
     f->out->histogram = h;
 }
 

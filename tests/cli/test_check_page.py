@@ -305,6 +305,25 @@ def test_types_at_their_ends(smelt, tmp_path):
     assert not all_of(page.root, "svg") and len(all_of(page.root, "h3")) == len(names)
 
 
+def test_numbers_that_are_none_are_counted_without_a_drawing(smelt, tmp_path):
+    """Also where a column has no other values, and where its values are drawn one by one."""
+    smelt("sql", "--write", """COPY (SELECT 'nan'::DOUBLE AS a, 'inf'::FLOAT AS b, c::DOUBLE AS c
+        FROM (VALUES ('nan'), ('1'), ('-inf'), (NULL)) v(c)) TO 't.parquet'""")
+    (tmp_path / "c.yaml").write_text(HEAD + """  - name: t
+    properties:
+      - {name: a}
+      - {name: b}
+      - {name: c, quality: [{metric: invalidValues, arguments: {validValues: [1]}, mustBe: 2}]}
+""")
+    smelt("check", "c.yaml", "t.parquet", "--html", "p.html")
+    page = Page((tmp_path / "p.html").read_text(encoding="utf-8"))
+    for name, n, kind in (("a", 4, "DOUBLE"), ("b", 4, "FLOAT")):
+        assert f"{kind}, no NULL, NaN or infinite: {n}" in text_of(column(page, name))
+        assert not all_of(column(page, name), "svg")
+    assert "DOUBLE, 25% NULL (1 row), NaN or infinite: 2" in text_of(column(page, "c"))
+    assert all_of(column(page, "c"), "svg")
+
+
 HOSTILE = ["<script>alert(1)</script>", "\" onload=\"x", "'", "&lt;", "\u202egnp.exe", "a\u0000b\u0007\u001b[31m", "\u2028",
            "</style><b>", "", " ", "\u00ad\ufeff", "]]>", "-->", "\U000e0041", "\u05d0\u05d1"]
 
