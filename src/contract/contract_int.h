@@ -272,8 +272,8 @@ void smi_html_counted(smi_html *h, int64_t n, const char *one);
  * for its own are escaped, and those that cannot be seen or change the order of others (controls,
  * bidirectional marks) are spelled out, as \u202e. */
 void smi_html_text(sm_buf *out, sm_str s);
-/** The same of the first n characters, with an ellipsis where there are more. */
-void smi_html_short(sm_buf *out, sm_str s, int64_t n);
+/** The same, of as much as is `most` letters wide at most, with an ellipsis where there is more. */
+void smi_html_short(sm_buf *out, sm_str s, int64_t most);
 /** Draws what a column looks like, and adds its numbers as tables. `name`: of the column. */
 void smi_html_draw(smi_html *h, sm_str name, const sm_column_profile *p);
 

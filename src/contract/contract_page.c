@@ -19,7 +19,7 @@
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#f7f7f5;--card:#fff;--ink:#1d2126;--soft:#5c646d;"
-    "--line:#e3e3df;--bar:#7d9bbd;--faint:#cbd3dc;--bad:#c4432f;--warn:#8f5d00;--good:#28734a;"
+    "--line:#e3e3df;--bar:#7d9bbd;--faint:#cbd3dc;--bad:#b93a27;--warn:#8f5d00;--good:#28734a;"
     "--bad-tint:#fbebe8;--warn-tint:#faf1dd;--good-tint:#e6f2ea}"
     "@media(prefers-color-scheme:dark){:root{--page:#131518;--card:#1b1e22;--ink:#e6e7e8;"
     "--soft:#9aa2ab;--line:#2e3237;--bar:#6688b0;--faint:#424a54;--bad:#f0806c;--warn:#e2b055;"
@@ -54,6 +54,7 @@ static const char style[] =
     "th,td{padding:8px 0 8px 20px;border-top:1px solid var(--line);vertical-align:baseline}"
     "thead th,.numbers tr:first-child th,.numbers tr:first-child td{border-top:0}"
     "th:first-child,td:first-child{padding-left:0}"
+    ".rules .wide,.rules th{white-space:nowrap}"
     ".rules td{font-size:15px}.rules td.n,.rules th.n,.numbers td,.numbers th+th{text-align:right;"
     "white-space:nowrap}"
     ".rules .n+.wide:not(.n){padding-left:36px}"
@@ -63,13 +64,14 @@ static const char style[] =
     ".kind{font-size:14px;color:var(--soft);margin-top:2px}"
     "ul{list-style:none;margin-top:12px}"
     "li{border-top:1px solid var(--line);padding:9px 0}"
+    ".card>ul{margin:-9px 0}.card>ul>li:first-child{border-top:0}"
     ".rule{display:flex;justify-content:space-between;align-items:baseline;gap:16px}"
     ".rule .badge{flex:none}"
     ".rule .what{font-size:15px}"
     ".tell{font-size:14px;color:var(--soft)}"
     "code,.examples,.value{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"
     "\"DejaVu Sans Mono\",monospace}"
-    "code{font-size:13.5px;white-space:pre-wrap}"
+    "code{font-size:13.5px;white-space:pre-wrap;unicode-bidi:isolate}"
     ".tell code{font-size:13px}"
     "summary{font-size:14px;cursor:pointer;width:max-content;max-width:100%}"
     "summary:hover{color:var(--ink)}"
@@ -105,58 +107,74 @@ static bool is_hidden(uint32_t c)
            (c >= 0xe0000 && c <= 0xe007f);
 }
 
-static void put_char(sm_buf *out, uint32_t c)
+/* Is it as wide as two letters, about? Scripts of East Asia, and pictures. */
+static bool is_wide(uint32_t c)
+{
+    return (c >= 0x1100 && c < 0x1160) || (c >= 0x2e80 && c < 0xa4d0) ||
+           (c >= 0xac00 && c < 0xd7b0) || (c >= 0xf900 && c < 0xfb00) ||
+           (c >= 0xfe30 && c < 0xfe70) || (c >= 0xff00 && c < 0xff61) ||
+           (c >= 0x1f000 && c < 0x40000);
+}
+
+/* Appends a character; returns how many letters wide it is. */
+static int put_char(sm_buf *out, uint32_t c)
 {
     char utf8[4];
 
     switch (c) {
     case '&':
         sm_buf_printf(out, "&amp;");
-        return;
+        return 1;
     case '<':
         sm_buf_printf(out, "&lt;");
-        return;
+        return 1;
     case '>':
         sm_buf_printf(out, "&gt;");
-        return;
+        return 1;
     case '"':
         sm_buf_printf(out, "&quot;");
-        return;
+        return 1;
     case '\'':
         sm_buf_printf(out, "&#39;");
-        return;
+        return 1;
     case '\n':
         sm_buf_printf(out, "\\n");
-        return;
+        return 2;
     case '\t':
         sm_buf_printf(out, "\\t");
-        return;
+        return 2;
     default:
         if (is_hidden(c)) {
             sm_buf_printf(out, "\\u%04x", (unsigned)c);
-        } else {
-            sm_buf_text(out, (sm_str){utf8, (size_t)sm_utf8_put(c, utf8)});
+            return 6;
         }
+        sm_buf_text(out, (sm_str){utf8, (size_t)sm_utf8_put(c, utf8)});
+        return is_wide(c) ? 2 : 1;
     }
 }
 
-void smi_html_short(sm_buf *out, sm_str s, int64_t n)
+void smi_html_short(sm_buf *out, sm_str s, int64_t most)
 {
     size_t at = 0;
 
-    while (at < s.len && n > 0) {
+    while (at < s.len) {
         const sm_str rest = {s.data + at, s.len - at};
+        const size_t len_before = out->len;
         const size_t n_valid = sm_utf8_check(rest.data, rest.len < 4 ? rest.len : 4);
+        size_t next = at + 1;
         if (n_valid == 0) {
             sm_buf_printf(out, "\\x%02x", (unsigned)(uint8_t)rest.data[0]);
-            at++;
+            most -= 4;
         } else {
-            put_char(out, sm_utf8_next(s, &at));
+            next = at;
+            most -= put_char(out, sm_utf8_next(s, &next));
         }
-        n--;
-    }
-    if (at < s.len) {
-        sm_buf_printf(out, "\xe2\x80\xa6");
+        if (most < 0) {
+            out->len = len_before;
+            sm_buf_printf(out, "\xe2\x80\xa6");
+            return;
+        }
+        at = next;
     }
 }
 
@@ -218,25 +236,21 @@ static void print_columns(const sm_contract_table *t, const sm_rule *r, sm_buf *
     }
 }
 
-static void print_values(const sm_rule *r, sm_buf *out)
+/* Each value stands alone, whatever the direction of its script. */
+static void put_values(smi_html *h, const sm_rule *r)
 {
     for (int32_t i = 0; i < r->n_values; i++) {
-        sm_buf_text(out, i ? SM_STR(", ") : SM_STR(""));
-        sm_buf_text(out, r->values[i].text);
+        put_in(h, i ? ", <bdi>" : "<bdi>", r->values[i].text, "</bdi>");
     }
-    sm_buf_text(out, !r->takes_null     ? SM_STR("")
-                     : r->n_values == 0 ? SM_STR("NULL")
-                                        : SM_STR(", NULL"));
+    smi_html_put(h, !r->takes_null ? "" : r->n_values == 0 ? "NULL" : ", NULL");
 }
 
-/* What a rule is given. */
+/* What a rule is given that is no list of values. */
 static void print_argument(const sm_contract_table *t, const sm_rule *r, sm_buf *out)
 {
     switch (sm_rule_info_of(r->kind)->argument) {
     case SM_ARGUMENT_NONE:
-        break;
     case SM_ARGUMENT_VALUES:
-        print_values(r, out);
         break;
     case SM_ARGUMENT_COLUMNS:
         if (r->n_columns > 1) { /* else it stands at its column */
@@ -275,6 +289,11 @@ static void put_rule(smi_html *h, const sm_verdict *v, const sm_rule *r)
     } else {
         smi_html_put(h, kind);
     }
+    if (sm_rule_info_of(r->kind)->argument == SM_ARGUMENT_VALUES) {
+        smi_html_put(h, " <code>");
+        put_values(h, r);
+        smi_html_put(h, "</code>");
+    }
     print_argument(v->table, r, &text);
     if (text.len > 0) {
         smi_html_put(h, " <code>");
@@ -308,7 +327,7 @@ static void put_rule_item(smi_html *h, const sm_verdict *v, const sm_rule_verdic
     put_badge(h, r->outcome);
     smi_html_put(h, "</div>");
     if (r->rule->description.len > 0) {
-        put_in(h, "<p class=\"tell\">", r->rule->description, "</p>");
+        put_in(h, "<p class=\"tell\"><bdi>", r->rule->description, "</bdi></p>");
     }
     smi_html_put(h, "<p class=\"tell\">");
     if (r->outcome == SM_OUTCOME_PASSED && r->count.n_broken == 0 && !smi_is_whole(r->rule->kind)) {
@@ -441,7 +460,7 @@ static void put_column(smi_html *h, const sm_verdict *v, int32_t column)
         put_kind(h, p);
     }
     if (c->description.len > 0) {
-        put_in(h, "<p class=\"tell\">", c->description, "</p>");
+        put_in(h, "<p class=\"tell\"><bdi>", c->description, "</bdi></p>");
     }
     put_rules_of(h, v, column);
     smi_html_put(h, "</div>");
@@ -517,7 +536,7 @@ static void put_table(smi_html *h, const sm_page_table *t, int32_t i)
     smi_html_put(h, "</div>");
     put_in(h, "<p class=\"uri soft\"><bdi>", t->uri, "</bdi></p>");
     if (v->table->description.len > 0) {
-        put_in(h, "<p class=\"uri\">", v->table->description, "</p>");
+        put_in(h, "<p class=\"uri\"><bdi>", v->table->description, "</bdi></p>");
     }
     put_facts(h, v);
     smi_html_put(h, "</header>");

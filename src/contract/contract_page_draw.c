@@ -17,7 +17,7 @@ enum {
     WIDTH = 360,
     PLOT = 92,       /* the highest bar */
     FOOT = 18,       /* below the bars: a line of labels */
-    MARK_LINE = 13,  /* above the bars: a line of labels */
+    MARK_LINE = 14,  /* above the bars: a line of labels */
     SIDE = 22,       /* beside the bars, for rows that lie outside */
     SIDE_WIDTH = 14, /* of their bar */
     MOST_WIDTH = 40, /* of a bar, where there are few */
@@ -55,14 +55,31 @@ static void put_rect(smi_html *h, const char *class, double x, double y, double 
                   class, x, y, width, height);
 }
 
-/* anchor: start, middle or end. */
-static void put_label(smi_html *h, const char *class, double x, double y, const char *anchor,
-                      sm_str s, int64_t most_chars)
+/* Opens a label; anchor: start, middle or end. */
+static void open_label(smi_html *h, double x, double y, const char *anchor)
 {
-    sm_buf_printf(h->out, "<text class=\"%s\" x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">", class, x,
-                  y, anchor);
-    smi_html_short(h->out, s, most_chars);
-    smi_html_put(h, "</text>");
+    sm_buf_printf(h->out, "<text class=\"label\" x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">", x, y,
+                  anchor);
+}
+
+/* A bound or an end so that it fits: of a number that is too long its first digits and its size,
+ * for it would be another one if it were cut. */
+static void put_short(smi_html *h, sm_str s)
+{
+    char digits[64], few[32];
+    size_t n = 0;
+    double number = 0;
+
+    for (size_t i = 0; i < s.len && s.len <= sizeof(digits); i++) {
+        if (s.data[i] != ',') {
+            digits[n++] = s.data[i];
+        }
+    }
+    if (s.len > LABEL_CHARS && sm_parse_f64((sm_str){digits, n}, false, &number)) {
+        snprintf(few, sizeof(few), "%.4g", number);
+        s = sm_str_of(few);
+    }
+    smi_html_short(h->out, s, LABEL_CHARS);
 }
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -172,9 +189,9 @@ static const char *word_of(const sm_rule *r)
 /* Bounds: low ones have their labels in the upper line, high ones below it. */
 static void draw_marks(smi_html *h, const plot *p)
 {
-    int64_t bound = 0;
-
     for (int32_t i = 0; i < p->h->n_marks; i++) {
+        char count[SM_SIZE_TEXT_BYTES] = "";
+        int64_t bound = 0;
         const sm_histogram_mark *m = &p->h->marks[i];
         const bool is_left = m->place<0, is_right = m->place> 1;
         const double place = is_left ? 0 : is_right ? 1 : m->place;
@@ -185,16 +202,21 @@ static void draw_marks(smi_html *h, const plot *p)
                           "<line class=\"mark\" x1=\"%.2f\" y1=\"%d\" x2=\"%.2f\" y2=\"%d\"/>", x,
                           y + 3, x, p->base);
         }
-        sm_buf_printf(h->out, "<text class=\"label\" x=\"%.2f\" y=\"%d\" text-anchor=\"%s\">%s%s",
-                      place < 0.5 ? x + 3 : x - 3, y, place < 0.5 ? "start" : "end",
-                      is_left ? "\xe2\x80\xb9 " : "", word_of(m->rule));
+        open_label(h, place < 0.5 ? x + 3 : x - 3, y, place < 0.5 ? "start" : "end");
+        sm_buf_printf(h->out, "%s%s", is_left ? "\xe2\x80\xb9 " : "", word_of(m->rule));
         if (sm_parse_i64(m->rule->text, &bound)) {
-            smi_html_count(h, bound);
-        } else {
-            smi_html_short(h->out, m->rule->text, LABEL_CHARS);
+            sm_format_count(bound, count);
         }
+        put_short(h, count[0] ? sm_str_of(count) : m->rule->text);
         smi_html_put(h, is_right ? " \xe2\x80\xba</text>" : "</text>");
     }
+}
+
+static void put_end(smi_html *h, double x, double y, const char *anchor, sm_str s)
+{
+    open_label(h, x, y, anchor);
+    put_short(h, s);
+    smi_html_put(h, "</text>");
 }
 
 /* What the ends of the bars are; where both do not fit, in one text. */
@@ -206,18 +228,19 @@ static void draw_ends(smi_html *h, const plot *p)
     const double chars = (double)(sm_utf8_count(g->start) + sm_utf8_count(g->end) + 2);
     const int y = p->base + 14;
 
-    if (sm_str_eq(g->start, g->end)) {
-        put_label(h, "label", (x0 + x1) / 2, y, "middle", g->start, LABEL_CHARS);
+    if (sm_str_eq(g->least, g->greatest)) {
+        put_end(h, (x0 + x1) / 2, y, "middle", g->least);
+    } else if (sm_str_eq(g->start, g->end)) {
+        put_end(h, (x0 + x1) / 2, y, "middle", g->start);
     } else if (chars * CHAR_WIDTH < x1 - x0) {
-        put_label(h, "label", x0, y, "start", g->start, LABEL_CHARS);
-        put_label(h, "label", x1, y, "end", g->end, LABEL_CHARS);
+        put_end(h, x0, y, "start", g->start);
+        put_end(h, x1, y, "end", g->end);
     } else {
         const bool is_left = x0 < WIDTH / 2.0;
-        sm_buf_printf(h->out, "<text class=\"label\" x=\"%.2f\" y=\"%d\" text-anchor=\"%s\">",
-                      is_left ? x0 : x1, y, is_left ? "start" : "end");
-        smi_html_short(h->out, g->start, LABEL_CHARS);
+        open_label(h, is_left ? x0 : x1, y, is_left ? "start" : "end");
+        put_short(h, g->start);
         smi_html_put(h, " to ");
-        smi_html_short(h->out, g->end, LABEL_CHARS);
+        put_short(h, g->end);
         smi_html_put(h, "</text>");
     }
 }
@@ -345,22 +368,24 @@ static void draw_line(smi_html *h, const line *l, int y, int64_t most)
     smi_html_put(h, ": ");
     smi_html_counted(h, l->n_rows, "row");
     smi_html_put(h, l->is_broken && !l->is_rest ? ", breaks a rule</title>" : "</title>");
-    put_label(h,
-              l->is_rest     ? "rest"
-              : l->is_broken ? "value broken"
-                             : "value",
-              0, y + 15, "start",
-              l->is_rest    ? SM_STR("others")
-              : l->text.len ? l->text
-                            : SM_STR("\"\""),
-              VALUE_CHARS);
+    /* An inner drawing cuts off what is wider than the font should be. */
+    sm_buf_printf(h->out, "<svg y=\"%d\" width=\"%d\" height=\"%d\"><text class=\"%s\" y=\"15\">",
+                  y, LABEL_WIDTH - 4, LINE,
+                  l->is_rest     ? "rest"
+                  : l->is_broken ? "value broken"
+                                 : "value");
+    smi_html_short(h->out,
+                   l->is_rest    ? SM_STR("others")
+                   : l->text.len ? l->text
+                                 : SM_STR("\"\""),
+                   VALUE_CHARS);
+    smi_html_put(h, "</text></svg>");
     put_rect(h,
              l->is_broken ? "bad"
              : l->is_rest ? "faint"
                           : "bar",
              LABEL_WIDTH, y + 5, width < LEAST_HEIGHT ? LEAST_HEIGHT : width, LINE - 10);
-    sm_buf_printf(h->out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH,
-                  y + 15);
+    open_label(h, WIDTH, y + 15, "end");
     smi_html_count(h, l->n_rows);
     smi_html_put(h, "</text></g>");
 }

@@ -17,7 +17,12 @@ static const struct {
     {"\n\t\r\x1b", 99, "\\n\\t\\u000d\\u001b"},
     {"\xe2\x80\xae x", 99, "\\u202e x"}, /* right to left from here on */
     {"\xf3\xa0\x81\x81", 99, "\\ue0041"},
-    {"a\xff\xc3", 99, "a\\xff\\xc3"}, /* no UTF-8 */
+    {"a\xff\xc3", 99, "a\\xff\\xc3"},                              /* no UTF-8 */
+    {"\xe6\x96\x87\xe5\xad\x97x", 5, "\xe6\x96\x87\xe5\xad\x97x"}, /* each as wide as two */
+    {"\xe6\x96\x87\xe5\xad\x97x", 4, "\xe6\x96\x87\xe5\xad\x97\xe2\x80\xa6"},
+    {"\xf0\x9f\x98\x80\xf0\x9f\x98\x80", 3, "\xf0\x9f\x98\x80\xe2\x80\xa6"},
+    {"x\xe2\x80\xaey", 7, "x\\u202e\xe2\x80\xa6"}, /* what is spelled out counts so */
+    {"\xffx", 3, "\xe2\x80\xa6"},
     {"\xed\xa0\x80", 99, "\\xed\\xa0\\x80"},
 };
 

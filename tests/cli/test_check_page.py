@@ -176,7 +176,7 @@ def test_the_head_and_all_rules(smelt, tmp_path):
 
 def test_drawings_are_told_in_words(smelt, tmp_path):
     page = check(smelt, tmp_path, SHOP, shop_rows(500), code=3)
-    drawings = all_of(page.root, "svg")
+    drawings = all_of(page.root, "svg", kind="draw")
     assert len(drawings) == 8  # one a column; of code the lengths and the values
     ids = []
     for drawing in drawings:
@@ -322,6 +322,15 @@ def test_numbers_that_are_none_are_counted_without_a_drawing(smelt, tmp_path):
         assert not all_of(column(page, name), "svg")
     assert "DOUBLE, 25% NULL (1 row), NaN or infinite: 2" in text_of(column(page, "c"))
     assert all_of(column(page, "c"), "svg")
+
+
+def test_a_number_in_a_drawing_is_never_cut(smelt, tmp_path):
+    rows = [{"n": -2**63}, {"n": 2**63 - 1}, {"n": 0}]
+    page = check(smelt, tmp_path, HEAD + "  - name: t\n    properties:\n      - {name: n, logicalType: integer, "
+                 "logicalTypeOptions: {minimum: -9100000000000000000, maximum: 9000000000000000001}}\n", rows, code=3)
+    labels = [text_of(label) for label in all_of(page.root, "text", kind="label")]
+    assert labels == ["min -9.1e+18", "max 9e+18", "-9.223e+18 to 9.223e+18"]
+    assert "From -9,223,372,036,854,775,808 to 9,223,372,036,854,775,807" in text_of(page.root)
 
 
 HOSTILE = ["<script>alert(1)</script>", "\" onload=\"x", "'", "&lt;", "\u202egnp.exe", "a\u0000b\u0007\u001b[31m", "\u2028",
