@@ -26,6 +26,7 @@ static sm_status read_fail_above(const smi_reading *r, const sm_yaml *value, smi
         return sm_yaml_at(r->d, value->at, st, e);
     }
     out->has_fail_above = true;
+    out->fail_above_at = value->at;
     out->fail_above = (sm_rule_limit){SM_MUST_BE_GREATER, number, 0, is_percent};
     return SM_OK;
 }
@@ -106,6 +107,11 @@ static sm_status read_word(const smi_reading *r, const sm_yaml *at, sm_str name,
     sm_str names[SM_COUNT(words)];
     int32_t n = 0;
 
+    if (place == SMI_NOWHERE) {
+        const sm_status st = sm_fail(e, SM_INVALID, "%.*s has no effect here", SM_STR_ARG(name));
+        sm_error_todo(e, "Write it at the property that it is for, or leave it out.");
+        return sm_yaml_at(r->d, at->at, st, e);
+    }
     for (int i = 0; i < SM_COUNT(words); i++) {
         const bool is_here = words[i].places & place;
         if (sm_str_eq(name, words[i].name)) {

@@ -28,6 +28,7 @@ typedef struct smi_reading {
 
 /* Where smelt's own words stand, as flags. */
 typedef enum smi_custom_place {
+    SMI_NOWHERE = 0, /* where none has an effect: each is refused */
     SMI_AT_TABLE = 1,
     SMI_AT_PROPERTY = 2,
     SMI_AT_RULE = 4,
@@ -40,7 +41,7 @@ typedef struct smi_custom {
     sm_yaml_place action_at;
     sm_rule_limit fail_above;
     int32_t share_per;
-    sm_yaml_place share_at;
+    sm_yaml_place fail_above_at, share_at;
     /* of a property alone; casts of a table too */
     sm_str derive, default_text;
     bool has_default, has_casts, casts;

@@ -93,6 +93,45 @@ static const struct {
     {{"rowCount", 8}, SM_RULE_ROW_COUNT, false, true, (const char *const[]){NULL}},
 };
 
+/* ---- types ------------------------------------------------------------------------------------- */
+
+typedef enum quality_type { TYPE_LIBRARY, TYPE_SQL, TYPE_CUSTOM, TYPE_TEXT } quality_type;
+
+static const sm_str type_words[] = {
+    [TYPE_LIBRARY] = {"library", 7},
+    [TYPE_SQL] = {"sql", 3},
+    [TYPE_CUSTOM] = {"custom", 6},
+    [TYPE_TEXT] = {"text", 4},
+};
+
+/* A key of another type of rule would have no effect. */
+static sm_status check_keys(const smi_reading *r, const sm_yaml_fields *f, quality_type type,
+                            sm_error *e)
+{
+    static const struct {
+        int key;
+        quality_type of, also;
+    } keys[] = {
+        {Q_METRIC, TYPE_LIBRARY, TYPE_LIBRARY},
+        {Q_ARGUMENTS, TYPE_LIBRARY, TYPE_LIBRARY},
+        {Q_UNIT, TYPE_LIBRARY, TYPE_SQL}, /* there it only describes the number */
+        {Q_QUERY, TYPE_SQL, TYPE_SQL},
+        {Q_ENGINE, TYPE_CUSTOM, TYPE_CUSTOM},
+        {Q_IMPLEMENTATION, TYPE_CUSTOM, TYPE_CUSTOM},
+    };
+
+    for (int i = 0; i < SM_COUNT(keys); i++) {
+        if (f->has[keys[i].key] && type != keys[i].of && type != keys[i].also) {
+            const sm_status st = sm_fail(
+                e, SM_INVALID, "%s is of a rule of type %s, and this one is of type %s",
+                quality_keys[keys[i].key], type_words[keys[i].of].data, type_words[type].data);
+            sm_error_todo(e, "Write type: %s, or leave it out.", type_words[keys[i].of].data);
+            return sm_yaml_at(r->d, f->places[keys[i].key], st, e);
+        }
+    }
+    return SM_OK;
+}
+
 /* ---- operators ------------------------------------------------------------------------------- */
 
 static sm_status read_ends(const smi_reading *r, const sm_yaml *list, const char *what,
@@ -375,9 +414,10 @@ static sm_status read_engine(const smi_reading *r, const sm_yaml_fields *f, sm_r
     SM_TRY(
         sm_yaml_fields_text(r->d, f, Q_ENGINE, "a quality rule of type custom", true, engine, e));
     *is_ours = sm_str_is(*engine, "smelt");
-    if (!*is_ours) {
+    if (!*is_ours) { /* it has keys of its own */
         return SM_OK;
     }
+    SM_TRY(check_keys(r, f, TYPE_CUSTOM, e));
     for (int i = 0; i < N_OPERATORS; i++) {
         if (f->has[Q_OPERATORS + i]) {
             const sm_status st = sm_fail(e, SM_INVALID, "a rule of type custom has no operator");
@@ -395,33 +435,25 @@ static sm_status read_engine(const smi_reading *r, const sm_yaml_fields *f, sm_r
 
 /* ---- one rule -------------------------------------------------------------------------------- */
 
-typedef enum quality_type { TYPE_LIBRARY, TYPE_SQL, TYPE_CUSTOM, TYPE_TEXT } quality_type;
-
 static sm_status read_type(const smi_reading *r, const sm_yaml_fields *f, quality_type *out,
                            sm_error *e)
 {
-    static const sm_str words[] = {
-        [TYPE_LIBRARY] = {"library", 7},
-        [TYPE_SQL] = {"sql", 3},
-        [TYPE_CUSTOM] = {"custom", 6},
-        [TYPE_TEXT] = {"text", 4},
-    };
-    sm_str word = words[TYPE_LIBRARY];
+    sm_str word = type_words[TYPE_LIBRARY];
 
     SM_TRY(sm_yaml_fields_text(r->d, f, Q_TYPE, "a quality rule", false, &word, e));
-    for (int i = 0; i < SM_COUNT(words); i++) {
-        if (sm_str_eq(words[i], word)) {
+    for (int i = 0; i < SM_COUNT(type_words); i++) {
+        if (sm_str_eq(type_words[i], word)) {
             *out = (quality_type)i;
             return SM_OK;
         }
     }
-    return sm_yaml_fail_word(r->d, f->values[Q_TYPE]->at, "no type of quality rule", word, words,
-                             SM_COUNT(words), e);
+    return sm_yaml_fail_word(r->d, f->values[Q_TYPE]->at, "no type of quality rule", word,
+                             type_words, SM_COUNT(type_words), e);
 }
 
 /* What stands at every rule: its name, and what becomes of rows that break it. */
 static sm_status read_head(const smi_reading *r, const sm_yaml_fields *f, sm_rule *rule,
-                           smi_custom *custom, sm_error *e)
+                           smi_custom_place place, smi_custom *custom, sm_error *e)
 {
     sm_str severity = {0};
 
@@ -432,7 +464,7 @@ static sm_status read_head(const smi_reading *r, const sm_yaml_fields *f, sm_rul
     SM_TRY(sm_yaml_fields_text(r->d, f, Q_SEVERITY, "a quality rule", false, &severity, e));
     rule->action = sm_str_is(severity, "warning") || sm_str_is(severity, "info") ? SM_POLICY_WARN
                                                                                  : SM_POLICY_FAIL;
-    return smi_read_custom(r, f->values[Q_CUSTOM], SMI_AT_RULE, custom, e);
+    return smi_read_custom(r, f->values[Q_CUSTOM], place, custom, e);
 }
 
 static sm_status read_rule(smi_reading *r, const sm_yaml *map, int32_t column,
@@ -447,7 +479,8 @@ static sm_status read_rule(smi_reading *r, const sm_yaml *map, int32_t column,
 
     SM_TRY(sm_yaml_fields_read(r->d, map, "a quality rule", quality_keys, &f, e));
     SM_TRY(read_type(r, &f, &type, e));
-    SM_TRY(read_head(r, &f, &rule, &custom, e));
+    SM_TRY(read_head(r, &f, &rule, type == TYPE_TEXT ? SMI_NOWHERE : SMI_AT_RULE, &custom, e));
+    SM_TRY(type != TYPE_CUSTOM ? check_keys(r, &f, type, e) : SM_OK);
     switch (type) {
     case TYPE_LIBRARY:
         SM_TRY(read_library(r, &f, &rule, e));

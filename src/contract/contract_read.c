@@ -6,6 +6,7 @@
  * Method   Each table is read twice: first its columns, with the fields of objects behind them,
  *          then the rules, which may name any column. Rules are sorted by their place in the file.
  * Source   Open Data Contract Standard v3.1.0, docs/fundamentals.md, docs/schema.md */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/text.h"
@@ -169,6 +170,34 @@ static const char *refuse_share(const sm_rule *rule)
                : NULL;
 }
 
+/* The most rows, or the greatest share of them, with which a rule passes. */
+static double most_passing(const sm_rule_limit *l)
+{
+    switch (l->op) {
+    case SM_MUST_BE:
+    case SM_MUST_BE_LESS_OR_EQUAL:
+        return l->value;
+    case SM_MUST_BE_LESS:
+        return l->is_percent ? l->value : ceil(l->value) - 1;
+    case SM_MUST_BE_BETWEEN:
+        return l->to;
+    default:
+        return INFINITY;
+    }
+}
+
+/* Why a rule cannot have smelt.failAbove; NULL: it can. */
+static const char *refuse_fail_above(const sm_rule *rule)
+{
+    if (smi_is_whole(rule->kind)) {
+        return "it is of the whole table, not of rows";
+    }
+    return rule->limit.is_percent == rule->fail_above.is_percent &&
+                   most_passing(&rule->limit) > rule->fail_above.value
+               ? "it passes with more than that"
+               : NULL;
+}
+
 sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *custom, sm_error *e)
 {
     sm_contract_table *t = r->table;
@@ -185,7 +214,14 @@ sm_status smi_rule_add(smi_reading *r, const sm_rule *rule, const smi_custom *cu
     own->has_share_per = custom->has_share_per;
     own->share_per = custom->share_per;
     own->name = rule->name.len ? rule->name : smi_rule_default_name(t, rule, r->arena);
-    const char *why = own->has_share_per ? refuse_share(own) : NULL;
+    const char *why = own->has_fail_above ? refuse_fail_above(own) : NULL;
+    if (why) {
+        return sm_yaml_at(r->d, custom->fail_above_at,
+                          sm_fail(e, SM_INVALID, "rule \"%.*s\" cannot have smelt.failAbove: %s",
+                                  SM_STR_ARG(own->name), why),
+                          e);
+    }
+    why = own->has_share_per ? refuse_share(own) : NULL;
     if (why) {
         return sm_yaml_at(r->d, custom->share_at,
                           sm_fail(e, SM_INVALID, "rule \"%.*s\" cannot have smelt.sharePer: %s",
@@ -360,6 +396,11 @@ static sm_status read_key(const smi_reading *r, const sm_yaml_fields *f, sm_cont
                                   SM_STR_ARG(text)),
                           e);
     }
+    if (position > 0 && !is_key) {
+        const sm_status st = sm_fail(e, SM_INVALID, "primaryKeyPosition of no primary key");
+        sm_error_todo(e, "Write primaryKey: true beside it, or leave it out.");
+        return sm_yaml_at(r->d, f->values[PROP_KEY_POSITION]->at, st, e);
+    }
     if (is_key) {
         c->key_position = position > 0 ? (int32_t)position : INT32_MAX;
         c->is_required = true;
@@ -448,12 +489,32 @@ static sm_status add_flag_rule(smi_reading *r, const sm_yaml_fields *f, int key,
     return is ? smi_rule_add(r, &rule, custom, e) : SM_OK;
 }
 
+/* What is said at a property of what its rules do, where none of its rules is checked. */
+static void note_idle(smi_reading *r, const smi_custom *custom, int32_t column, int64_t n_rules)
+{
+    const bool has_cast =
+        r->table->columns[column].casts && custom->has_action && custom->action == SM_POLICY_NULL;
+
+    if (r->table->n_rules > n_rules || has_cast ||
+        !(custom->has_action || custom->has_fail_above || custom->has_share_per)) {
+        return;
+    }
+    const sm_yaml_place at = custom->has_action       ? custom->action_at
+                             : custom->has_fail_above ? custom->fail_above_at
+                                                      : custom->share_at;
+    smi_note(r, at,
+             sm_arena_strf(r->arena,
+                           "smelt's words at column %.*s have no effect: no rule of it is checked",
+                           SM_STR_ARG(r->table->columns[column].path)));
+}
+
 static sm_status read_column_rules(smi_reading *r, int32_t column, const smi_custom *of_table,
                                    sm_error *e)
 {
     sm_yaml_fields f;
     smi_custom custom = {0};
     sm_contract_column *c = &r->table->columns[column];
+    const int64_t n_before = r->table->n_rules;
     SM_ASSERT(r->nodes && column < r->table->n_columns);
 
     SM_TRY(read_property_fields(r, r->nodes[column], &f, e));
@@ -486,7 +547,9 @@ static sm_status read_column_rules(smi_reading *r, int32_t column, const smi_cus
     SM_TRY(f.has[PROP_QUALITY] ? smi_read_quality(r, f.values[PROP_QUALITY], f.places[PROP_QUALITY],
                                                   column, &custom, e)
                                : SM_OK);
-    return smi_read_sla(r, column, &custom, e);
+    SM_TRY(smi_read_sla(r, column, &custom, e));
+    note_idle(r, &custom, column, n_before);
+    return SM_OK;
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -655,7 +718,8 @@ enum {
     ROOT_STATUS,
     ROOT_SCHEMA,
     ROOT_SLA,
-    ROOT_SLA_ELEMENT
+    ROOT_SLA_ELEMENT,
+    ROOT_CUSTOM
 };
 
 static sm_status check_version(smi_reading *r, const sm_yaml_fields *f, sm_error *e)
@@ -696,6 +760,7 @@ static sm_status read_root(smi_reading *r, sm_error *e)
         "schema",
         "slaProperties",
         "slaDefaultElement",
+        "customProperties",
         "tenant",
         "tags",
         "servers",
@@ -707,14 +772,15 @@ static sm_status read_root(smi_reading *r, sm_error *e)
         "team",
         "roles",
         "authoritativeDefinitions",
-        "customProperties",
         "contractCreatedTs",
         NULL,
     };
     sm_contract *c = r->c;
+    smi_custom none = {0};
     sm_yaml_fields f;
 
     SM_TRY(sm_yaml_fields_read(r->d, c->yaml.root, "a contract", keys, &f, e));
+    SM_TRY(smi_read_custom(r, f.values[ROOT_CUSTOM], SMI_NOWHERE, &none, e));
     SM_TRY(check_version(r, &f, e));
     SM_TRY(sm_yaml_fields_text(r->d, &f, ROOT_ID, "the contract", true, &c->id, e));
     SM_TRY(sm_yaml_fields_text(r->d, &f, ROOT_NAME, "the contract", false, &c->name, e));

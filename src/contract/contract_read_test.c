@@ -395,6 +395,48 @@ static const struct {
      SM_INVALID, 13, 47, "which group they are in", ""},
     {TYPED "    customProperties: [{property: smelt.onViolation, value: warn}]\n", SM_INVALID, 11,
      5, "it has none", ""},
+    /* words without an effect */
+    {WHOLE "{metric: rowCount, mustBe: 1,\n"
+           "         customProperties: [{property: smelt.failAbove, value: 100}]}\n",
+     SM_INVALID, 13, 64, "rule \"rowCount\" cannot have smelt.failAbove", ""},
+    {WHOLE "{type: sql, query: SELECT 1, mustBe: 1,\n"
+           "         customProperties: [{property: smelt.failAbove, value: 5%}]}\n",
+     SM_INVALID, 13, 64, "of the whole table", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {volume: {within: 30%}},\n"
+           "         customProperties: [{property: smelt.failAbove, value: 5%}]}\n",
+     SM_INVALID, 13, 64, "of the whole table", ""},
+    {TABLE "        required: true\n"
+           "        customProperties: [{property: smelt.failAbove, value: 5%}]\n"
+           "        quality: [{type: custom, engine: smelt, implementation: {freshness: 1 d}}]\n",
+     SM_INVALID, 11, 63, "rule \"c:freshness\" cannot have smelt.failAbove", ""},
+    {RULE "{metric: nullValues, mustBeLessThan: 5, unit: percent,\n"
+          "             customProperties: [{property: smelt.failAbove, value: 4%}]}\n",
+     SM_INVALID, 13, 68, "it passes with more than that", ""},
+    {RULE "{metric: nullValues, mustBeLessThan: 5,\n"
+          "             customProperties: [{property: smelt.failAbove, value: 3}]}\n",
+     SM_INVALID, 13, 68, "it passes with more than that", ""},
+    {RULE "{metric: nullValues, mustNotBe: 5,\n"
+          "             customProperties: [{property: smelt.failAbove, value: 9}]}\n",
+     SM_INVALID, 13, 68, "it passes with more than that", ""},
+    {RULE "{metric: nullValues, mustBe: 0, query: SELECT 1}\n", SM_INVALID, 12, 45,
+     "query is of a rule of type sql, and this one is of type library", "type: sql"},
+    {WHOLE "{query: SELECT 1, mustBe: 0}\n", SM_INVALID, 12, 10, "query is of a rule of type sql",
+     "type: sql"},
+    {WHOLE "{type: sql, query: SELECT 1, mustBe: 0, metric: rowCount}\n", SM_INVALID, 12, 49,
+     "metric is of a rule of type library", ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: c > 0, unit: percent}\n", SM_INVALID, 12,
+     62, "unit is of a rule of type library, and this one is of type custom", ""},
+    {WHOLE "{type: text, description: x, implementation: c > 0}\n", SM_INVALID, 12, 38,
+     "implementation is of a rule of type custom", ""},
+    {WHOLE "{type: text, customProperties: [{property: smelt.onViolation, value: warn}]}\n",
+     SM_INVALID, 12, 52, "smelt.onViolation has no effect here", ""},
+    {TYPED "slaProperties: [{property: latency, value: 1, unit: d, element: t.c,\n"
+           "  customProperties: [{property: smelt.onViolation, value: warn}]}]\n",
+     SM_INVALID, 12, 33, "smelt.onViolation has no effect here", "at the property"},
+    {TYPED "customProperties: [{property: smelt.failAbove, value: 1}]\n", SM_INVALID, 11, 31,
+     "smelt.failAbove has no effect here", "at the property"},
+    {TABLE "        primaryKeyPosition: 1\n", SM_INVALID, 10, 29,
+     "primaryKeyPosition of no primary key", "primaryKey: true"},
     /* what is made of values */
     {TYPED "        customProperties: [{property: smelt.cast, value: true}]\n", SM_INVALID, 11, 58,
      "it has no physicalType", ""},
@@ -449,12 +491,62 @@ static void test_refused(void **state)
     }
 }
 
+/* What stands beside words that are refused, and has an effect; and what is told to have none. */
+static const struct {
+    const char *yaml, *note; /* "": there is none */
+} told[] = {
+    {RULE "{metric: nullValues, mustBeLessThan: 5,\n"
+          "             customProperties: [{property: smelt.failAbove, value: 4}]}\n",
+     ""},
+    {RULE "{metric: nullValues, mustBeLessThan: 5, unit: percent,\n"
+          "             customProperties: [{property: smelt.failAbove, value: 4}]}\n",
+     ""},
+    {WHOLE "{type: custom, engine: smelt, implementation: {groupBy: [c], check: sum(c) > 0},\n"
+           "         customProperties: [{property: smelt.failAbove, value: 2}]}\n",
+     ""},
+    {WHOLE "{type: sql, query: SELECT 1, mustBe: 1, unit: percent}\n", ""},
+    {TABLE "        primaryKey: false\n        primaryKeyPosition: -1\n", ""},
+    /* of a service level, what a property says of rows is left out */
+    {TABLE "        required: true\n        customProperties:\n"
+           "          - {property: smelt.failAbove, value: 3%}\n"
+           "          - {property: smelt.sharePer, value: c}\n"
+           "slaProperties: [{property: latency, value: 1, unit: d, element: t.c}]\n",
+     ""},
+    {TABLE "        physicalType: BIGINT\n        customProperties:\n"
+           "          - {property: smelt.cast, value: true}\n"
+           "          - {property: smelt.onViolation, value: 'null'}\n",
+     ""},
+    {TABLE "        customProperties: [{property: smelt.onViolation, value: warn}]\n",
+     "smelt's words at column c have no effect: no rule of it is checked"},
+    {TABLE "        logicalType: array\n        logicalTypeOptions: {minItems: 1}\n"
+           "        customProperties: [{property: smelt.failAbove, value: 1}]\n",
+     "smelt's words at column c have no effect: no rule of it is checked"},
+};
+
+static void test_told(void **state)
+{
+    for (int i = 0; i < SM_COUNT(told); i++) {
+        sm_arena *a = sm_arena_new(NULL);
+        sm_contract *c = NULL;
+        sm_error e = {0};
+        bool is_told = told[i].note[0] == '\0';
+        assert_ok(kit_read(told[i].yaml, a, &c, &e), &e);
+        for (int64_t k = 0; k < c->n_notes; k++) {
+            is_told = is_told || sm_str_is(c->notes[k].text, told[i].note);
+        }
+        if (!is_told || (told[i].note[0] == '\0' && c->n_notes > 0)) {
+            fail_msg("case %d has %d notes", i, (int)c->n_notes);
+        }
+        sm_arena_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),   cmocka_unit_test(test_old_bounds),
-        cmocka_unit_test(test_keys),    cmocka_unit_test(test_examples),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_model),    cmocka_unit_test(test_old_bounds),
+        cmocka_unit_test(test_told),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_examples), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "contract/contract_int.h"
 
-enum { SLA_PROPERTY, SLA_VALUE, SLA_UNIT, SLA_ELEMENT, SLA_DESCRIPTION };
+enum { SLA_PROPERTY, SLA_VALUE, SLA_UNIT, SLA_ELEMENT, SLA_DESCRIPTION, SLA_CUSTOM };
 
 static sm_status read_fields(const smi_reading *r, const sm_yaml *item, sm_yaml_fields *f,
                              sm_error *e)
@@ -22,6 +22,7 @@ static sm_status read_fields(const smi_reading *r, const sm_yaml *item, sm_yaml_
         "unit",
         "element",
         "description",
+        "customProperties",
         /* what says nothing of the rows: */
         "id",
         "valueExt",
@@ -29,7 +30,6 @@ static sm_status read_fields(const smi_reading *r, const sm_yaml *item, sm_yaml_
         "scheduler",
         "schedule",
         "authoritativeDefinitions",
-        "customProperties",
         "tags",
         NULL,
     };
@@ -138,7 +138,7 @@ static sm_status add_rule(smi_reading *r, const sm_yaml_fields *f, int32_t colum
                                &rule.description, e));
     SM_TRY(smi_read_age(r, &rule, value, unit, f->at, e));
     own.has_action = own.has_action && !smi_mends(own.action); /* that is for rows */
-    own.has_fail_above = false;                                /* so is this */
+    own.has_fail_above = own.has_share_per = false;            /* so are these */
     return smi_rule_add(r, &rule, &own, e);
 }
 
@@ -196,10 +196,12 @@ static sm_status check_element(smi_reading *r, const sm_yaml_fields *f, sm_str e
 static sm_status check_level(smi_reading *r, const sm_yaml *item, sm_error *e)
 {
     sm_str list = {0}, element = {0};
+    smi_custom none = {0};
     bool is = false;
     sm_yaml_fields f;
 
     SM_TRY(read_fields(r, item, &f, e));
+    SM_TRY(smi_read_custom(r, f.values[SLA_CUSTOM], SMI_NOWHERE, &none, e));
     SM_TRY(is_checked(r, &f, &is, e));
     SM_TRY(elements_of(r, &f, &list, e));
     if (!is || list.len == 0) {

@@ -90,9 +90,20 @@ static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_str wante
     return smi_flow_at(p, at, st, e);
 }
 
-/* Rows of a view are written nowhere, so none can be changed or taken away. */
+/* Rows of a view are written nowhere, so none can be changed or taken away, and none made. */
 static sm_status check_view(const smi_flow_task *t, sm_error *e)
 {
+    for (int64_t i = 0; i < t->contracted->n_columns; i++) {
+        const sm_contract_column *c = &t->contracted->columns[i];
+        if (c->casts || c->has_default || c->derive.len > 0) {
+            const sm_status st = sm_fail(e, SM_UNSUPPORTED,
+                                         "column %.*s cannot be made: %.*s is a view, which writes "
+                                         "no rows",
+                                         SM_STR_ARG(c->path), SM_STR_ARG(t->name));
+            sm_error_todo(e, "Make it a table, or say it in the SQL of the view.");
+            return sm_yaml_at(&t->contract->model->yaml, c->made_at, st, e);
+        }
+    }
     for (int64_t i = 0; i < t->contracted->n_rules; i++) {
         const sm_rule *r = &t->contracted->rules[i];
         if (r->action == SM_POLICY_QUARANTINE || r->action == SM_POLICY_NULL) {

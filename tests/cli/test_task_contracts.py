@@ -538,6 +538,15 @@ def test_a_view_takes_no_rows_away(shop, action):
     assert f"rule amount:minimum cannot be '{action}': raw.orders is a view" in told and "c.yaml:10:" in told
 
 
+@pytest.mark.parametrize("word", ["derive, value: id + 1", "default, value: 3", "cast, value: true"])
+def test_a_view_makes_no_columns(shop, word):
+    shop.tasks(VIEW)
+    shop.contract(ORDERS.replace("minimum: 0}", "minimum: 0}, physicalType: DOUBLE, customProperties: "
+                                                f"[{{property: smelt.{word}}}]"))
+    told = shop.run(code=1).stderr
+    assert "column amount cannot be made: raw.orders is a view" in told and "c.yaml:10:" in told
+
+
 # ---- files --------------------------------------------------------------------------------------
 
 FILES = """\
