@@ -14,7 +14,8 @@
  * Needed   live files of the newest version, their deletion vectors, files that were removed less
  *          than the retention ago and their vectors, files of changed rows whose commit is younger
  *          than the retention, files that an open publication names, or a candidate that is kept
- *          (table_kept.c): an older one than SM_KEPT_US is dropped first.
+ *          (table_kept.c): an older one than SM_KEPT_US is dropped first, also of a table that has
+ *          no version.
  *          Of an absolute path in the log every end counts ("/x/t/a" keeps "a", "t/a" and "x/t/a"):
  *          a link may give the root another name, and a file too many is kept rather than one lost.
  * Requests several at a time: a file in LITE, or 1,000 files that are deleted.
@@ -57,9 +58,10 @@ typedef struct vacuum {
     int64_t n_entries;
     sm_delta_named *removed; /* by the log */
     int64_t n_removed;
-    sm_map *needed; /* keys */
-    sm_map *nested; /* folders ("a/b/") that are tables themselves */
-    sm_map *chosen; /* keys; is_lite: a file may have been removed twice */
+    sm_map *needed;    /* keys */
+    bool is_only_kept; /* a candidate is kept, or was, of a table without a version */
+    sm_map *nested;    /* folders ("a/b/") that are tables themselves */
+    sm_map *chosen;    /* keys; is_lite: a file may have been removed twice */
     sm_vacuum_file *files;
     int64_t n_files, cap_files;
     sm_vacuum_report report;
@@ -236,6 +238,7 @@ static sm_status need_kept(vacuum *w, sm_store *lake, sm_str path, sm_error *e)
     }
     SM_TRY(st);
     st = smi_kept_commit_read(lake, path, w->arena, &k, e);
+    w->is_only_kept = st == SM_OK && k.kept.base < 0;
     if (st == SM_OK && k.kept.about.now_us < now_us - SM_KEPT_US) {
         w->report.n_dropped = k.n_files;
         st = w->v->is_dry ? SM_OK : smi_kept_commit_drop(lake, &k, w->arena, e);
@@ -639,6 +642,24 @@ static sm_status delete_files(vacuum *w, sm_error *e)
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
+/* A table that a run has failed to make has no version, and so none to look at: without a log no
+ * other file may be deleted, for it may be all that is left of a table. */
+static sm_status open_table(vacuum *w, sm_error *e)
+{
+    sm_error why = {0};
+    const sm_status st =
+        sm_snapshot_open_head(w->store, SM_VERSION_LATEST, w->budget, &w->snapshot, &why);
+
+    if (st == SM_NOT_FOUND && w->is_only_kept) {
+        w->report.retention_us = SM_KEPT_US;
+        return SM_OK;
+    }
+    if (st != SM_OK && e) {
+        *e = why;
+    }
+    return st;
+}
+
 static sm_status find_files(vacuum *w, sm_error *e)
 {
     bool is_whole = false;
@@ -651,7 +672,10 @@ static sm_status find_files(vacuum *w, sm_error *e)
     }
     SM_TRY(settle(w, e));
     SM_TRY(settle_kept(w, e));
-    SM_TRY(sm_snapshot_open_head(w->store, SM_VERSION_LATEST, w->budget, &w->snapshot, e));
+    SM_TRY(open_table(w, e));
+    if (!w->snapshot) {
+        return SM_OK;
+    }
     SM_TRY(sm_delta_check_vacuum(w->snapshot, e));
     SM_TRY(set_cutoff(w, e));
     SM_TRY(sm_delta_removed_files(w->snapshot, w->arena, &w->removed, &w->n_removed, &is_whole, e));
@@ -674,7 +698,7 @@ sm_status sm_table_vacuum(sm_stores *stores, const sm_vacuum *v, sm_budget *budg
     w.scratch = sm_arena_new(budget);
     w.needed = sm_map_new(w.names);
     SM_TRY_GOTO(st, done, find_files(&w, e));
-    if (!v->is_dry) {
+    if (!v->is_dry && w.snapshot) {
         SM_TRY_GOTO(st, done, record_start(&w, e));
         st = delete_files(&w, e);
         sm_error unused = {0};

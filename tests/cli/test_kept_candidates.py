@@ -368,3 +368,44 @@ def test_vacuum_drops_what_has_expired(shop):
     assert vacuum(shop)["candidate_files"] == 1
     assert not shop.kept.exists() and len(shop.data()) == 1
     assert vacuum(shop)["candidate_files"] == 0
+
+
+def test_vacuum_of_a_table_that_never_was(shop):
+    """What the first run of a table has left goes like that of any other."""
+    shop.give("2022-04-01", 1.0, -1.0)
+    shop.run(code=3)
+    files = shop.data()
+    assert len(files) == 1 and files == shop.head()["files"]
+    for name in files:
+        os.utime(shop.lake / "mart/orders" / name, (0, 0))
+    assert vacuum(shop, "--retention", "0h", "--no-retention-check")["candidate_files"] == 0
+    assert shop.data() == files and shop.ids("candidate.mart.orders") == [100, 101]
+    head = shop.head()
+    old = head["kept_us"] - 8 * 86_400_000_000
+    shop.kept.write_text(shop.kept.read_text().replace(f'"kept_us":{head["kept_us"]}', f'"kept_us":{old}'))
+    assert vacuum(shop, "--dry-run")["candidate_files"] == 1 and shop.data() == files
+    told = vacuum(shop)
+    assert told["candidate_files"] == 1 and told["retention_hours"] == 168
+    assert not shop.kept.exists() and shop.data() == []
+    again = shop.smelt("table", "vacuum", "lake/mart/orders", check=False)
+    assert again.returncode == 1 and "no Delta table in lake/mart/orders" in again.stderr
+
+
+def test_vacuum_of_a_folder_without_a_log_takes_no_other_file(shop):
+    """It may be all that is left of a table."""
+    shop.give("2022-04-01", 1.0, -1.0)
+    shop.run(code=3)
+    (shop.lake / "mart/orders/part-1.parquet").write_bytes((shop.lake / "mart/orders" / shop.data()[0]).read_bytes())
+    os.utime(shop.lake / "mart/orders/part-1.parquet", (0, 0))
+    head = shop.head()
+    shop.kept.write_text(shop.kept.read_text().replace(f'"kept_us":{head["kept_us"]}', '"kept_us":1'))
+    assert vacuum(shop, "--retention", "0h", "--no-retention-check")["candidate_files"] == 1
+    assert shop.data() == ["part-1.parquet"]
+
+
+def test_a_failed_first_run_leaves_nothing_else(shop):
+    """Neither of the table that failed, nor of those before it in the run."""
+    shop.give("2022-04-01", 1.0, -1.0)
+    shop.run(code=3)
+    left = sorted(str(path.relative_to(shop.lake)) for path in shop.lake.rglob("*") if path.is_file())
+    assert left == sorted(["_smelt/candidates/mart/orders/candidate.json", f"mart/orders/{shop.data()[0]}"])

@@ -2,6 +2,7 @@
 candidate: afterwards one is kept whole, or none is. Run again it ends as an undisturbed one, no row
 twice, and no file that is live is gone."""
 import json
+import os
 import shutil
 
 import pytest
@@ -186,3 +187,31 @@ def test_dropped(lake, kind):
         assert done.returncode == 0 and lake.ids() == FIRST, (what, done.stderr)
 
     assert kill_each(lake, kind, prepare, lake.run, look, again) >= 7
+
+
+@pytest.mark.parametrize("kind", ["kill", "kill_after"])
+def test_the_first_run_of_a_table(lake, kind):
+    """What is left of it goes: with the next candidate, and by a vacuum once the table has a version."""
+    lake.give(1, 3.0, -4.0)
+
+    def data():
+        return {path.name for path in (lake.folder / "lake/mart/orders").glob("*.parquet")}
+
+    def again(what):
+        assert lake.run().returncode == 3 and lake.candidate() == [100, 101], what
+        lake.contract(-5)
+        assert lake.run().returncode == 0 and lake.ids() == [100, 101] and lake.candidate() is None, what
+        for name in data():
+            os.utime(lake.folder / "lake/mart/orders" / name, (0, 0))
+        done = lake.command("table", "vacuum", "lake/mart/orders", "--retention", "0h", "--no-retention-check")
+        assert done.returncode == 0 and len(data()) == 1, what
+        lake.contract(0)
+
+    def look(what):
+        assert lake.candidate() in (None, [100, 101]), what
+
+    def prepare():
+        shutil.rmtree(lake.folder / "lake")
+        (lake.folder / "lake").mkdir()
+
+    assert kill_each(lake, kind, prepare, lake.run, look, again) >= 2
