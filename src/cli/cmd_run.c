@@ -159,17 +159,25 @@ static void print_broken(const sm_run_report *r)
 
 static void print_contracts(const sm_run_report *r)
 {
-    char rules[SM_COUNTED_TEXT_BYTES];
+    char count[SM_COUNTED_TEXT_BYTES];
 
     for (int64_t i = 0; i < r->n_contracts; i++) {
         const sm_contract_report *c = r->contracts[i];
-        sm_format_counted(c->n_passed, "rule", rules);
-        fprintf(stderr, "contract %.*s: %s passed", SM_STR_ARG(c->table), rules);
+        sm_format_counted(c->n_passed, "rule", count);
+        fprintf(stderr, "contract %.*s: %s passed", SM_STR_ARG(c->table), count);
         if (c->n_warned > 0) {
             fprintf(stderr, ", %" PRId64 " warned", c->n_warned);
         }
         if (c->n_unchecked > 0) {
             fprintf(stderr, ", %" PRId64 " not checked", c->n_unchecked);
+        }
+        if (c->n_quarantined > 0) {
+            sm_format_counted(c->n_quarantined, "row", count);
+            fprintf(stderr, ", %s quarantined", count);
+        }
+        if (c->n_nulled > 0) {
+            sm_format_counted(c->n_nulled, "value", count);
+            fprintf(stderr, ", %s made NULL", count);
         }
         SM_ASSERT(c->n_failed == 0); /* else the run has failed */
         fputc('\n', stderr);

@@ -451,6 +451,8 @@ typedef struct sm_column_profile {
 typedef struct sm_rule_count {
     int64_t n_rows;   /* looked at: rows of the table; of a group rule its groups */
     int64_t n_broken; /* of them, those that break it; of rowCount and sql the verdict says it */
+    int64_t n_mended; /* of rows that were written: those that it took away, or in which it made a
+                       * value NULL; each counts at one rule */
     double measure;   /* of rowCount and sql: the number itself; NaN: it is NULL */
     sm_str worst;     /* of a rule with share_per that is broken: the value of the group with the
                        * largest share; else NULL, as where no row is left to be in one */
@@ -486,8 +488,10 @@ typedef struct sm_verdict {
     int64_t n_rows;
     sm_rule_verdict *rules; /* table->n_rules, in the order of the file */
     int64_t n_failed, n_warned;
-    sm_outcome outcome; /* the worst of the rules */
-    int64_t now_us;     /* the time that it is for */
+    int64_t n_quarantined; /* rows that rules took away as they were written */
+    int64_t n_nulled;      /* values that became NULL then */
+    sm_outcome outcome;    /* the worst of the rules */
+    int64_t now_us;        /* the time that it is for */
     bool is_kept; /* it was kept from that time: nothing of the rows was read (contract_kept.c) */
     sm_str notes[2]; /* for the user: why a kept one was not taken, or it could not be kept; "" */
     const sm_column_profile *profile; /* one a column of the table; NULL: it was not asked for */

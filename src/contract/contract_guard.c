@@ -192,7 +192,8 @@ static sm_status take_checks(const sm_guard *g, const smi_guard_checks *c,
         }
         SM_ENSURE(found);
         sm_rule_count *out = &counts[c->rules[i].rule - in.table->rules];
-        *out = (sm_rule_count){.n_rows = found->n_rows, .n_broken = found->n_broken};
+        *out = (sm_rule_count){
+            .n_rows = found->n_rows, .n_broken = found->n_broken, .n_mended = found->n_done};
         if (found->examples) {
             SM_TRY(smi_audit_show(&u, &c->rules[i], found->examples, out, e));
         }

@@ -123,6 +123,11 @@ static sm_verdict *judge_all(const sm_contract *c, const sm_contract_table *tabl
         judge(&table->rules[i], &counts[i], is_written, &v->rules[i]);
         v->n_failed += v->rules[i].outcome == SM_OUTCOME_FAILED;
         v->n_warned += v->rules[i].outcome == SM_OUTCOME_WARNED;
+        if (table->rules[i].action == SM_POLICY_QUARANTINE) {
+            v->n_quarantined += counts[i].n_mended;
+        } else {
+            v->n_nulled += counts[i].n_mended;
+        }
     }
     v->outcome = v->n_failed   ? SM_OUTCOME_FAILED
                  : v->n_warned ? SM_OUTCOME_WARNED

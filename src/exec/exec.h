@@ -167,6 +167,8 @@ typedef struct sm_check_report {
     sm_str name;
     int64_t n_rows;   /* looked at: all that came into the CHECK */
     int64_t n_broken; /* of them, rows for which the check is FALSE */
+    int64_t n_done;   /* of them, rows that left by it; or that stayed, with a value that it made
+                       * NULL. A row that several checks take, or a value, counts at the first */
     /* The first rows that broke it, as they came in, and their places among the rows that came into
      * the CHECK, from 0 on. NULL: none did. The batch is the report's; it borrows its schema from
      * the plan, and counts in the budget of the run. */

@@ -31,7 +31,7 @@ typedef struct examples {
 
 /* What is counted of one check: in one task, or in all whose turn has come. */
 typedef struct count {
-    int64_t n_broken;
+    int64_t n_broken, n_done;
     examples *examples; /* NULL: none */
 } count;
 
@@ -89,6 +89,7 @@ static void count_add(count *sum, count *more, int64_t n_before)
 {
     examples *const from = more->examples;
     sum->n_broken += more->n_broken;
+    sum->n_done += more->n_done;
     if (!from || (sum->examples && sum->examples->n == SM_CHECK_EXAMPLES)) {
         return;
     }
@@ -295,8 +296,42 @@ typedef struct parting {
     int64_t n_leaves, n_stays;
 } parting;
 
-static sm_status part_rows(const check_op *c, const verdict *v, int64_t n_rows, parting *p,
-                           sm_error *e)
+static bool has_row(const broken *b, int32_t row)
+{
+    int64_t low = 0, high = b->n;
+    while (low < high) {
+        const int64_t at = low + (high - low) / 2;
+        low = b->rows[at] < row ? at + 1 : low;
+        high = b->rows[at] < row ? high : at;
+    }
+    return low < b->n && b->rows[low] == row;
+}
+
+/* Has an earlier check made the same value NULL? */
+static bool is_null_already(const check_op *c, const verdict *v, int32_t check, int32_t row)
+{
+    const sm_check *const checks = c->node->as.check.checks;
+    bool is = false;
+    for (int32_t i = 0; i < check && !is; i++) {
+        is = checks[i].action == SM_POLICY_NULL && checks[i].column == checks[check].column &&
+             has_row(&v->checks[i], row);
+    }
+    return is;
+}
+
+/* Counts the values that became NULL in rows that stay. */
+static void count_nulls(const check_op *c, tally *t, const verdict *v, const int32_t *leaves)
+{
+    for (int32_t i = 0; i < c->n_checks; i++) {
+        const broken *const b = &v->checks[i];
+        for (int64_t k = 0; c->node->as.check.checks[i].action == SM_POLICY_NULL && k < b->n; k++) {
+            t->counts[i].n_done += !leaves[b->rows[k]] && !is_null_already(c, v, i, b->rows[k]);
+        }
+    }
+}
+
+static sm_status part_rows(const check_op *c, tally *t, const verdict *v, int64_t n_rows,
+                           parting *p, sm_error *e)
 {
     const size_t bytes = (size_t)n_rows * sizeof(int32_t);
     void *first = NULL, *leaves = NULL, *stays = NULL;
@@ -313,10 +348,12 @@ static sm_status part_rows(const check_op *c, const verdict *v, int64_t n_rows, 
             }
         }
     }
+    count_nulls(c, t, v, of_row);
     for (int32_t r = 0; r < n_rows; r++) {
         if (of_row[r] == 0) {
             p->stays[p->n_stays++] = r;
         } else { /* `by` is the same array: entry n_leaves <= r is read already */
+            t->counts[of_row[r] - 1].n_done++;
             p->by[p->n_leaves] = of_row[r] - 1;
             p->leaves[p->n_leaves++] = r;
         }
@@ -360,7 +397,7 @@ static sm_status send_away(check_op *c, smi_driver *d, const verdict *v, sm_batc
 {
     parting p;
     sm_batch *leaving = NULL;
-    SM_TRY(part_rows(c, v, rows->n_rows, &p, e));
+    SM_TRY(part_rows(c, tally_of(c, d), v, rows->n_rows, &p, e));
     if (p.n_leaves == 0) {
         *kept = sm_batch_retain(changed);
         return SM_OK;
@@ -480,6 +517,7 @@ sm_status smi_check_end(smi_op *op, bool has_ended, sm_error *e)
         const count *const sum = &c->sum->counts[i];
         reports[i].n_rows = c->sum->n_rows;
         reports[i].n_broken = sum->n_broken;
+        reports[i].n_done = sum->n_done;
         if (sum->examples) {
             memcpy(reports[i].example_rows, sum->examples->at, sizeof(sum->examples->at));
             SM_TRY(make_examples(c, sum->examples, &reports[i].examples, e));

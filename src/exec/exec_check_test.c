@@ -815,14 +815,58 @@ static void keeps_to_its_budget(void **state)
     sm_buf_release(&lines);
 }
 
+/* Of 4 rows the second and the fourth have no v above 0, and the fourth none above -3. */
+static const struct {
+    rule rules[3];
+    int64_t want[3];
+} done_rows[] = {
+    {{{"v > 0", FAIL}, {"v > 0", WARN}}, {0, 0}},
+    {{{"v > -3", QUARANTINE}, {"v > 0", QUARANTINE}}, {1, 1}},
+    {{{"v > 0", QUARANTINE}, {"v > -3", QUARANTINE}}, {2, 0}},
+    {{{"v > 0", NULLS(1)}, {"v > -3", NULLS(1)}}, {2, 0}},
+    {{{"v > -3", NULLS(1)}, {"v > 0", NULLS(1)}}, {1, 1}},
+    {{{"v > 0", NULLS(1)}, {"v > 0", NULLS(2)}}, {2, 2}}, /* of two columns */
+    {{{"v > 0", NULLS(1)}, {"n < 3", NULLS(2)}, {"v > -3", QUARANTINE}}, {1, 0, 1}},
+};
+
+/* How many rows a check took away, or changed: of those that several would, each counts once. */
+static void counts_what_was_done(void **state)
+{
+    const sm_str lines = SM_STR(FEW);
+
+    for (int i = 0; i < SM_COUNT(done_rows); i++) {
+        for (int threads = 1; threads <= 2; threads++) {
+            const spec s = {.lines = lines,
+                            .rules = done_rows[i].rules,
+                            .n_rules = done_rows[i].rules[2].holds ? 3 : 2};
+            sink main = {0}, side = {0};
+            sm_buf counts = {0};
+            sm_error e = {0};
+            kit k = kit_new(threads, 97, 0);
+            finish_spec(&k, &s);
+            assert_ok(run(&k, &main, i % 2 ? &side : NULL, &counts, &e), &e);
+            assert_int_equal(k.report.n_checks, s.n_rules);
+            for (int r = 0; r < s.n_rules; r++) {
+                if (k.report.checks[r].n_done != done_rows[i].want[r]) {
+                    fail_msg("case %d, rule %d: %d", i, r, (int)k.report.checks[r].n_done);
+                }
+            }
+            sm_buf_release(&main.text);
+            sm_buf_release(&side.text);
+            sm_buf_release(&counts);
+            kit_free(&k);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tells_each_row),         cmocka_unit_test(gives_first_columns),
-        cmocka_unit_test(stands_on_another),      cmocka_unit_test(agrees_with_filters),
-        cmocka_unit_test(is_the_same_everywhere), cmocka_unit_test(ends_when_a_sink_has_enough),
-        cmocka_unit_test(fails_where_it_must),    cmocka_unit_test(tells_the_first_failure),
-        cmocka_unit_test(keeps_to_its_budget),
+        cmocka_unit_test(counts_what_was_done),        cmocka_unit_test(tells_each_row),
+        cmocka_unit_test(gives_first_columns),         cmocka_unit_test(stands_on_another),
+        cmocka_unit_test(agrees_with_filters),         cmocka_unit_test(is_the_same_everywhere),
+        cmocka_unit_test(ends_when_a_sink_has_enough), cmocka_unit_test(fails_where_it_must),
+        cmocka_unit_test(tells_the_first_failure),     cmocka_unit_test(keeps_to_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,7 @@ typedef struct sm_contract_report {
     sm_outcome outcome;
     const sm_rule_report *rules; /* all of the contract's table, in their order */
     int64_t n_rules, n_passed, n_warned, n_failed, n_unchecked;
+    int64_t n_quarantined, n_nulled; /* rows that rules took away, values that they made NULL */
     sm_str json; /* members of an array: the rules as sm_verdict_json() has them */
 } sm_contract_report;
 
@@ -136,6 +137,7 @@ typedef struct sm_table_report {
     const sm_cluster_report *clustered; /* what a task did that sorts a table; else NULL */
     const sm_merged *merged; /* what became of the rows of a table into which rows were merged; else
                               * NULL */
+    const sm_contract_report *contract; /* NULL: it was not judged */
     int64_t wall_ns;
 } sm_table_report;
 

@@ -11,19 +11,6 @@
 #include "base/time.h"
 #include "flow/flow_int.h"
 
-/* Rows that rules took away: they would be in the quarantine of the run, which is not published. */
-static int64_t rows_left(const smi_flow_task *t, const sm_contract_report *verdict)
-{
-    int64_t n = 0;
-
-    SM_ASSERT(verdict->n_rules == t->contracted->n_rules);
-    for (int64_t i = 0; i < verdict->n_rules; i++) {
-        n +=
-            t->contracted->rules[i].action == SM_POLICY_QUARANTINE ? verdict->rules[i].n_broken : 0;
-    }
-    return n;
-}
-
 /* Behind the advice that is there. */
 static void advise(sm_error *e, const char *text)
 {
@@ -53,7 +40,8 @@ void smi_flow_keep(sm_run *r, int32_t task, sm_error *e)
         .contract = t->contract->name,
         .hash = t->contract->hash,
         .report = sm_arena_strf(r->arena, "[%.*s]", SM_STR_ARG(state->verdict->json)),
-        .n_left = rows_left(t, state->verdict),
+        /* They would be in the quarantine of the run, which is not published. */
+        .n_left = state->verdict->n_quarantined,
         .now_us = sm_now_us(),
     };
     const sm_status st = sm_candidate_keep(state->candidate, &k, r->env->budget, &is_kept, &why);

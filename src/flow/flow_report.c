@@ -190,6 +190,8 @@ void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
                                 .n_unchecked = n_unchecked,
                                 .n_warned = v->n_warned,
                                 .n_failed = v->n_failed,
+                                .n_quarantined = v->n_quarantined,
+                                .n_nulled = v->n_nulled,
                                 .json = rules_json(v, out->arena)};
     while (at < out->n_contracts && smi_flow_task_find(r->p, out->contracts[at]->table) < task) {
         at++; /* a view is judged with a table that reads it, and may come behind others */
@@ -347,6 +349,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
                 .kind = r->p->tasks[i].kind,
                 .period = sm_arena_str(out->arena, t->period),
                 .merged = keep_merged(r, i),
+                .contract = t->verdict,
                 .wall_ns = t->wall_ns,
             };
         }

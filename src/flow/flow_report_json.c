@@ -129,6 +129,10 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
             if (t->merged) {
                 put_merged(w, t->merged);
             }
+            if (t->contract) {
+                sm_json_set_i64(w, "quarantined", t->contract->n_quarantined);
+                sm_json_set_i64(w, "nulled", t->contract->n_nulled);
+            }
         }
         sm_json_end_object(w);
     }

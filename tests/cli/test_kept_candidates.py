@@ -409,3 +409,12 @@ def test_a_failed_first_run_leaves_nothing_else(shop):
     shop.run(code=3)
     left = sorted(str(path.relative_to(shop.lake)) for path in shop.lake.rglob("*") if path.is_file())
     assert left == sorted(["_smelt/candidates/mart/orders/candidate.json", f"mart/orders/{shop.data()[0]}"])
+
+
+def test_a_table_with_casts_is_kept(shop):
+    """Its verdict has more rules than its contract."""
+    shop.give("2022-04-01", 1.0, -1.0)
+    cast = "{minimum: %s}, physicalType: FLOAT, customProperties: [{property: smelt.cast, value: true}]"
+    shop.contract(0, CONTRACT.replace("{minimum: %s}", cast))
+    assert "Its rows are kept for 7 days" in shop.run(code=3).stderr
+    assert shop.ids("candidate.mart.orders") == [100, 101] and shop.head()["left"] == 0

@@ -37,6 +37,40 @@ def test_rows_and_lines_are_in_one_quarantine(shop):
     assert tables["quarantine.orders"]["rows"] == 5
 
 
+BOTH = """\
+  - name: orders
+    properties:
+      - {name: id, logicalType: integer, required: true, customProperties: [{property: smelt.onViolation, value: quarantine}]}
+      - name: n
+        logicalType: integer
+        logicalTypeOptions: {minimum: 0, multipleOf: 2}
+        customProperties: [{property: smelt.onViolation, value: 'null'}]
+      - name: city
+        logicalType: string
+        quality:
+          - {name: known, metric: invalidValues, arguments: {validValues: [Oslo, Rome]}, mustBe: 0,
+             customProperties: [{property: smelt.onViolation, value: quarantine}]}
+"""
+
+
+def test_a_run_says_how_much_rules_took(shop):
+    """Rows and values, each once, however many rules they break: by table, for people and in JSON."""
+    shop.contract(BOTH + CITIES_RULES)
+    shop.put("01", order(1), order(None, "oslo"), order(2, "oslo"), order(3, n=-1), order(None, n=-4), order(4, n=2))
+    done = shop.process()
+    assert "contract raw.orders: 0 rules passed, 4 warned, 3 rows quarantined, 2 values made NULL\n" in done.stderr
+    assert "contract mart.cities: 1 rule passed\n" in done.stderr
+    assert shop.ids() == [1, 3, 4] and len(shop.quarantine()) == 3
+    assert sum(row["n"] is None for row in shop.sql("SELECT n FROM raw.orders")) == 2
+    shop.put("02", order(5, n=2), order(6, "oslo", n=2), order(7, "Rome", n=22))
+    tables = {table["name"]: table for table in shop.run()["tables"]}
+    assert (tables["raw.orders"]["quarantined"], tables["raw.orders"]["nulled"]) == (1, 0)
+    assert (tables["mart.cities"]["quarantined"], tables["mart.cities"]["nulled"]) == (1, 0)
+    assert "quarantined" not in tables["quarantine.orders"]
+    tables = {table["name"]: table for table in shop.run()["tables"]}
+    assert "quarantined" not in tables["raw.orders"]  # nothing is new, so nothing was looked at
+
+
 @pytest.mark.parametrize("threads", ["1", "2", "4"])
 @pytest.mark.parametrize("rules", [ORDERS, ORDERS + UNIQUE.replace("city", "id2").replace("string", "integer")])
 def test_the_origin_is_that_of_the_line(shop, threads, rules):
