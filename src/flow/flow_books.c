@@ -46,28 +46,55 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
     return sm_json_get(info, "smelt");
 }
 
-sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out, sm_error *e)
+/* The member "smelt" of the newest commit that changed rows, in `a`; NULL: it has none, or it is not
+ * seen. */
+static sm_status last_member(sm_store *s, sm_arena *a, const sm_json **out, sm_error *e)
 {
-    sm_arena *scratch = sm_arena_new(r->env->budget);
     sm_delta_commit_info info, *newest = NULL;
     int64_t n = 0, txn = 0, v = -1;
     const sm_json *member = NULL;
     bool is_same = true;
 
-    *out = (sm_str){0};
-    sm_status st = sm_delta_history(s, 1, scratch, &newest, &n, e);
+    *out = NULL;
+    sm_status st = sm_delta_history(s, 1, a, &newest, &n, e);
     v = st == SM_OK && n > 0 ? newest[0].version : -1;
     for (; st == SM_OK && is_same && v >= 0; v--) {
-        st = sm_delta_info_read(s, v, SM_STR(""), scratch, &info, &txn, e);
-        member = st == SM_OK ? smi_flow_smelt_member(info.json, scratch) : NULL;
+        st = sm_delta_info_read(s, v, SM_STR(""), a, &info, &txn, e);
+        member = st == SM_OK ? smi_flow_smelt_member(info.json, a) : NULL;
         is_same = st == SM_OK && /* the commit changed files or books, but no rows */
                   (sm_str_is(info.operation, "OPTIMIZE") || sm_json_get(member, "same_rows"));
     }
-    if (st == SM_OK && !is_same) {
+    *out = st == SM_OK && !is_same ? member : NULL;
+    return st == SM_NOT_FOUND ? SM_OK : st;
+}
+
+sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out, sm_error *e)
+{
+    sm_arena *scratch = sm_arena_new(r->env->budget);
+    const sm_json *member = NULL;
+
+    *out = (sm_str){0};
+    const sm_status st = last_member(s, scratch, &member, e);
+    if (st == SM_OK) {
         *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(member, key)));
     }
     sm_arena_free(scratch);
-    return st == SM_NOT_FOUND ? SM_OK : st;
+    return st;
+}
+
+sm_status smi_flow_books_judged(sm_run *r, sm_store *s, sm_str contract, bool *out, sm_error *e)
+{
+    sm_arena *scratch = sm_arena_new(r->env->budget);
+    const sm_json *member = NULL;
+
+    *out = true;
+    const sm_status st = last_member(s, scratch, &member, e);
+    if (st == SM_OK && member) {
+        const sm_json *verdict = sm_json_get(member, "verdict");
+        *out = sm_str_eq(sm_json_text(sm_json_get(verdict, "hash")), contract);
+    }
+    sm_arena_free(scratch);
+    return st;
 }
 
 /* ---- which books ----------------------------------------------------------------------------- */

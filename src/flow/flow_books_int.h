@@ -194,5 +194,9 @@ sm_status smi_flow_snapshot_rows(const sm_snapshot *s, int64_t *out, sm_error *e
  * run's arena. */
 sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out,
                               sm_error *e) SM_MUST_USE;
+/** Were the rows of the newest commit that changed rows judged by the contract of that hash? True
+ * also where another writer made it. */
+sm_status smi_flow_books_judged(sm_run *r, sm_store *s, sm_str contract, bool *out,
+                                sm_error *e) SM_MUST_USE;
 
 #endif

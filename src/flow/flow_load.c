@@ -451,6 +451,29 @@ static void note_skipped(load *l)
     }
 }
 
+/* A load that has nothing to do judges nothing: so a contract that is new, or another one now, is
+ * told. Reading the whole table would be a surprise; who wants that is told how. */
+static sm_status tell_unjudged(const load *l, sm_error *e)
+{
+    const smi_flow_contract *c = l->task->contract;
+    bool is_judged = true;
+
+    if (!c || !l->books.snapshot || l->run->tasks[l->index].verdict) {
+        return SM_OK;
+    }
+    SM_TRY(smi_flow_books_judged(l->run, l->books.store, c->hash, &is_judged, e));
+    if (!is_judged) {
+        const bool is_named = c->model->n_tables > 1;
+        smi_flow_report_warn(l->run,
+                             "the contract of %.*s is another one than that by which its rows were "
+                             "judged, and no file is new: smelt check %.*s %.*s%s%.*s",
+                             SM_STR_ARG(l->task->name), SM_STR_ARG(c->name), SM_STR_ARG(l->uri),
+                             is_named ? " --table " : "",
+                             SM_STR_ARG(is_named ? l->task->contracted->name : SM_STR("")));
+    }
+    return SM_OK;
+}
+
 sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -487,6 +510,7 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
         SM_TRY_GOTO(st, done, bind_sql(&l, e));
     }
     SM_TRY_GOTO(st, done, write_books(&l, e));
+    SM_TRY_GOTO(st, done, tell_unjudged(&l, e));
     smi_flow_books_tell(r, &l.books);
     st = read_files(&l, is_to_quarantine, false, e);
 done:

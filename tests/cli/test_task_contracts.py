@@ -547,6 +547,82 @@ def test_a_view_makes_no_columns(shop, word):
     assert "column amount cannot be made: raw.orders is a view" in told and "c.yaml:10:" in told
 
 
+# ---- a contract that changed --------------------------------------------------------------------
+
+TOLD = "warning the contract of mart.orders is another one than that by which its rows were judged, and no file is new: "
+
+
+def test_a_load_without_new_files_says_that_its_contract_is_another_one(shop):
+    """Until its rows were judged by it; `smelt check` is what it names."""
+    shop.tasks(WAYS["load"])
+    shop.give("2022-04-01", row(1), row(2, 5.0))
+    shop.run()
+    assert "another one" not in shop.run().stderr
+    shop.contract("# only a comment\n" + ORDERS)
+    assert "another one" not in shop.run().stderr
+    shop.contract(ORDERS.replace("minimum: 0", "minimum: 2"))
+    for options in ([], ["--quiet"], ["--json"]):
+        told = shop.run("2022-04-01", *options).stderr
+        assert TOLD in told
+    command = told[told.index(TOLD) + len(TOLD):].splitlines()[0].split()
+    assert command[:2] == ["smelt", "check"] and len(command) == 4
+    done = shop.smelt(*command[1:], check=False)
+    assert done.returncode == 3 and "rule amount:minimum is broken: 1 of 2 rows breaks it" in done.stderr
+    shop.give("2022-04-02", row(3, 7.0))
+    assert "another one" not in shop.run("2022-04-02").stderr
+    assert "another one" not in shop.run("2022-04-02").stderr  # the newest rows were judged by it
+
+
+def test_a_load_that_had_no_contract_says_it_too(shop):
+    shop.tasks(WAYS["load"].replace(", contract: c.yaml", ""))
+    shop.give("2022-04-01", row(1))
+    shop.run()
+    shop.contract(ORDERS + ORDERS.replace("orders", "others"))
+    shop.tasks(WAYS["load"])
+    assert TOLD in (told := shop.run().stderr) and " --table orders\n" in told
+    shop.smelt("table", "optimize", "lake/mart/orders")
+    assert TOLD in shop.run().stderr
+    shop.smelt("sql", "--write", "DELETE FROM 'lake/mart/orders' WHERE id = 1")  # who wrote last, knows
+    assert TOLD not in shop.run().stderr
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("load", "append")])
+def test_other_tables_are_made_and_judged_again(shop, way):
+    """Of a table that keeps rows of other runs, those of this run; a view is judged in each run."""
+    way_of(shop, way)
+    shop.give("2022-04-01", row(1), row(2, 5.0))
+    shop.run()
+    shop.contract(ORDERS.replace("minimum: 0", "minimum: 2"))
+    assert "rule amount:minimum is broken: 1 of 2 rows breaks it" in shop.run(code=3).stderr
+
+
+def test_rows_that_were_added_stay_and_are_not_judged_again(shop):
+    way_of(shop, "append")
+    shop.give("2022-04-01", row(1))
+    shop.run()
+    shop.contract(ORDERS.replace("minimum: 0", "minimum: 2"))
+    assert "they stay, and none are added, though what they are made from may have changed" in shop.run().stderr
+
+
+def test_all_rows_of_a_history_are_judged_by_run_and_check_alike(shop):
+    """Rows that have ended too; for those of now there is a view."""
+    way_of(shop, "scd2")
+    shop.sql("now", "SELECT * FROM mart.orders WHERE is_current")
+    shop.give("2022-04-01", row(1), row(2))
+    shop.give("2022-04-02", row(1, 9.0), row(2))
+    shop.sql("keyed", "SELECT id, amount, city FROM read_json(var('in')) WHERE filename LIKE '%' || "
+             "strftime(var('day'), '%Y%m%d') || '%'".replace("var('in'))", "var('in'), filename => true)"))
+    shop.run()
+    told = "rule id:unique is broken: 1 of 3 rows breaks it"
+    assert told in shop.run("2022-04-02", code=3).stderr
+    done = shop.smelt("check", "c.yaml", "candidate.mart.orders", "--lake", "lake", check=False)
+    assert done.returncode == 3 and told in done.stderr
+    shop.tasks(WAYS["scd2"].replace(", contract: c.yaml", "") +
+               "\n- {view: mart.now, sql: now.sql, contract: c.yaml}")
+    assert rules(shop.json("2022-04-02"))["mart.now", "id:unique"]["outcome"] == "passed"
+    assert len(shop.ids()) == 3
+
+
 # ---- files --------------------------------------------------------------------------------------
 
 FILES = """\

@@ -155,8 +155,9 @@ LIMITS = {
     "make up with Docker": NotHere("no Docker engine"),
     "reading CSV, and formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
     "a contract on a view": InTest("tests/cli/test_task_contracts.py", "def test_a_view_takes_no_rows_away"),
-    "a contract on a table with scd2": InTest(
-        "tests/cli/test_task_contracts.py", "def test_the_times_of_a_history_are_not_in_its_contract"),
+    "a contract on a table with scd2": [
+        InTest("tests/cli/test_task_contracts.py", "def test_the_times_of_a_history_are_not_in_its_contract"),
+        InTest("tests/cli/test_task_contracts.py", "def test_all_rows_of_a_history_are_judged_by_run_and_check_alike")],
     "the other table of a reference": InTest(
         "tests/cli/test_kept_candidates.py", "def test_another_table_may_change_meanwhile"),
     "files that a run left which was killed": [
