@@ -8,108 +8,24 @@ import deltalake
 import pyarrow as pa
 import pytest
 
-COLUMNS = "{id: 'BIGINT', amount: 'DOUBLE'}"
-LOAD = f"SELECT *, file_date AS day FROM read_json(var('in'), columns => {COLUMNS}, file_date => true)"
-PIPELINE = """\
-name: shop
-vars:
-  in: {type: uri, default: ./in}
-  lake: {type: uri, default: ./lake}
-  day: {type: date}
-lake: lake
-sources:
-  - {name: in, quarantine: quarantine.lines}
-tasks:
-"""
-WAYS = {
-    "load": "  - {load: mart.orders, from: in, sql: load.sql, by: day, contract: c.yaml}\n",
-    "append": "  - {table: mart.orders, sql: day.sql, append: day, contract: c.yaml}\n",
-    "overwrite": "  - {table: mart.orders, sql: load.sql, contract: c.yaml}\n",
-    "replace": "  - {table: mart.orders, sql: day.sql, replace: day, contract: c.yaml}\n",
-    "merge": "  - {table: mart.orders, sql: keyed.sql, merge: {key: id}, contract: c.yaml}\n",
-}
-CONTRACT = """\
-apiVersion: v3.1.0
-kind: DataContract
-id: shop
-version: 1.2.0
-status: active
-schema:
-  - name: orders
-    properties:
-      - {name: id, logicalType: integer, unique: true}
-      - {name: amount, logicalType: number, logicalTypeOptions: {minimum: %s}}
-"""
-ROWS_ONLY = CONTRACT.replace(", unique: true", "")
+import contract_shop
+from contract_shop import AMOUNTS
 
-
-class Shop:
-    def __init__(self, smelt, folder):
-        self.smelt, self.folder, self.lake = smelt, folder, folder / "lake"
-        (folder / "in").mkdir()
-        for name, sql in {"load": LOAD, "day": LOAD + " WHERE file_date = var('day')",
-                          "keyed": LOAD.replace(", file_date AS day", "") + " WHERE file_date = var('day')"}.items():
-            (folder / f"{name}.sql").write_text(sql)
-        self.way("load")
-        self.contract(0)
-
-    def way(self, way):
-        (self.folder / "p.yaml").write_text(PIPELINE + WAYS[way])
-
-    def contract(self, least, text=CONTRACT):
-        (self.folder / "c.yaml").write_text(text % least)
-
-    def give(self, day, *amounts, first=None):
-        first = int(day[-2:]) * 100 if first is None else first
-        (self.folder / "in" / f"{day.replace('-', '')}.json").write_text(
-            "".join(json.dumps({"id": first + i, "amount": a}) + "\n" for i, a in enumerate(amounts)))
-
-    def run(self, day="2022-04-01", code=0):
-        done = self.smelt("run", "p.yaml", "--date", day, check=False)
-        assert done.returncode == code, done.stderr
-        return done
-
-    def check(self, *options, code=0, name="candidate.mart.orders"):
-        done = self.smelt("check", "c.yaml", name, "--lake", "lake", *options, check=False)
-        assert done.returncode == code, done.stderr
-        return done
-
-    def sql(self, text, code=0):
-        done = self.smelt("sql", text, "--lake", "lake", "--format", "json", check=False)
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
-
-    def ids(self, name="mart.orders"):
-        return [r["id"] for r in self.sql(f"SELECT id FROM {name} ORDER BY id")]
-
-    @property
-    def kept(self):
-        return self.lake / "_smelt/candidates/mart/orders/candidate.json"
-
-    def claims(self):
-        return list(self.lake.glob("_smelt/candidates/mart/orders/*/*.claim"))
-
-    def head(self):
-        return json.loads(self.kept.read_text().split("\n", 1)[0])
-
-    def data(self):
-        return sorted(p.name for p in (self.lake / "mart/orders").glob("**/*.parquet") if "_delta_log" not in str(p))
-
-    def table(self):
-        return deltalake.DeltaTable(self.lake / "mart/orders")
+ROWS_ONLY = AMOUNTS.replace(", unique: true", "")
+WAYS = ["load", "append", "overwrite", "replace", "merge"]
 
 
 @pytest.fixture
 def shop(smelt, tmp_path):
-    return Shop(smelt, tmp_path)
+    return contract_shop.Shop(smelt, tmp_path, AMOUNTS)
 
 
 def failed(shop, way="load"):
     """Two rows are there, and two that break the contract are kept."""
     shop.way(way)
-    shop.give("2022-04-01", 1.0, 2.0)
+    shop.give_amounts("2022-04-01", 1.0, 2.0)
     shop.run()
-    shop.give("2022-04-02", 3.0, -4.0)
+    shop.give_amounts("2022-04-02", 3.0, -4.0)
     return shop.run("2022-04-02", code=3)
 
 
@@ -121,8 +37,8 @@ def test_a_candidate_is_read(shop, way):
     assert "candidate.mart.orders" in done.stderr
     assert shop.ids() == [100, 101]
     assert shop.ids("candidate.mart.orders") == [100, 101, 200, 201]
-    assert shop.sql("SELECT count(*) AS n FROM candidate.mart.orders WHERE amount < 0") == [{"n": 1}]
-    assert shop.sql("SELECT c.id FROM candidate.mart.orders c LEFT JOIN mart.orders o ON c.id = o.id "
+    assert shop.query("SELECT count(*) AS n FROM candidate.mart.orders WHERE amount < 0") == [{"n": 1}]
+    assert shop.query("SELECT c.id FROM candidate.mart.orders c LEFT JOIN mart.orders o ON c.id = o.id "
                     "WHERE o.id IS NULL ORDER BY 1") == [{"id": 200}, {"id": 201}]
     head = shop.head()
     assert (head["base"], head["path"], head["contract"]) == (0, "mart/orders", "c.yaml")
@@ -131,20 +47,20 @@ def test_a_candidate_is_read(shop, way):
 
 
 def test_of_a_new_table(shop):
-    shop.give("2022-04-01", 1.0, -1.0)
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
     shop.run(code=3)
     assert shop.ids("candidate.mart.orders") == [100, 101]
-    assert "mart.orders" in shop.sql("FROM mart.orders", code=1)
-    shop.contract(-5)
+    assert "mart.orders" in shop.query("FROM mart.orders", code=1)
+    shop.least(-5)
     shop.check("--publish")
     assert shop.ids() == [100, 101]
     assert not shop.kept.exists()
 
 
 def test_none_is_kept(shop):
-    shop.give("2022-04-01", 1.0)
+    shop.give_amounts("2022-04-01", 1.0)
     shop.run()
-    told = shop.sql("FROM candidate.mart.orders", code=1)
+    told = shop.query("FROM candidate.mart.orders", code=1)
     assert "no candidate of mart.orders is kept" in told
     assert "no candidate of mart.orders is kept" in shop.check(code=1).stderr
     assert "candidate.layer.table" in shop.check("--publish", name="lake/mart/orders", code=2).stderr
@@ -157,7 +73,7 @@ def test_published(shop, way):
     failed(shop, way)
     assert shop.check(code=3) and shop.check("--publish", code=3)
     assert shop.kept.exists() and shop.ids() == [100, 101], "without passing it stays"
-    shop.contract(-10)
+    shop.least(-10)
     before = shop.data()
     assert shop.check().returncode == 0 and shop.kept.exists(), "without --publish nothing is"
     done = shop.check("--publish", "--json")
@@ -175,20 +91,20 @@ def test_published(shop, way):
 @pytest.mark.parametrize("way", ["load", "append"])
 def test_a_later_run_does_not_load_again(shop, way):
     failed(shop, way)
-    shop.contract(-10)
+    shop.least(-10)
     shop.check("--publish")
     shop.run("2022-04-02")
     assert shop.ids() == [100, 101, 200, 201]
-    shop.give("2022-04-03", 5.0)
+    shop.give_amounts("2022-04-03", 5.0)
     shop.run("2022-04-03")
     assert shop.ids() == [100, 101, 200, 201, 300]
 
 
-@pytest.mark.parametrize("contract, code", [(CONTRACT, 4), (ROWS_ONLY, 0)])
+@pytest.mark.parametrize("contract, code", [(AMOUNTS, 4), (ROWS_ONLY, 0)])
 def test_behind_rows_of_others(shop, contract, code):
     """A rule of the table was judged beside the rows that were there; one of rows holds anywhere."""
     failed(shop, "append")
-    shop.contract(-10, contract)
+    shop.least(-10, contract)
     table = shop.table()
     row = table.to_pyarrow_table().slice(0, 1)
     deltalake.write_deltalake(table, row.set_column(row.schema.get_field_index("id"), "id", pa.array([200])),
@@ -202,10 +118,10 @@ def test_behind_rows_of_others(shop, contract, code):
 def test_another_table_may_change_meanwhile(shop):
     """A reference was judged by the other table as it was."""
     deltalake.write_deltalake(shop.lake / "mart/known", pa.table({"id": list(range(300))}))
-    contract = CONTRACT.replace("unique: true", "relationships: [{to: known.id}]")
-    shop.contract(0, contract)
+    contract = AMOUNTS.replace("unique: true", "relationships: [{to: known.id}]")
+    shop.least(0, contract)
     failed(shop)
-    shop.contract(-10, contract)
+    shop.least(-10, contract)
     deltalake.DeltaTable(shop.lake / "mart/known").delete("id >= 200")
     assert "reference" in shop.check(code=3).stdout
     deltalake.write_deltalake(shop.lake / "mart/known", pa.table({"id": [200, 201]}), mode="append")
@@ -217,12 +133,12 @@ def test_another_table_may_change_meanwhile(shop):
 def test_behind_a_compaction(shop):
     shop.way("append")
     for day in range(1, 4):
-        shop.give(f"2022-04-0{day}", 1.0)
+        shop.give_amounts(f"2022-04-0{day}", 1.0)
         shop.run(f"2022-04-0{day}")
-    shop.give("2022-04-04", -1.0)
+    shop.give_amounts("2022-04-04", -1.0)
     shop.run("2022-04-04", code=3)
     shop.smelt("table", "optimize", "lake/mart/orders")
-    shop.contract(-10)
+    shop.least(-10)
     shop.check("--publish")
     assert shop.ids() == [100, 200, 300, 400]
 
@@ -233,7 +149,7 @@ def test_files_it_removed_stay_as_long_as_others(shop):
     lines = shop.kept.read_text().split("\n")
     old = [json.loads(line)["remove"]["deletionTimestamp"] for line in lines[1:] if '"remove"' in line]
     time.sleep(0.05)
-    shop.contract(-10)
+    shop.least(-10)
     shop.check("--publish")
     log = (shop.lake / "mart/orders/_delta_log/00000000000000000001.json").read_text().splitlines()
     new = [json.loads(line)["remove"]["deletionTimestamp"] for line in log if '"remove"' in line]
@@ -250,25 +166,25 @@ def test_vectors_and_changes(shop, then):
     shop.way("merge")
     text = (shop.folder / "p.yaml").read_text()
     (shop.folder / "p.yaml").write_text(text.replace("contract:", f"properties: {VECTORS}, contract:"))
-    shop.give("2022-04-01", 1.0, 2.0, 3.0)
+    shop.give_amounts("2022-04-01", 1.0, 2.0, 3.0)
     shop.run()
-    shop.give("2022-04-02", -2.0, 4.0, first=101)
+    shop.give_amounts("2022-04-02", -2.0, 4.0, first=101)
     shop.run("2022-04-02", code=3)
     rows = "SELECT id, amount FROM {} ORDER BY id"
     new = [{"id": 100, "amount": 1.0}, {"id": 101, "amount": -2.0}, {"id": 102, "amount": 4.0}]
-    assert shop.sql(rows.format("candidate.mart.orders")) == new
+    assert shop.query(rows.format("candidate.mart.orders")) == new
     files = shop.head()["files"]
     assert {f.split(".")[-1] for f in files} >= {"parquet"} and any("_change_data/" in f for f in files)
     if then == "replaced":
-        shop.give("2022-04-02", -3.0, first=101)
+        shop.give_amounts("2022-04-02", -3.0, first=101)
         shop.run("2022-04-02", code=3)
         assert not [f for f in files if (shop.lake / "mart/orders" / f).exists()]
-        assert shop.sql(rows.format("mart.orders")) == [{"id": 100 + i, "amount": 1.0 + i} for i in range(3)]
+        assert shop.query(rows.format("mart.orders")) == [{"id": 100 + i, "amount": 1.0 + i} for i in range(3)]
         return
-    shop.contract(-10)
+    shop.least(-10)
     shop.check("--publish")
-    assert shop.sql(rows.format("mart.orders")) == new
-    assert shop.sql("SELECT id, _change_type AS t FROM table_changes('lake/mart/orders', 1, 1) ORDER BY ALL") == [
+    assert shop.query(rows.format("mart.orders")) == new
+    assert shop.query("SELECT id, _change_type AS t FROM table_changes('lake/mart/orders', 1, 1) ORDER BY ALL") == [
         {"id": 101, "t": "update_postimage"}, {"id": 101, "t": "update_preimage"},
         {"id": 102, "t": "update_postimage"}, {"id": 102, "t": "update_preimage"}]
     shop.smelt("table", "fsck", "lake/mart/orders", "--data")
@@ -277,13 +193,13 @@ def test_vectors_and_changes(shop, then):
 def test_no_verdict_of_it_is_kept(shop):
     """Two candidates of the same base, and the version that another writer makes of it, are not alike."""
     failed(shop, "append")
-    shop.contract(-10)
+    shop.least(-10)
     assert shop.check() and shop.check()
     assert not list((shop.lake / "mart/orders/_smelt").glob("verdicts/*"))
-    shop.contract(0)
-    shop.give("2022-04-02", 3.0, -40.0)
+    shop.least(0)
+    shop.give_amounts("2022-04-02", 3.0, -40.0)
     shop.run("2022-04-02", code=3)
-    shop.contract(-10)
+    shop.least(-10)
     shop.check(code=3)
 
 
@@ -292,7 +208,7 @@ def test_no_verdict_of_it_is_kept(shop):
 def test_a_run_that_passes_drops_it(shop):
     failed(shop)
     assert len(shop.data()) == 2
-    shop.give("2022-04-02", 3.0, 4.0)
+    shop.give_amounts("2022-04-02", 3.0, 4.0)
     shop.run("2022-04-02")
     assert not shop.kept.exists() and len(shop.data()) == 2
     assert shop.ids() == [100, 101, 200, 201]
@@ -301,7 +217,7 @@ def test_a_run_that_passes_drops_it(shop):
 def test_a_newer_one_takes_its_place(shop):
     failed(shop)
     first = shop.head()
-    shop.give("2022-04-02", 3.0, 4.0, -5.0)
+    shop.give_amounts("2022-04-02", 3.0, 4.0, -5.0)
     shop.run("2022-04-02", code=3)
     assert shop.head()["id"] != first["id"]
     assert shop.ids("candidate.mart.orders") == [100, 101, 200, 201, 202]
@@ -314,13 +230,13 @@ def test_files_of_one_that_is_being_published_stay(shop):
     first = shop.head()
     shop.kept.with_name(first["id"]).mkdir()
     (shop.kept.parent / first["id"] / "x.claim").write_text("\n")
-    shop.run("2022-04-02", code=3)
+    assert shop.process("2022-04-02").returncode == 3
     assert set(first["files"]) <= set(shop.data())
 
 
 def test_cannot_be_kept(shop):
     """Then the run says so, and leaves nothing."""
-    shop.give("2022-04-01", 1.0, -1.0)
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
     (shop.lake / "_smelt").mkdir(parents=True)
     (shop.lake / "_smelt/candidates").write_text("in the way")
     done = shop.run(code=3)
@@ -335,10 +251,10 @@ def test_damaged(shop):
     for bad in ["", "{}\n", text[:-20], text.replace(files[0], "../../x.parquet"), text.replace(files[0], "_delta_log/x.bin"),
                 text.replace('"smelt_candidate":1', '"smelt_candidate":99')]:
         shop.kept.write_text(bad)
-        assert "candidates/mart/orders/candidate.json" in shop.sql("FROM candidate.mart.orders", code=1)
+        assert "candidates/mart/orders/candidate.json" in shop.query("FROM candidate.mart.orders", code=1)
         assert shop.smelt("table", "vacuum", "lake/mart/orders", check=False).returncode == 1
         assert "orders/candidate.json" in shop.smelt("table", "fsck", "lake/mart/orders", check=False).stdout
-    shop.run("2022-04-02", code=3)
+    assert shop.process("2022-04-02").returncode == 3
     assert shop.ids("candidate.mart.orders") == [100, 101, 200, 201]
 
 

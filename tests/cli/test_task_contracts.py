@@ -3,103 +3,16 @@ verdicts in the commit, in JSON and on stderr, what is done again when the contr
 import json
 import pathlib
 import shutil
-import textwrap
 
-import deltalake
 import pytest
 
+import contract_shop
+from contract_shop import COLUMNS, HEAD, LOAD, ORDERS, WAYS, row
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COLUMNS = "{id: 'BIGINT', city: 'VARCHAR', amount: 'DOUBLE'}"
-LOAD = (f"SELECT *, file_date AS day FROM read_json(var('in'), columns => {COLUMNS}, file_date => true, "
-        "bad_lines => 'quarantine', validate => 'all')")
-HEAD = """\
-name: shop
-vars:
-  in: {type: uri, default: ./in}
-  lake: {type: uri, default: ./lake}
-  day: {type: date}
-lake: lake
-sources:
-  - {name: in, quarantine: quarantine.lines}
-tasks:
-"""
-CONTRACT = """\
-apiVersion: v3.1.0
-kind: DataContract
-id: shop
-version: 1.2.0
-status: active
-schema:
-"""
-ORDERS = """\
-  - name: orders
-    properties:
-      - {name: id, logicalType: integer, unique: true}
-      - {name: amount, logicalType: number, logicalTypeOptions: {minimum: 0}}
-      - name: city
-        logicalType: string
-        quality: [{metric: invalidValues, arguments: {validValues: [Oslo, Rome]}, mustBe: 0, severity: warning}]
-"""
-
-
-def row(id, amount=1.0, city="Oslo"):
-    return {"id": id, "city": city, "amount": amount}
-
-
-class Shop:
-    """A pipeline of one folder, with the orders of days in JSON."""
-
-    def __init__(self, smelt, folder):
-        self.smelt, self.folder, self.lake = smelt, folder, folder / "lake"
-        (folder / "in").mkdir()
-        self.sql("load", LOAD)
-        self.contract(ORDERS)
-
-    def tasks(self, text, head=HEAD):
-        (self.folder / "p.yaml").write_text(head + textwrap.indent(textwrap.dedent(text), "  "))
-
-    def sql(self, name, text):
-        (self.folder / f"{name}.sql").write_text(text)
-
-    def contract(self, tables, name="c.yaml"):
-        (self.folder / name).write_text(CONTRACT + tables)
-
-    def give(self, day, *rows, name=None):
-        path = self.folder / "in" / (name or f"{day.replace('-', '')}.json")
-        path.write_text("".join(r if isinstance(r, str) else json.dumps(r) + "\n" for r in rows))
-
-    def run(self, day="2022-04-01", *options, code=0):
-        before = self.files()
-        done = self.smelt("run", "p.yaml", "--date", day, *options, check=False)
-        assert done.returncode == code, done.stderr
-        if code:
-            assert self.files() == before, "a run that failed has written"
-        return done
-
-    def json(self, day="2022-04-01", *options, code=0):
-        return json.loads(self.run(day, "--json", *options, code=code).stdout)
-
-    def files(self):
-        """Without those of a candidate that is kept."""
-        kept = {self.lake / head["path"] / name
-                for text in (p.read_text() for p in self.lake.glob("_smelt/candidates/*/*/candidate.json"))
-                for head in [json.loads(text.split("\n", 1)[0])] for name in head["files"]}
-        return sorted(str(p) for p in self.lake.rglob("*")
-                      if p.is_file() and "/_smelt/" not in str(p) and p not in kept)
-
-    def table(self, name):
-        return deltalake.DeltaTable(self.lake / name)
-
-    def ids(self, name="mart/orders"):
-        return sorted(self.table(name).to_pyarrow_table()["id"].to_pylist())
-
-    def verdict(self, name="mart/orders"):
-        return self.table(name).history(1)[0]["smelt"]["verdict"]
-
-
 @pytest.fixture
 def shop(smelt, tmp_path):
-    return Shop(smelt, tmp_path)
+    return contract_shop.Shop(smelt, tmp_path)
 
 
 def rules(report):
@@ -108,29 +21,10 @@ def rules(report):
 
 # ---- all ways to write --------------------------------------------------------------------------
 
-WAYS = {
-    "load": "- {load: mart.orders, from: in, sql: load.sql, by: day, contract: c.yaml}",
-    "overwrite": "- {table: mart.orders, sql: all.sql, contract: c.yaml}",
-    "replace": "- {table: mart.orders, sql: day.sql, replace: day, contract: c.yaml}",
-    "append": "- {table: mart.orders, sql: day.sql, append: day, contract: c.yaml}",
-    "partitions": "- {table: mart.orders, sql: day.sql, partition_by: day, overwrite: partitions, contract: c.yaml}",
-    "merge": "- {table: mart.orders, sql: keyed.sql, merge: {key: id}, contract: c.yaml}",
-    "scd2": "- {table: mart.orders, sql: keyed.sql, scd2: {key: id}, contract: c.yaml}",
-}
-
-
-def way_of(shop, way):
-    """Only the day of the run is there, but for `overwrite`, which has all days."""
-    shop.tasks(WAYS[way])
-    shop.sql("all", LOAD)
-    shop.sql("day", LOAD + " WHERE file_date = var('day')")
-    shop.sql("keyed", LOAD.replace(", file_date AS day", "") + " WHERE file_date = var('day')")
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_rule_of_rows(shop, way):
     """It is counted in the pass; one that is broken publishes nothing, the next good run does."""
-    way_of(shop, way)
+    shop.way(way)
     shop.give("2022-04-01", row(1), row(2, city="Bern"), row(3))
     report = shop.json()
     found = rules(report)
@@ -142,7 +36,7 @@ def test_a_rule_of_rows(shop, way):
     assert shop.verdict() == {
         "contract": "shop", "version": "1.2.0", "hash": shop.verdict()["hash"], "outcome": "warned", "rows": 3,
         "violations": {"id:unique": 0, "amount:minimum": 0, "city:validValues": 1}}
-    assert shop.ids() == [1, 2, 3]
+    assert shop.ids_by_delta_rs() == [1, 2, 3]
 
     shop.give("2022-04-02", row(4), row(5, amount=-1), row(6, amount=-2, city="Bern"))
     failed = shop.json("2022-04-02", code=3)
@@ -152,51 +46,51 @@ def test_a_rule_of_rows(shop, way):
     assert (broken["violations"], broken["outcome"], broken["severity"]) == (2, "failed", "error")
     assert broken["examples"] == [{"amount": -1.0}, {"amount": -2.0}]
     assert rules(failed)["mart.orders", "city:validValues"]["outcome"] == "warned", "all rules are told"
-    assert failed["tables"] == [] and shop.ids() == [1, 2, 3]
+    assert failed["tables"] == [] and shop.ids_by_delta_rs() == [1, 2, 3]
 
     shop.give("2022-04-02", row(4), row(5), row(6))
     shop.json("2022-04-02")
-    assert shop.ids() == [1, 2, 3, 4, 5, 6]
+    assert shop.ids_by_delta_rs() == [1, 2, 3, 4, 5, 6]
     assert shop.verdict()["outcome"] == ("warned" if way == "overwrite" else "passed")
 
 
 @pytest.mark.parametrize("way", ["load", "overwrite", "replace", "append", "partitions"])
 def test_a_rule_of_the_table(shop, way):
     """The rows that stay count too: id 1 is there already."""
-    way_of(shop, way)
+    shop.way(way)
     shop.give("2022-04-01", row(1), row(2))
     shop.json()
     shop.give("2022-04-02", row(1), row(3))
     failed = rules(shop.json("2022-04-02", code=3))["mart.orders", "id:unique"]
     assert (failed["violations"], failed["outcome"], failed["examples"]) == (1, "failed", [{"id": 1, "count(*)": 2}])
-    assert shop.ids() == [1, 2]
+    assert shop.ids_by_delta_rs() == [1, 2]
     shop.give("2022-04-02", row(4), row(3))
     shop.json("2022-04-02")
-    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.ids_by_delta_rs() == [1, 2, 3, 4]
 
 
 def test_merged_rows_are_not_twice(shop):
     """A row that takes the place of another one is no duplicate of it."""
-    way_of(shop, "merge")
+    shop.way("merge")
     shop.give("2022-04-01", row(1), row(2))
     shop.json()
     shop.give("2022-04-02", row(1, amount=9.0), row(3))
     assert rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]["violations"] == 0
-    assert shop.ids() == [1, 2, 3]
+    assert shop.ids_by_delta_rs() == [1, 2, 3]
 
 
 def test_a_date_that_is_replaced(shop):
     """The rows of the date that go are no duplicates of those that come."""
-    way_of(shop, "load")
+    shop.way("load")
     shop.give("2022-04-01", row(1), row(2))
     shop.give("2022-04-02", row(3))
     shop.json()
     shop.give("2022-04-02", row(3), row(4))
     shop.json()
-    assert shop.ids() == [1, 2, 3, 4] and shop.verdict()["violations"]["id:unique"] == 0
+    assert shop.ids_by_delta_rs() == [1, 2, 3, 4] and shop.verdict()["violations"]["id:unique"] == 0
     shop.give("2022-04-02", row(3), row(2))
     shop.run(code=3)
-    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.ids_by_delta_rs() == [1, 2, 3, 4]
 
 
 def test_a_date_whose_files_are_gone(shop):
@@ -209,16 +103,16 @@ def test_a_date_whose_files_are_gone(shop):
     (shop.folder / "in" / "20220402.json").unlink()
     failed = shop.json(code=3)
     assert rules(failed)["mart.orders", "rowCount"]["value"] == 2
-    assert shop.ids() == [1, 2, 3]
+    assert shop.ids_by_delta_rs() == [1, 2, 3]
     shop.contract(ORDERS + "    quality: [{metric: rowCount, mustBeGreaterThan: 1}]\n")
     shop.json()
-    assert shop.ids() == [1, 2] and shop.verdict()["violations"]["rowCount"] == 0
+    assert shop.ids_by_delta_rs() == [1, 2] and shop.verdict()["violations"]["rowCount"] == 0
 
 
 # ---- what is told -------------------------------------------------------------------------------
 
 def test_summary(shop):
-    way_of(shop, "load")
+    shop.way("load")
     shop.give("2022-04-01", row(1), *[row(i, city="Bern") for i in range(2, 7)])
     told = shop.run().stderr
     assert "contract mart.orders: 2 rules passed, 1 warned\n" in told
@@ -233,7 +127,7 @@ def test_summary(shop):
 
 
 def test_failure_is_told(shop):
-    way_of(shop, "load")
+    shop.way("load")
     shop.give("2022-04-01", row(1, amount=-1), row(1, city="Bern"))
     done = shop.run(code=3)
     assert done.stdout == ""
@@ -269,7 +163,7 @@ def test_tasks_behind_a_failure_are_not_run(shop):
 
 
 def test_what_is_not_checked_is_told(shop):
-    way_of(shop, "load")
+    shop.way("load")
     shop.contract(ORDERS + "    quality: [{name: odd, type: custom, engine: soda, implementation: x}]\n")
     shop.give("2022-04-01", row(1))
     assert "c.yaml:14:" in shop.run("2022-04-01", "--quiet").stderr
@@ -320,7 +214,7 @@ def test_other_tables_of_the_run(shop):
 def test_a_changed_contract(shop):
     """A table is made and judged again where its contract says something else; a load without new files has
     nothing to do."""
-    way_of(shop, "overwrite")
+    shop.way("overwrite")
     shop.give("2022-04-01", row(1), row(2, city="Bern"))
     shop.sql("load", LOAD)
     shop.tasks("""\
@@ -374,7 +268,7 @@ def test_a_variable_of_a_rule(shop):
     ("Oslo, Rome", "Oslo, Rome]}, mustBee: 0, arguments: {validValues: [x", "mustBe", ":13"),
 ])
 def test_mistakes_have_a_place(shop, old, new, told, place):
-    way_of(shop, "load")
+    shop.way("load")
     shop.give("2022-04-01", row(1))
     shop.contract(ORDERS.replace(old, new, 1))
     done = shop.run(code=1)
@@ -386,7 +280,7 @@ def test_mistakes_have_a_place(shop, old, new, told, place):
 
 @pytest.mark.parametrize("way", ["load", "overwrite", "merge"])
 def test_any_number_of_threads(shop, way):
-    way_of(shop, way)
+    shop.way(way)
     shop.give("2022-04-01", *[row(i, amount=i % 7, city="Bern" if i % 11 == 0 else "Oslo") for i in range(20000)],
               *([row(5), row(9)] if way != "merge" else []))
     shop.contract(ORDERS.replace("unique: true", "unique: true, customProperties: [{property: smelt.onViolation, "
@@ -421,7 +315,7 @@ def test_a_view(shop):
     found = rules(report)
     assert {k: v["violations"] for k, v in found.items()} == {
         ("raw.orders", "id:unique"): 0, ("raw.orders", "amount:minimum"): 0, ("raw.orders", "city:validValues"): 1}
-    assert shop.ids() == [1, 2] and len(shop.table("quarantine/lines").to_pyarrow_table()) == 1
+    assert shop.ids_by_delta_rs() == [1, 2] and len(shop.table("quarantine/lines").to_pyarrow_table()) == 1
 
     shop.give("2022-04-02", row(1), row(4, -1))
     failed = rules(shop.json(code=3))
@@ -645,7 +539,7 @@ FILES = """\
 
 @pytest.mark.parametrize("way", ["load", "view"])
 def test_files_that_were_read(shop, way):
-    way_of(shop, "load")
+    shop.way("load")
     if way == "view":
         shop.tasks("""\
             - {view: mart.orders, sql: load.sql, contract: c.yaml}
@@ -667,7 +561,7 @@ def test_files_that_were_read(shop, way):
 
 def test_files_that_are_read_again(shop):
     """A file of another month that is read because its date is replaced, or the table made anew, is no mistake."""
-    way_of(shop, "load")
+    shop.way("load")
     shop.give("2022-05-01", row(1))
     shop.give("2022-05-01", row(2), name="b-20220501.json")
     shop.contract(FILES.replace("<> 4", "<> 5"))
@@ -678,12 +572,12 @@ def test_files_that_are_read_again(shop):
     assert report["files"]["read"] == 2 and rules(report)["mart.orders", "in_april"]["value"] == 0
     shop.give("2022-04-01", row(9))
     assert rules(shop.json("2022-04-01", "--full-refresh", "mart.orders"))["mart.orders", "in_april"]["value"] == 0
-    assert shop.ids() == [2, 3, 9]
+    assert shop.ids_by_delta_rs() == [2, 3, 9]
 
 
 def test_files_are_of_a_run(shop):
     """Outside a run nobody knows them: the rules are told as not checked."""
-    way_of(shop, "load")
+    shop.way("load")
     shop.contract(FILES)
     shop.give("2022-04-01", row(1))
     shop.json()
@@ -714,7 +608,7 @@ def test_the_number_of_rows_is_held_against_earlier_versions(shop):
     shop.give("2022-04-03", *(row(i) for i in range(20, 40)))
     told = rules(shop.json("2022-04-03", code=3))["mart.orders", "volume"]
     assert told["outcome"] == "failed" and told["detail"] == "32 rows, and 11 on average in 2 versions before"
-    assert len(shop.ids()) == 12
+    assert len(shop.ids_by_delta_rs()) == 12
 
 
 # ---- rows that leave, values that become NULL ----------------------------------------------------
@@ -725,7 +619,7 @@ def with_action(action, rule="unique: true"):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_values_that_become_null(shop, way):
-    way_of(shop, way)
+    shop.way(way)
     shop.contract(with_action("null", "logicalTypeOptions: {minimum: 0}"))
     shop.give("2022-04-01", row(1), row(2, amount=-5), row(3, amount=7))
     found = rules(shop.json())["mart.orders", "amount:minimum"]
@@ -736,12 +630,12 @@ def test_values_that_become_null(shop, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_that_leave(shop, way):
-    way_of(shop, way)
+    shop.way(way)
     shop.contract(with_action("quarantine", "logicalTypeOptions: {minimum: 0}"))
     shop.give("2022-04-01", row(1), row(2, amount=-5), row(3, amount=7))
     found = rules(shop.json())["mart.orders", "amount:minimum"]
     assert (found["violations"], found["rows"], found["outcome"]) == (1, 3, "warned")
-    assert shop.ids() == [1, 3]
+    assert shop.ids_by_delta_rs() == [1, 3]
     kept = shop.table("quarantine/lines" if way == "load" else "quarantine/orders").to_pyarrow_table().to_pylist()
     assert [(r["reason"], json.loads(r["raw"])["id"]) for r in kept] == [("amount:minimum", 2)]
 
@@ -749,26 +643,26 @@ def test_rows_that_leave(shop, way):
 @pytest.mark.parametrize("way, is_other", [("load", True), ("append", True), ("replace", True), ("overwrite", False)])
 def test_duplicates_that_leave(shop, way, is_other):
     """Rows that stay in the table come before all new ones; those that are replaced do not count."""
-    way_of(shop, way)
+    shop.way(way)
     shop.contract(with_action("quarantine"))
     shop.give("2022-04-01", row(1), row(2), row(1))
     assert rules(shop.json())["mart.orders", "id:unique"]["violations"] == 1
-    assert shop.ids() == [1, 2]
+    assert shop.ids_by_delta_rs() == [1, 2]
     shop.give("2022-04-02", row(2), row(3))
     found = rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]
     assert (found["violations"], found["outcome"]) == (1 if is_other else 2, "warned")
-    assert shop.ids() == [1, 2, 3]
+    assert shop.ids_by_delta_rs() == [1, 2, 3]
     if way in ("load", "replace"):
         shop.give("2022-04-02", row(3), row(4))
         assert rules(shop.json("2022-04-02"))["mart.orders", "id:unique"]["violations"] == 0
-        assert shop.ids() == [1, 2, 3, 4]
+        assert shop.ids_by_delta_rs() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("way, column", [("partitions", "day"), ("merge", "id"), ("scd2", "id")])
 def test_duplicates_where_it_is_not_known_what_stays(shop, way, column):
     """A rule with all columns by which rows are replaced has no duplicates among those that stay; any other is
     refused, with its place. (A table that is not there yet has none.)"""
-    way_of(shop, way)
+    shop.way(way)
     rule = """\
   - name: orders
     properties: [{{name: id}}, {{name: city}}{day}]
@@ -838,7 +732,7 @@ def test_customer360_fails(smelt, tmp_path):
 
 
 def test_the_times_of_a_history_are_not_in_its_contract(shop):
-    way_of(shop, "scd2")
+    shop.way("scd2")
     shop.contract(ORDERS.replace("    properties:\n", "    properties:\n      - {name: valid_from, logicalType: date}\n", 1))
     shop.give("2022-04-01", row(1))
     assert 'no column "valid_from"' in shop.run(code=1).stderr
