@@ -67,12 +67,14 @@ class Logs:
         return pa.table({**columns, "Date": days}, schema=BRONZE)
 
 
-def generate(smelt, folder, *, days=3, rows=1000, contracts=500, damage=0.0, mixed=False, seed=1,
-             month="2022-04"):
+def generate(smelt, folder, *, days=3, rows=1000, contracts=500, damage=0.0, violations=0.0, mixed=False,
+             seed=1, month="2022-04"):
     options = ["--month", month, "--days", days, "--rows", rows, "--contracts", contracts, "--seed",
                seed]
     if damage:
         options += ["--damage", damage]
+    if violations:
+        options += ["--violations", violations]
     if mixed:
         options += ["--mixed"]
     smelt("generate", "logs", folder, *options)

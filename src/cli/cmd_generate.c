@@ -12,7 +12,7 @@
 typedef struct options {
     const char *month;
     int64_t days, rows, contracts, seed;
-    double damage;
+    double damage, violations;
     bool is_mixed;
 } options;
 
@@ -27,6 +27,9 @@ static const smi_opt option_table[] = {
      offsetof(options, contracts)},
     {"--damage", SMI_OPT_F64, "SHARE", "share of odd and broken lines, 0 to 1 (default: 0)",
      offsetof(options, damage)},
+    {"--violations", SMI_OPT_F64, "SHARE",
+     "share of lines that break a rule of the contracts, 0 to 1 (default: 0)",
+     offsetof(options, violations)},
     {"--mixed", SMI_OPT_FLAG, NULL, "vary the order of keys, leave out keys, use escapes",
      offsetof(options, is_mixed)},
     {"--seed", SMI_OPT_I64, "S", "seed of the random numbers (default: 1)",
@@ -56,6 +59,7 @@ static sm_status generate_logs(smi_cli *cli, const void *opts, char **args, int 
         .rows = smi_given_or(o->rows, 20000),
         .contracts = smi_given_or(o->contracts, 1000000),
         .damage = o->damage,
+        .violations = o->violations,
         .is_mixed = o->is_mixed,
         .seed = (uint64_t)smi_given_or(o->seed, 1),
     };
@@ -100,9 +104,9 @@ const smi_command smi_command_generate = {
     .usage = "logs DIR [--month M] [--days N] [--rows N] [--damage SHARE] [--mixed] [--seed S]",
     .summary = "Writes sample logs.",
     .details =
-        "Writes viewing logs of a telecom, one NDJSON file per day. With --damage, the file\n"
-        "MANIFEST.ndjson beside the logs says what was done to each line and what a reader\n"
-        "must make of it. The same options give the same bytes.\n"
+        "Writes viewing logs of a telecom, one NDJSON file per day. With --damage or\n"
+        "--violations, the file MANIFEST.ndjson beside the logs says what was done to each line\n"
+        "and what a reader must make of it. The same options give the same bytes.\n"
         "\n"
         "  smelt generate logs ./logs --month 2022-04 --days 30 --rows 20000 --damage 0.01\n",
     .options = option_table,

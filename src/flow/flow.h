@@ -365,12 +365,14 @@ typedef struct sm_generate_opts {
     int64_t rows;      /* a day */
     int64_t contracts; /* how many customers; 1,000,000 */
     double damage;     /* share of damaged lines, 0 … 1 */
+    double violations; /* share of lines that break a shipped contract, 0 … 1 */
     bool is_mixed;
     uint64_t seed;
 } sm_generate_opts;
 
-/** Writes one NDJSON file a day and, if damage > 0, MANIFEST.ndjson beside them (generate.c), which
- * says what a reader must make of each line. The bytes do not depend on the number of threads.
+/** Writes one NDJSON file a day and, if lines are damaged or break rules, MANIFEST.ndjson beside
+ * them (generate.c), which says what a reader must make of each line. The bytes do not depend on
+ * the number of threads.
  * SM_USAGE: an option is out of its range. */
 sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env, int64_t *lines,
                            int64_t *bytes, sm_error *e) SM_MUST_USE;

@@ -6,12 +6,13 @@
  * Method    A day is cut into chunks of CHUNK_LINES lines. A wave of chunks is made in parallel on
  *           the pool, then written in order. Each line takes its random numbers from a stream
  *           seeded by (seed, day, line) alone, so the bytes depend on nothing else.
- * Manifest  If lines are damaged, MANIFEST.ndjson beside the logs has one object for each line of
- *           the logs: file, line, damage ("" for none), verdict (kept, refused, blank); for refused
- *           lines reason and column; for kept ones the nine columns. Its name does not look like a
- *           log's.
+ * Manifest  If lines are damaged or break rules, MANIFEST.ndjson beside the logs has one object
+ *           for each line of the logs: file, line, damage ("" for none), verdict (kept, refused,
+ *           blank); for refused lines reason and column; for kept ones the nine columns. Its name
+ *           does not look like a log's.
  * Files     With damage, the first day begins with a byte-order mark, and the second ends without a
- *           line feed. From 100,000 lines on, line 1000 of the first day is longer than 16 MiB. */
+ *           line feed. From 100,000 lines on, line 1000 of the first day is longer than 16 MiB.
+ * Rules     With violations, one line in SAME_ID_EVERY has the Id of the others of that kind. */
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -22,6 +23,7 @@
 #define CHUNK_LINES         8192
 #define TOO_LONG_LINE       999 /* 0-based */
 #define TOO_LONG_FROM_LINES 100000
+#define SAME_ID_EVERY       2048 /* half as often as the contract of the shipped pipeline allows */
 
 typedef struct chunk {
     const struct maker *maker;
@@ -79,6 +81,11 @@ static void put_manifest(const maker *m, const smi_gen_line *l, int64_t line, sm
     sm_json_end_line(&w);
 }
 
+static bool has_manifest(const sm_generate_opts *o)
+{
+    return o->damage > 0 || o->violations > 0;
+}
+
 static bool is_last_line_open(const sm_generate_opts *o, int32_t day, int64_t line)
 {
     return o->damage > 0 && day == 1 && line == o->rows - 1;
@@ -97,6 +104,10 @@ static void make_line(const maker *m, const chunk *c, int64_t line, smi_gen_line
         smi_gen_damage_too_long(l);
     } else if (o->damage > 0 && smi_gen_unit(&r) < o->damage) {
         smi_gen_damage(l, &r);
+    } else if (o->violations > 0 && line % SAME_ID_EVERY == SAME_ID_EVERY - 1) {
+        smi_gen_repeat_id(l);
+    } else if (o->violations > 0 && smi_gen_unit(&r) < o->violations) {
+        smi_gen_violate(l, &r);
     }
     const size_t start = log->len;
     smi_gen_spell(l, log);
@@ -107,7 +118,7 @@ static void make_line(const maker *m, const chunk *c, int64_t line, smi_gen_line
     if (!is_last_line_open(o, c->day, line)) {
         sm_buf_text(log, SM_STR("\n"));
     }
-    if (o->damage > 0) {
+    if (has_manifest(o)) {
         put_manifest(m, l, line, manifest);
     }
 }
@@ -217,6 +228,10 @@ static sm_status check_generate_opts(const sm_generate_opts *o, sm_error *e)
     if (!(o->damage >= 0 && o->damage <= 1)) {
         return sm_fail(e, SM_USAGE, "--damage %g is not a share between 0 and 1", o->damage);
     }
+    if (!(o->violations >= 0 && o->violations <= 1)) {
+        return sm_fail(e, SM_USAGE, "--violations %g is not a share between 0 and 1",
+                       o->violations);
+    }
     return SM_OK;
 }
 
@@ -236,7 +251,7 @@ sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env,
         m.chunks[i].maker = &m;
     }
     SM_TRY_GOTO(st, done, sm_store_open(env->stores, opts->folder, &store, e));
-    if (opts->damage > 0) {
+    if (has_manifest(opts)) {
         SM_TRY_GOTO(st, done,
                     sm_upload_open(store, SM_STR("MANIFEST.ndjson"), env->budget, 0, &manifest, e));
     }

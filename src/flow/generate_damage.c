@@ -2,11 +2,13 @@
  *
  * flow/generate_damage.c: the ways in which real logs are odd or broken, one row of a table each:
  * how the line is spoilt, and what a reader must make of it. Called by generate.c for the share of
- * lines that is damaged.
+ * lines that is damaged, or breaks a rule.
  *
  * Row    It changes the line before it is written (prepare), or its bytes afterwards (spoil), or
  *        both. What a reader must make of it follows from what was generated, never from reading it
  *        back.
+ * Rules  A second, shorter table breaks the rules of the shipped contracts, in lines that can be
+ *        read. It is apart, so that the lines of old options stay as they were.
  * Plain  Damage starts from a plain line (mixed spelling is undone), so that two oddities do not
  *        meet in one line unless a row says so. */
 #include "flow/generate_int.h"
@@ -352,16 +354,20 @@ static const struct damage {
     {"two_columns", two_columns, NULL, "out_of_range"},
 };
 
-void smi_gen_damage(smi_gen_line *l, smi_gen_random *r)
+static void make_plain(smi_gen_line *l)
 {
-    for (int i = 0; i < SMI_GEN_COLUMNS; i++) { /* back to plain */
+    for (int i = 0; i < SMI_GEN_COLUMNS; i++) {
         l->token[i] = (sm_str){0};
         l->want[i].is_null = false;
     }
     l->missing = 0;
     l->order = 0;
     l->want[SMI_GEN_MAC].text = (sm_str){l->mac, 12};
+}
 
+void smi_gen_damage(smi_gen_line *l, smi_gen_random *r)
+{
+    make_plain(l);
     const struct damage *d = &damages[smi_gen_below(r, SM_COUNT(damages))];
     l->damage = d->name;
     l->verdict = d->reason ? SMI_GEN_REFUSED : SMI_GEN_KEPT;
@@ -395,4 +401,55 @@ void smi_gen_spoil(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start
             damages[i].spoil(l, r, out, start);
         }
     }
+}
+
+/* ---- violations: right, but not what the contracts of the shipped pipeline want -------------- */
+
+static void no_id(smi_gen_line *l, smi_gen_random *r)
+{
+    l->token[SMI_GEN_ID] = SM_STR("null");
+    l->want[SMI_GEN_ID].is_null = true;
+}
+static void negative_score(smi_gen_line *l, smi_gen_random *r)
+{
+    l->want[SMI_GEN_SCORE].number = -1 - (int64_t)smi_gen_below(r, 1000);
+}
+static void negative_seconds(smi_gen_line *l, smi_gen_random *r)
+{
+    l->want[SMI_GEN_DURATION].number = -1 - (int64_t)smi_gen_below(r, 86400);
+}
+static void more_than_a_day(smi_gen_line *l, smi_gen_random *r)
+{
+    l->want[SMI_GEN_DURATION].number = 86401 + (int64_t)smi_gen_below(r, 86400);
+}
+static void odd_contract(smi_gen_line *l, smi_gen_random *r)
+{
+    const sm_str c = l->want[SMI_GEN_CONTRACT].text;
+    l->want[SMI_GEN_CONTRACT].text = smi_gen_text(l, "x-%.*s", (int)c.len, c.data);
+}
+
+static const struct violation {
+    const char *name;
+    void (*prepare)(smi_gen_line *l, smi_gen_random *r);
+} violations[] = {
+    {"no_id", no_id},
+    {"negative_score", negative_score},
+    {"negative_seconds", negative_seconds},
+    {"more_than_a_day", more_than_a_day},
+    {"odd_contract", odd_contract},
+};
+
+void smi_gen_violate(smi_gen_line *l, smi_gen_random *r)
+{
+    const struct violation *v = &violations[smi_gen_below(r, SM_COUNT(violations))];
+    make_plain(l);
+    l->damage = v->name;
+    v->prepare(l, r);
+}
+
+void smi_gen_repeat_id(smi_gen_line *l)
+{
+    make_plain(l);
+    l->damage = "repeated_id";
+    l->want[SMI_GEN_ID].text = SM_STR("AX_again");
 }

@@ -93,4 +93,9 @@ void smi_gen_damage(smi_gen_line *l, smi_gen_random *r);
 void smi_gen_damage_too_long(smi_gen_line *l); /* of 16 MiB: the caller decides how rarely */
 void smi_gen_spoil(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start);
 
+/** Makes a drawn line one that can be read but breaks a rule of the shipped contracts: one of the
+ * row, or that an Id comes once (all such lines have the same). */
+void smi_gen_violate(smi_gen_line *l, smi_gen_random *r);
+void smi_gen_repeat_id(smi_gen_line *l);
+
 #endif

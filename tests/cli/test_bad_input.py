@@ -203,6 +203,7 @@ def test_a_damaged_delta_log(smelt, tmp_path, broken, words):
     (["generate", "cows", "x"], ["cows"]),
     (["generate", "logs", "x", "--month", "2022-13"], ["2022-13"]),
     (["generate", "logs", "x", "--damage", "2"], ["--damage"]),
+    (["generate", "logs", "x", "--violations", "-0.1"], ["--violations"]),
     (["run"], ["argument"]),
 ])
 def test_wrong_usage(smelt, words, told):

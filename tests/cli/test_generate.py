@@ -11,7 +11,7 @@ def digests(folder):
             for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("options", [[], ["--mixed"], ["--mixed", "--damage", "0.3"]],
+@pytest.mark.parametrize("options", [[], ["--mixed"], ["--mixed", "--damage", "0.3", "--violations", "0.3"]],
                          ids=["plain", "mixed", "damaged"])
 def test_bytes_do_not_depend_on_threads(smelt, tmp_path, options):
     for threads in (1, 2, 7):
@@ -70,4 +70,23 @@ def test_every_kind_of_damage_appears(smelt, tmp_path):
             entry = json.loads(line)
             kinds[entry["damage"]] += 1
     assert len(kinds) == 42
+    assert min(kinds.values()) > 60
+
+
+def test_violations_are_lines_that_are_kept(smelt, tmp_path):
+    """Each kind breaks one rule of the shipped contracts, and the other lines are as without it."""
+    smelt("generate", "logs", "logs", "--days", 1, "--rows", 6000, "--violations", 0.1, "--seed", 3)
+    smelt("generate", "logs", "clean", "--days", 1, "--rows", 6000, "--seed", 3)
+    entries = [json.loads(line) for line in (tmp_path / "logs/MANIFEST.ndjson").read_text().splitlines()]
+    lines, clean = ((tmp_path / folder / "20220401.json").read_bytes().splitlines() for folder in ("logs", "clean"))
+    breaks = {"no_id": lambda e: e["Id"] is None, "negative_score": lambda e: e["Score"] < 0,
+              "negative_seconds": lambda e: e["TotalDuration"] < 0, "more_than_a_day": lambda e: e["TotalDuration"] > 86400,
+              "odd_contract": lambda e: e["Contract"].startswith("x-"), "repeated_id": lambda e: e["Id"] == "AX_again",
+              "": lambda e: False}
+    for entry, line, plain in zip(entries, lines, clean, strict=True):
+        assert entry["verdict"] == "kept"
+        assert [kind for kind, is_broken in breaks.items() if is_broken(entry)] == [entry["damage"]] * bool(entry["damage"])
+        assert (line == plain) == (entry["damage"] == "")
+    kinds = collections.Counter(entry["damage"] for entry in entries)
+    assert kinds.pop("repeated_id") == 2 and set(kinds) == set(breaks) - {"repeated_id"}
     assert min(kinds.values()) > 60
