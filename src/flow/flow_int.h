@@ -198,7 +198,7 @@ sm_status smi_flow_at(const sm_pipeline *p, sm_yaml_place at, sm_status st,
 /* A quarantine table being written (flow_quarantine.c). */
 typedef struct smi_flow_quarantine {
     smi_flow_books books; /* matched, even if there is no quarantine and so no table */
-    sm_str uri;           /* "": no quarantine */
+    sm_str name, uri;     /* "": no quarantine */
     sm_quarantine *table; /* NULL: not open */
     int64_t mark;         /* where the attempt at a task began in it; −1: it was not open */
     sm_candidate *candidate;
@@ -643,6 +643,9 @@ void smi_flow_quarantine_leave(const smi_flow_leaving *l, sm_write *w);
  * the place of the task: SM_EXISTS: to where those of another task or source go; SM_INVALID with
  * the rule's place: its name is a reason of refused lines. */
 sm_status smi_flow_quarantine_name(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** Which quarantine has rows of the task, or had them when its contract still took some away; "":
+ * none, or it is another's now. */
+sm_str smi_flow_quarantine_of(const sm_pipeline *p, const smi_flow_task *t);
 /** Opens the quarantine of a task whose guard has side outputs, and the way of each into it; of
  * others *out is {0}. In `a`; smi_flow_sides_close() it behind the execution, whatever became of
  * that. */

@@ -62,27 +62,38 @@ static sm_status fail_shared(const sm_pipeline *p, const smi_flow_task *t, const
     return smi_flow_at(p, t->at, st, e);
 }
 
-/* Is the name that of another task's table or quarantine, or of a source that is not its own? */
-static sm_status check_shared(const sm_pipeline *p, const smi_flow_task *t, sm_error *e)
+/* Whose the name is, if it is that of another task's table or quarantine, or of a source that is
+ * not its own; *what says which of these. "": nobody's. */
+static sm_str owner_of(const sm_pipeline *p, const smi_flow_task *t, sm_str name, const char **what)
 {
-    const int32_t table = smi_flow_task_find(p, t->quarantine);
+    const int32_t table = smi_flow_task_find(p, name);
 
+    *what = table >= 0 ? "the task " : "";
     if (table >= 0) {
-        return fail_shared(p, t, "the task ", p->tasks[table].name, e);
+        return p->tasks[table].name;
     }
     for (int32_t i = 0; i < p->n_tasks; i++) {
         const smi_flow_task *o = &p->tasks[i];
-        if (o != t && sm_str_eq_nocase(o->quarantine, t->quarantine)) {
-            return fail_shared(p, t, "", o->name, e);
+        if (o != t && sm_str_eq_nocase(o->quarantine, name)) {
+            return o->name;
         }
     }
+    *what = "the source ";
     for (int32_t i = 0; i < p->n_sources; i++) {
         const bool may = t->source == i || t->kind == SM_TASK_VIEW;
-        if (!may && sm_str_eq_nocase(p->sources[i].quarantine, t->quarantine)) {
-            return fail_shared(p, t, "the source ", p->sources[i].name, e);
+        if (!may && sm_str_eq_nocase(p->sources[i].quarantine, name)) {
+            return p->sources[i].name;
         }
     }
-    return SM_OK;
+    return (sm_str){0};
+}
+
+static sm_status check_shared(const sm_pipeline *p, const smi_flow_task *t, sm_error *e)
+{
+    const char *what = "";
+    const sm_str owner = owner_of(p, t, t->quarantine, &what);
+
+    return owner.len > 0 ? fail_shared(p, t, what, owner, e) : SM_OK;
 }
 
 sm_status smi_flow_quarantine_name(sm_pipeline *p, sm_error *e)
@@ -108,6 +119,17 @@ sm_status smi_flow_quarantine_name(sm_pipeline *p, sm_error *e)
         }
     }
     return SM_OK;
+}
+
+sm_str smi_flow_quarantine_of(const sm_pipeline *p, const smi_flow_task *t)
+{
+    const char *ignored = "";
+
+    if (t->source >= 0 && p->sources[t->source].quarantine.len > 0) {
+        return p->sources[t->source].quarantine;
+    }
+    const sm_str own = t->quarantine.len > 0 ? t->quarantine : own_name(p, t);
+    return owner_of(p, t, own, &ignored).len == 0 ? own : (sm_str){0};
 }
 
 /* ---- a quarantine of its own ----------------------------------------------------------------- */

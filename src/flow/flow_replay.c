@@ -105,17 +105,10 @@ static sm_status check_task(const replay *p, sm_error *e)
     return smi_flow_at(p->run->p, t->at, st, e);
 }
 
-/* The name of the quarantine that has the task's rows. */
-static sm_str quarantine_name(const replay *p)
-{
-    const smi_flow_task *t = p->t;
-    return t->source >= 0 ? p->run->p->sources[t->source].quarantine : t->quarantine;
-}
-
 static sm_status open_tables(replay *p, sm_error *e)
 {
     sm_run *r = p->run;
-    const sm_str quarantine = quarantine_name(p);
+    const sm_str quarantine = smi_flow_quarantine_of(r->p, p->t);
     sm_str uri;
 
     if (quarantine.len > 0) {
