@@ -20,7 +20,8 @@
  *              the rows of a file leave, other files whose rows have the same URI are read again.
  * Rules        Rows that the contract of a load takes away go into the same table
  *              (flow_quarantine_rows.c). The books of the load decide of them: all that the table
- *              has of a file that it reads is replaced (claim). A file that is read for its refused
+ *              has of a file that it reads is replaced (claim), also where its contract takes no
+ *              rows any more, for the load has them then. A file that is read for its refused
  *              lines alone keeps such rows, for they are not in the loaded table either.
  * Age          Where the pipeline has a retention, older rows are deleted when the table is written
  *              anyway.
@@ -125,6 +126,33 @@ static void leave_outside(const sm_run *r, smi_flow_source_state *s)
     }
 }
 
+/* Finds the table and reads its books. Where the source names none, one that a contract has filled
+ * for its load is still written: else rows would stay there that the load takes in by itself. */
+static sm_status find_table(sm_run *r, smi_flow_source_state *s, bool is_refreshed, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    sm_str uri;
+
+    q->name = s->def->quarantine;
+    for (int32_t i = 0; i < r->p->n_tasks && q->name.len == 0; i++) {
+        if (r->p->tasks[i].source == s - r->sources) {
+            q->name = smi_flow_quarantine_of(r->p, &r->p->tasks[i]);
+        }
+    }
+    if (q->name.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_names_uri(r->names, q->name, r->arena, &uri, e));
+    SM_TRY(smi_flow_books_open(r, q->name, uri, is_refreshed, &q->books, e));
+    if (s->def->quarantine.len == 0 && !q->books.snapshot) {
+        smi_flow_books_release(&q->books);
+        q->name = (sm_str){0};
+        return SM_OK;
+    }
+    q->uri = uri;
+    return smi_flow_snapshot_rows(q->books.snapshot, &q->n_rows_before, e);
+}
+
 sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
@@ -133,11 +161,7 @@ sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_erro
 
     SM_ASSERT(!q->table && !q->candidate);
     q->n_rows_before = -1;
-    if (s->def->quarantine.len > 0) {
-        SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
-        SM_TRY(smi_flow_books_open(r, s->def->quarantine, q->uri, is_refreshed, &q->books, e));
-        SM_TRY(smi_flow_snapshot_rows(q->books.snapshot, &q->n_rows_before, e));
-    }
+    SM_TRY(find_table(r, s, is_refreshed, e));
     if (is_refreshed) {
         SM_TRY(smi_flow_books_reload(r, s, &q->books, e));
     } else {
@@ -309,7 +333,7 @@ static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, i
         sm_fail(e, SM_UNSUPPORTED,
                 "an earlier task of this run has read the source %.*s, so %.*s cannot replace what "
                 "it has of a file",
-                SM_STR_ARG(s->def->name), SM_STR_ARG(s->def->quarantine));
+                SM_STR_ARG(s->def->name), SM_STR_ARG(s->quarantine.name));
     sm_error_place(e, s->found.items[i].file.uri.data, 0, -1);
     sm_error_todo(e, "Name %.*s before the other tasks of the pipeline.",
                   SM_STR_ARG(r->p->tasks[task].name));
@@ -335,13 +359,14 @@ sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_book
     smi_flow_source_state *s = &r->sources[t->source];
     smi_flow_quarantine *q = &s->quarantine;
 
-    if (t->quarantine.len == 0) {
+    if (q->uri.len == 0) {
         return SM_OK;
     }
-    SM_ASSERT(q->uri.len > 0 && sm_str_eq(t->quarantine, s->def->quarantine));
+    SM_ASSERT(t->quarantine.len == 0 || sm_str_eq(t->quarantine, q->name));
     q->is_claimed = SM_NEW_ARRAY(r->arena, bool, s->found.n);
     for (int64_t i = 0; i < s->found.n; i++) {
-        if (b->match.files[i].is_read) {
+        const bool is_replaced = t->quarantine.len == 0 && q->books.match.files[i].is_read;
+        if (b->match.files[i].is_read && !is_replaced) {
             SM_TRY(claim_file(r, task, s, i, e));
         }
     }
@@ -487,7 +512,7 @@ sm_status smi_flow_quarantine_keep(smi_flow_source_state *s, sm_error *e)
     const smi_flow_quarantine *q = &s->quarantine;
     const sm_status st = q->table ? sm_quarantine_end_file(q->table, e) : SM_OK;
 
-    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
+    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->quarantine.name));
 }
 
 void smi_flow_quarantine_undo(const sm_run *r, smi_flow_source_state *s, int32_t task)
@@ -571,7 +596,7 @@ sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_err
         q->table = NULL;
     }
     q->wall_ns = sm_monotonic_ns() - start;
-    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
+    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->quarantine.name));
 }
 
 void smi_flow_quarantine_release(smi_flow_quarantine *q)

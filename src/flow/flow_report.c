@@ -297,7 +297,7 @@ void smi_flow_report_sources(sm_run *r, bool is_done)
                 f->is_in_period && !f->is_read && (is_done || f->is_skipped);
         }
         report_days(r, s, &cap_days);
-        if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {
+        if (s->quarantine.uri.len == 0 && r->report->counts.refused > 0) {
             smi_flow_report_warn(r,
                                  "source %.*s has no quarantine, so its refused lines are not kept",
                                  SM_STR_ARG(s->def->name));
@@ -359,7 +359,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
         const smi_flow_quarantine *q = &s->quarantine;
         if (s->is_open && q->uri.len > 0 && (q->candidate || q->n_rows_before >= 0)) {
             out->tables[out->n_tables++] = (sm_table_report){
-                .name = sm_arena_str(out->arena, s->def->quarantine),
+                .name = sm_arena_str(out->arena, q->name),
                 .version = version_of(q->candidate, published, versions, n),
                 .rows = q->candidate ? sm_candidate_table_rows(q->candidate) : q->n_rows_before,
                 .bytes = q->candidate ? sm_candidate_bytes(q->candidate) : 0,

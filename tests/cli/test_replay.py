@@ -3,6 +3,7 @@ the table, each once; the others stay. Whatever is killed, and however often it 
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -160,6 +161,62 @@ def test_a_table_of_the_run_before_is_not_replayed(shop):
     assert counts(replay(shop, "mart.cities")) == (0, 0, 2, 0)
     shop.run()  # the contract has changed, so the table is made anew, with all its rows
     assert len(shop.sql("SELECT * FROM mart.cities")) == 2
+
+
+@pytest.mark.parametrize("fix", ["warn", "no rule", "no contract"])
+def test_a_contract_that_takes_no_rows_any_more(shop, fix):
+    """What it took away before is still there to be taken in."""
+    shop.put("01", order(1, n=50), order(2, city="Rome", n=2))
+    shop.run()
+    assert shop.sql("SELECT city FROM mart.cities") == [{"city": "Rome"}]
+    if fix == "no contract":
+        shop.pipeline(", contract: {file: c.yaml, table: cities}", "")
+    else:
+        rules = CITIES_RULES.replace("value: quarantine", "value: warn")
+        shop.contract(ORDERS + (rules if fix == "warn" else rules.replace("{maximum: 10}", "{minimum: 0}")))
+    assert counts(replay(shop, "mart.cities")) == (1, 0, 0, 1)
+    assert shop.sql("SELECT city, n FROM mart.cities ORDER BY n") == [{"city": "Rome", "n": 2}, {"city": "Oslo", "n": 50}]
+    assert counts(replay(shop, "mart.cities")) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("why", ["changed", "refresh", "lost", "restored", "other rule"])
+def test_rows_that_the_load_takes_in_by_itself(shop, is_named, why):
+    """A contract that takes no rows any more, and a load that reads the file again, whatever makes it: the row is in
+    the table then, and no longer in the quarantine."""
+    if not is_named:
+        shop.pipeline(", quarantine: quarantine.orders", "")
+    shop.pipeline("  - {table: mart.cities, sql: cities.sql, contract: {file: c.yaml, table: cities}}\n", "")
+    shop.put("01", order(1))
+    shop.run()
+    shop.put("02", order(2, n=-5), order(3))
+    shop.run()
+    shop.contract(ORDERS.replace("value: quarantine", "value: warn"))
+    if why == "changed":
+        shop.put("02", order(2, n=-5), order(3), order(4))
+    elif why == "lost":
+        shutil.rmtree(shop.lake / "raw/orders")
+    elif why == "restored":
+        shop.smelt("table", "restore", shop.lake / "raw/orders", "--version", 0)
+    options = [] if why in ("changed", "lost", "restored") else ["--full-refresh", "raw.orders"]
+    shop.run(*options)
+    wanted = [1, 2, 3, 4] if why == "changed" else [1, 2, 3]
+    assert shop.ids() == wanted and shop.quarantine() == []
+    if why == "other rule":
+        shop.contract(ORDERS.replace("minimum: 0", "minimum: -50"))
+        shop.put("03", order(5, n=-60))
+        shop.run()
+        assert shop.quarantine() == [("20220403.json", 1, "n:minimum")]
+    assert counts(replay(shop)) == (0, 1 if why == "other rule" else 0, 0, 0)
+    assert shop.ids() == wanted
+
+
+def test_a_quarantine_that_is_another_s_now(shop):
+    shop.put("01", order(1, n=50))
+    shop.run()
+    shop.contract(ORDERS + CITIES_RULES.replace("value: quarantine", "value: warn"))
+    shop.pipeline("quarantine: quarantine.orders", "quarantine: quarantine.cities")
+    assert replay(shop, "mart.cities", code=1)["error"]["message"] == "mart.cities has no quarantine"
 
 
 def test_rows_with_other_columns_stay(shop):
