@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/cron.c: schedules as cron writes them. Called where a pipeline is read, and by the scheduler.
+ * base/cron.c: schedules as cron writes them. Called where a pipeline is read, and by the
+ * scheduler.
  *
- * Method   A field is a set of bits. The next time of a set of fields is found from the largest unit
+ * Method   A field is a set of bits. The next time of a set of fields is found from the largest
+ * unit
  *          to the smallest: the next day whose month, day and weekday fit, then the next time of
  *          that day. That is done with the times that the clocks show; sm_zone_instant() says when
  *          they do, and what comes to no later instant than the one asked for is passed over.
@@ -75,7 +77,8 @@ static sm_status fail_at(reader *r, size_t at, const char *what, const field *f)
                                  SM_STR_ARG(r->text), what, at + 1, f ? f->what : "its fields");
 
     if (f) {
-        sm_error_todo(r->e, "A %s is %d to %d, a range like 1-5, a list like 1,3 or */2.", f->what,
+        sm_error_todo(r->e,
+                      "Write %d to %d, a range like 1-5, a list like 1,3, or a step like */2.",
                       (int)f->least, (int)f->most);
     } else {
         sm_error_todo(r->e, "Write minute, hour, day of the month, month and day of the week, like "
@@ -132,6 +135,7 @@ static sm_status read_member(reader *r, const field *f, uint64_t *bits)
             return fail_at(r, start, "no step", f);
         }
     }
+    SM_ASSERT(from >= f->least && to <= f->most && f->most < 64);
     for (int64_t v = from; v <= to; v += step) {
         *bits |= UINT64_C(1) << v;
     }
@@ -169,6 +173,7 @@ static sm_status read_fields(sm_str text, sm_cron *c, sm_error *e)
     uint64_t *const sets[] = {&c->seconds, &c->minutes, &c->hours,
                               &c->days,    &c->months,  &c->weekdays};
     const int n = count_fields(text), first = N_FIELDS - n;
+    _Static_assert(SM_COUNT(sets) == N_FIELDS, "a set for each field");
 
     if (n < N_FIELDS - 1 || n > N_FIELDS) {
         return fail_at(&r, 0, n < N_FIELDS ? "too few" : "too many", NULL);
@@ -198,6 +203,7 @@ static bool has(uint64_t bits, int64_t i)
 static bool fits_day(const sm_cron *c, int64_t days)
 {
     const sm_civil day = sm_civil_from_days(days);
+    SM_ASSERT(day.month >= 1 && day.month <= 12 && day.day >= 1);
     const bool fits = has(c->days, day.day),
                fits_week = has(c->weekdays, ((days % 7) + 11) % 7); /* 1970-01-01: a Thursday */
 
@@ -208,6 +214,7 @@ static bool fits_day(const sm_cron *c, int64_t days)
 /* The least member of a set at or above i; −1: there is none. */
 static int64_t member_from(uint64_t bits, int64_t i)
 {
+    SM_ASSERT(i >= 0);
     const uint64_t left = i < 64 ? bits >> i << i : 0;
 
     return left == 0 ? -1 : __builtin_ctzll(left);
@@ -227,6 +234,7 @@ static int64_t time_from(const sm_cron *c, int64_t s)
              m = member_from(c->minutes, m + 1)) {
             const int64_t second = member_from(c->seconds, at_least_0(in_hour - m * 60));
             if (second >= 0) {
+                SM_ASSERT((h * 60 + m) * 60 + second >= s);
                 return (h * 60 + m) * 60 + second;
             }
         }
@@ -289,6 +297,8 @@ int64_t sm_cron_next(const sm_cron *c, const sm_zone *z, int64_t after_us)
         local_us >= 0 ? local_us / SECOND_US : -((-local_us + SECOND_US - 1) / SECOND_US);
     int64_t out = after_us;
 
+    SM_ASSERT(c->hours != 0 && c->minutes != 0 && c->seconds != 0);
+
     for (;; local_s++) {
         SM_ENSURE(find_time(c, &local_s));
         (void)sm_zone_instant(z, local_s * SECOND_US, &out);
@@ -306,6 +316,7 @@ int64_t sm_cron_last(const sm_cron *c, const sm_zone *z, int64_t at_us)
         span_us *= 2;
         next = sm_cron_next(c, z, at_us - span_us);
     }
+    SM_ASSERT(next <= at_us);
     for (out = next; next <= at_us; next = sm_cron_next(c, z, next)) {
         out = next;
     }

@@ -17,11 +17,14 @@ typedef struct sm_cron {
 /**
  * Reads a schedule.
  *
- * Shape     five fields: minute, hour, day of the month, month, day of the week; six: seconds first.
+ * Shape     five fields: minute, hour, day of the month, month, day of the week; six: seconds
+ * first.
  *           A field is a list, by commas, of `*`, n or n-m, each with a step, "/n" (n/s goes to the
  *           end). Months and weekdays may be the first three letters of their English names; 7 is
- *           Sunday. Or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. Where both
- *           kinds of day are restricted (all but a star alone), one of them is enough, as cron has it
+ *           Sunday. Or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. Where
+ *           both
+ *           kinds of day are restricted (all but a star alone), one of them is enough, as cron has
+ *           it
  * Errors    SM_SYNTAX with the byte of the text; SM_INVALID: it never fires (30 February)
  * Source    crontab(5) of Vixie cron
  */
@@ -30,7 +33,8 @@ sm_status sm_cron_parse(sm_str text, sm_cron *out, sm_error *e) SM_MUST_USE;
  * The first instant after another at which a schedule fires.
  *
  * Shape     the fields are of the clocks of the zone. A time that they do not show, as they are put
- *           forward over it, fires at the first instant after; one that they show twice fires at the
+ *           forward over it, fires at the first instant after; one that they show twice fires at
+ *           the
  *           first. Several times that come to one instant fire once
  */
 int64_t sm_cron_next(const sm_cron *c, const sm_zone *z, int64_t after_us);

@@ -176,6 +176,7 @@ static int64_t day_in_year(const rule_day *d, int64_t year)
     if (d->kind == 'J') {
         return first + d->day - 1 + (is_leap && d->day >= 60);
     }
+    SM_ASSERT(d->kind == 'M' && d->week >= 1);
     const int64_t month = sm_days_from_civil(year, (int)d->month, 1);
     const int64_t weekday = ((month % 7) + 11) % 7; /* 1970-01-01 was a Thursday */
     const int64_t at = (d->day - weekday + 7) % 7 + (d->week - 1) * 7;
@@ -193,6 +194,7 @@ static void add_stretch(sm_zone *z, int64_t start_us, int64_t offset_us)
         z->stretches[z->n - 1].offset_us = offset_us;
         return;
     }
+    SM_ASSERT(z->n == 0 || start_us > z->stretches[z->n - 1].start_us);
     z->stretches[z->n++] = (stretch){start_us, offset_us};
 }
 
@@ -226,6 +228,7 @@ static void add_years(sm_zone *z, const rule *r)
             }
         }
     }
+    SM_ASSERT(z->n > 1);
     z->repeats_us = sm_days_from_civil(LAST_YEAR, 1, 1) * DAY_US;
 }
 
@@ -392,6 +395,7 @@ sm_str sm_zone_name(const sm_zone *z)
 /* By how much a time is looked at earlier. */
 static int64_t cycles_us(const sm_zone *z, int64_t us)
 {
+    SM_ASSERT(us < INT64_MAX - CYCLE_US);
     return us < z->repeats_us ? 0 : ((us - z->repeats_us) / CYCLE_US + 1) * CYCLE_US;
 }
 
@@ -399,6 +403,8 @@ static int64_t cycles_us(const sm_zone *z, int64_t us)
 static int64_t stretch_at(const sm_zone *z, int64_t instant_us)
 {
     int64_t low = 0, high = z->n;
+
+    SM_ASSERT(z->n > 0 && z->stretches[0].start_us == INT64_MIN);
 
     while (high - low > 1) {
         const int64_t middle = (low + high) / 2;
@@ -423,6 +429,8 @@ sm_zone_shown sm_zone_instant(const sm_zone *z, int64_t local_us, int64_t *out)
     const int64_t cycles = cycles_us(z, local_us);
     const int64_t local = local_us - cycles;
     int n_shown = 0;
+
+    SM_ASSERT(local < z->repeats_us);
 
     for (int64_t i = stretch_at(z, local - OFFSET_US);
          i < z->n && (i == 0 || z->stretches[i].start_us <= local + OFFSET_US); i++) {

@@ -82,3 +82,13 @@ sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e
     sm_buf_release(&text);
     return st;
 }
+
+sm_str smi_tests_file(smi_cli *cli, const char *pipeline)
+{
+    sm_str folder = {0}, name = {0};
+
+    sm_uri_split(sm_str_of(pipeline), &folder, &name);
+    return sm_str_is(folder, ".")
+               ? SM_STR("tests.yaml")
+               : sm_arena_strf(cli->arena, "%.*s/tests.yaml", SM_STR_ARG(folder));
+}

@@ -266,5 +266,7 @@ sm_status smi_clone_run(smi_cli *cli, const char *source, const char *target, co
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line
  * on stderr says what is expected. SM_INTERRUPTED after Ctrl-C, SM_LIMIT over 1 GiB. */
 sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e) SM_MUST_USE;
+/** The file of tests beside a pipeline file: tests.yaml in its folder. In the command's arena. */
+sm_str smi_tests_file(smi_cli *cli, const char *pipeline);
 
 #endif

@@ -24,7 +24,9 @@ static const smi_opt option_table[] = {
     {"--date", SMI_OPT_TEXT, "D",
      "the run's logical date, like 2022-04-30 or 2022-04-30T06:00, in UTC (default: today)",
      offsetof(options, date)},
-    {"--task", SMI_OPT_TEXT, "T", "run only this task; T+ also runs all tasks that depend on it",
+    {"--select --task", SMI_OPT_TEXT, "S",
+     "run only these tasks: names, layer.*, @tag; T+ also those that need T, +T those that it "
+     "needs",
      offsetof(options, task)},
     {"--full-refresh", SMI_OPT_TEXT, "TABLE",
      "rebuild this table; a loaded table from all files it was ever loaded from",

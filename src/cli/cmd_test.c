@@ -178,23 +178,9 @@ static sm_status test_pipeline(smi_cli *cli, const sm_unit_tests *t, const optio
     return st;
 }
 
-/* tests.yaml beside the pipeline, unless a file is named. */
-static sm_str tests_file(smi_cli *cli, char **args, int n_args)
-{
-    sm_str folder = {0}, name = {0};
-
-    if (n_args > 1) {
-        return sm_str_of(args[1]);
-    }
-    sm_uri_split(sm_str_of(args[0]), &folder, &name);
-    return sm_str_is(folder, ".")
-               ? SM_STR("tests.yaml")
-               : sm_arena_strf(cli->arena, "%.*s/tests.yaml", SM_STR_ARG(folder));
-}
-
 static sm_status run_test(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
-    const sm_str file = tests_file(cli, args, n_args);
+    const sm_str file = n_args > 1 ? sm_str_of(args[1]) : smi_tests_file(cli, args[0]);
     sm_pipeline *p = NULL;
     sm_unit_tests *t = NULL;
     sm_str text = {0};

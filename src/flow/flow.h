@@ -5,6 +5,7 @@
 #ifndef SM_FLOW_FLOW_H
 #define SM_FLOW_FLOW_H
 
+#include "base/cron.h"
 #include "base/json_write.h"
 #include "contract/contract.h"
 #include "table/table.h"
@@ -52,6 +53,39 @@ typedef struct sm_task_text {
 sm_task_text sm_pipeline_task_text(const sm_pipeline *p, int32_t i);
 /** What task i does. */
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
+/** The word for it in a pipeline file: "load". */
+const char *sm_task_kind_name(sm_task_kind kind);
+
+/* What surrounds a task. */
+typedef struct sm_task_place {
+    const int32_t *needs; /* other tasks, which must be done first */
+    int32_t n_needs;
+    const sm_str *tags;
+    int32_t n_tags;
+    sm_str source; /* of a load: the source that it reads; "" */
+} sm_task_place;
+/** Of task i; as long as the pipeline. */
+sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i);
+/**
+ * Which tasks a selection means.
+ *
+ * Shape     words between blanks or commas: "silver.orders", a pattern as of sm_glob_match()
+ *           ("silver.*"), a tag ("@daily"); with "+" before it also all that these need, with "+"
+ *           behind it all that need them. No word: all tasks
+ * Owner     *out lives in `a`: one flag a task
+ * Errors    SM_NAME: a word means no task; with the nearest name
+ */
+sm_status sm_pipeline_select(const sm_pipeline *p, sm_str which, sm_arena *a, bool **out,
+                             sm_error *e) SM_MUST_USE;
+
+/* When a pipeline is due by itself. */
+typedef struct sm_pipeline_times {
+    sm_str text; /* as the file has it: "0 6 * * *"; "": it has no schedule */
+    sm_cron cron;
+    const sm_zone *zone;
+} sm_pipeline_times;
+/** As long as the pipeline. */
+sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p);
 
 /* ---- what a run is asked for ----------------------------------------------------------------- */
 
@@ -114,7 +148,7 @@ typedef struct sm_run_opts {
     const sm_pair *vars; /* --var K=V */
     int32_t n_vars;
     sm_interval interval; /* its start is the run's logical date */
-    sm_str task;          /* only this one, "name+": and all that need it; "": all */
+    sm_str task;          /* which, as sm_pipeline_select() takes it; "": all */
     sm_str refresh;       /* this table is made anew, whatever it has; "": none */
     bool same_root;       /* a source's folder at a new place is the one that was loaded */
     bool other_root;      /* it is another one */

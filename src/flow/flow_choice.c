@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_choice.c: which tasks a run does (--task), and which of their tables it makes anew
+ * flow/flow_choice.c: which tasks a run does (--select), and which of their tables it makes anew
  * (--full-refresh). Called by flow_run.c. */
 #include "base/text.h"
 #include "flow/flow_int.h"
@@ -50,10 +50,10 @@ static sm_status check_refresh(const sm_run *r, sm_error *e)
 
 sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e)
 {
-    bool *chosen = SM_NEW_ARRAY(r->arena, bool, r->p->n_tasks);
+    bool *chosen = NULL;
 
     r->tasks = SM_NEW_ARRAY(r->arena, smi_flow_task_state, r->p->n_tasks);
-    SM_TRY(smi_flow_graph_choose(r->p, r->opts->task, chosen, r->arena, e));
+    SM_TRY(sm_pipeline_select(r->p, r->opts->task, r->arena, &chosen, e));
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         r->tasks[i].is_chosen = chosen[i];
         r->tasks[i].n_rows_before = -1;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_graph.c: finds which task needs which, and orders them. Called by sm_pipeline_open, and
- * by a run that was asked for one task.
+ * flow/flow_graph.c: finds which task needs which, and orders them. Called by sm_pipeline_open.
  *
  * Needs  A task needs the tasks whose tables its SQL names, or the rules of its contract. Other
  *        tables are expected in the lake.
@@ -171,40 +170,5 @@ sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
         }
     }
     p->tasks = ordered;
-    return SM_OK;
-}
-
-sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_arena *a,
-                                sm_error *e)
-{
-    const bool with_rest = sm_str_ends(which, SM_STR("+"));
-    const sm_str name = {which.data, which.len - (with_rest ? 1 : 0)};
-
-    for (int32_t i = 0; i < p->n_tasks; i++) {
-        chosen[i] = which.len == 0;
-    }
-    if (which.len == 0) {
-        return SM_OK;
-    }
-    const int32_t first = smi_flow_task_find(p, name);
-    if (first < 0) {
-        sm_str *names = SM_NEW_ARRAY(a, sm_str, p->n_tasks);
-        for (int32_t i = 0; i < p->n_tasks; i++) {
-            names[i] = p->tasks[i].name;
-        }
-        const sm_status st = sm_fail(e, SM_NAME, "no task \"%.*s\" in pipeline %.*s",
-                                     SM_STR_ARG(name), SM_STR_ARG(p->name));
-        const char *near = sm_nearest_name(name, names, p->n_tasks);
-        if (near) {
-            sm_error_todo(e, "Did you mean \"%s\"?", near);
-        }
-        return st;
-    }
-    chosen[first] = true;
-    for (int32_t i = first + 1; i < p->n_tasks && with_rest; i++) {
-        for (int32_t k = 0; k < p->tasks[i].n_needs; k++) {
-            chosen[i] = chosen[i] || chosen[p->tasks[i].needs[k]];
-        }
-    }
     return SM_OK;
 }

@@ -5,6 +5,7 @@
 #ifndef SM_FLOW_FLOW_INT_H
 #define SM_FLOW_FLOW_INT_H
 
+#include "base/cron.h"
 #include "base/map.h"
 #include "base/policy.h"
 #include "base/yaml.h"
@@ -143,6 +144,8 @@ typedef struct smi_flow_task {
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
     int32_t n_needs;
+    const sm_str *tags; /* words by which it is selected */
+    int32_t n_tags;
     sm_yaml_place at;
 } smi_flow_task;
 
@@ -151,6 +154,9 @@ struct sm_pipeline {
     sm_stores *stores; /* while it is read */
     sm_yaml_doc yaml;  /* of the file */
     sm_str path, folder, name, description;
+    sm_str schedule_text; /* "": it has none */
+    sm_cron schedule;
+    const sm_zone *zone; /* of the schedule */
     smi_flow_connection *connections;
     int32_t n_connections;
     smi_flow_var *vars;
@@ -183,10 +189,6 @@ sm_str smi_flow_contract_place(const sm_pipeline *p, const smi_flow_task *t, sm_
 sm_status smi_flow_contract_find(const sm_pipeline *p, smi_flow_task *t, sm_error *e) SM_MUST_USE;
 /** Finds what each task needs, and puts the tasks in order. SM_INVALID: tasks need each other. */
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
-/** Marks the tasks that `--task` means. SM_NAME with the nearest name. `a`: scratch; a pipeline's
- * own arena may be another run's too. */
-sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_arena *a,
-                                sm_error *e) SM_MUST_USE;
 /** The task of that name, ASCII case aside, or −1. */
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);
 /** Adds a place in the pipeline file to an error; returns st. */

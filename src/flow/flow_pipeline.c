@@ -97,3 +97,33 @@ sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i)
     SM_ASSERT(i >= 0 && i < p->n_tasks);
     return p->tasks[i].kind;
 }
+
+const char *sm_task_kind_name(sm_task_kind kind)
+{
+    static const char *const names[] = {
+        [SM_TASK_VIEW] = "view",       [SM_TASK_TABLE] = "table",     [SM_TASK_LOAD] = "load",
+        [SM_TASK_PUBLISH] = "publish", [SM_TASK_CLUSTER] = "cluster",
+    };
+
+    SM_ASSERT((int)kind >= 0 && (int)kind < SM_COUNT(names));
+    return names[kind];
+}
+
+sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i)
+{
+    SM_ASSERT(i >= 0 && i < p->n_tasks);
+    const smi_flow_task *t = &p->tasks[i];
+
+    return (sm_task_place){
+        .needs = t->needs,
+        .n_needs = t->n_needs,
+        .tags = t->tags,
+        .n_tags = t->n_tags,
+        .source = t->source >= 0 ? p->sources[t->source].name : SM_STR(""),
+    };
+}
+
+sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p)
+{
+    return (sm_pipeline_times){.text = p->schedule_text, .cron = p->schedule, .zone = p->zone};
+}

@@ -416,6 +416,7 @@ enum {
     KEY_PROPERTIES,
     KEY_CURVE,
     KEY_CONTRACT,
+    KEY_TAGS,
 };
 
 /* The one key of five that says what kind of task it is. */
@@ -469,14 +470,14 @@ static sm_status read_publish(const sm_pipeline *p, const sm_yaml_fields *f, smi
     return check_table_name(p, t->from, sm_yaml_place_of(f->values[KEY_FROM]), e);
 }
 
-/* The columns that a key names: one, or a list of them. */
-static sm_status read_columns(const sm_pipeline *p, const sm_yaml_fields *f, int key,
-                              const sm_str **out, int32_t *n, sm_error *e)
+/* The names that a key has: one, or a list of them. */
+static sm_status read_names(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                            const char *kind, const sm_str **out, int32_t *n, sm_error *e)
 {
     const sm_yaml *node = f->values[key];
     const bool is_list = node->type == SM_YAML_LIST;
     sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? node->n_children + 1 : 1);
-    const char *what = sm_arena_printf(p->arena, "a column of %s", f->keys[key]);
+    const char *what = sm_arena_printf(p->arena, "a %s of %s", kind, f->keys[key]);
 
     *out = names;
     if (!is_list) {
@@ -522,7 +523,7 @@ static sm_status read_cluster(const sm_pipeline *p, const sm_yaml_fields *f, smi
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
     }
-    SM_TRY(read_columns(p, f, KEY_BY, &t->columns, &t->n_columns, e));
+    SM_TRY(read_names(p, f, KEY_BY, "column", &t->columns, &t->n_columns, e));
     return read_curve(p, f, t, e);
 }
 
@@ -605,7 +606,7 @@ static sm_status read_partition_by(const sm_pipeline *p, const sm_yaml_fields *f
         return SM_OK;
     }
     t->partition_at = f->places[KEY_PARTITION_BY];
-    return read_columns(p, f, KEY_PARTITION_BY, &t->partition_by, &t->n_partition_by, e);
+    return read_names(p, f, KEY_PARTITION_BY, "column", &t->partition_by, &t->n_partition_by, e);
 }
 
 /* One of the properties before place i, and a table feature that it turns on. */
@@ -672,7 +673,7 @@ static sm_status read_key(const sm_pipeline *p, const sm_yaml_fields *f, int key
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "%s has no key", what), e);
     }
     m->key.at = sm_yaml_place_of(f->values[key]);
-    return read_columns(p, f, key, &m->key.names, &m->key.n, e);
+    return read_names(p, f, key, "column", &m->key.names, &m->key.n, e);
 }
 
 /* merge: the rows take the place of those with the same key. */
@@ -765,7 +766,7 @@ static sm_status read_scd2(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     SM_TRY(read_key(p, &own, SCD2_KEY, m, "scd2", e));
     if (own.has[SCD2_COLUMNS]) {
         m->columns.at = sm_yaml_place_of(own.values[SCD2_COLUMNS]);
-        SM_TRY(read_columns(p, &own, SCD2_COLUMNS, &m->columns.names, &m->columns.n, e));
+        SM_TRY(read_names(p, &own, SCD2_COLUMNS, "column", &m->columns.names, &m->columns.n, e));
     }
     SM_TRY(read_expression(p, &own, SCD2_AT, &m->at, e));
     SM_TRY(read_history_columns(p, &own, m, e));
@@ -813,16 +814,34 @@ static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_tas
     return read_overwrite(p, f, t, e);
 }
 
+/* Words by which tasks are selected. */
+static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                           sm_error *e)
+{
+    if (!f->has[KEY_TAGS]) {
+        return SM_OK;
+    }
+    SM_TRY(read_names(p, f, KEY_TAGS, "tag", &t->tags, &t->n_tags, e));
+    for (int32_t i = 0; i < t->n_tags; i++) {
+        if (!is_word(t->tags[i])) {
+            return smi_flow_at(p, f->places[KEY_TAGS],
+                               sm_fail(e, SM_NAME, "\"%.*s\" is not a tag", SM_STR_ARG(t->tags[i])),
+                               e);
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
         "load",         "view",       "table",   "publish",   "cluster", "sql",   "from",
         "by",           "evolve",     "replace", "overwrite", "append",  "merge", "scd2",
-        "partition_by", "properties", "curve",   "contract",  NULL,
+        "partition_by", "properties", "curve",   "contract",  "tags",    NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};
-    _Static_assert(SM_COUNT(keys) == KEY_CONTRACT + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(keys) == KEY_TAGS + 2, "a key for each number, and the end");
     _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
     sm_yaml_fields f;
     int key = 0;
@@ -837,6 +856,7 @@ static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t,
     SM_TRY(t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE
                ? check_new_table(p, t->name, t->at, e)
                : check_table_name(p, t->name, t->at, e));
+    SM_TRY(read_tags(p, &f, t, e));
     if (t->kind == SM_TASK_PUBLISH) {
         return read_publish(p, &f, t, e);
     }
@@ -916,11 +936,31 @@ static sm_status read_retention(sm_pipeline *p, const sm_yaml_fields *f, int key
                              e);
 }
 
+/* schedule and timezone. */
+static sm_status read_schedule(sm_pipeline *p, const sm_yaml_fields *f, int schedule, int zone,
+                               sm_error *e)
+{
+    sm_str name = SM_STR("UTC");
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, schedule, "the pipeline", f->has[schedule],
+                               &p->schedule_text, e));
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, zone, "the pipeline", f->has[zone], &name, e));
+    if (f->has[schedule]) {
+        SM_TRY(smi_flow_at(p, sm_yaml_place_of(f->values[schedule]),
+                           sm_cron_parse(p->schedule_text, &p->schedule, e), e));
+    } else if (f->has[zone]) {
+        return smi_flow_at(p, f->places[zone], sm_fail(e, SM_SYNTAX, "timezone without a schedule"),
+                           e);
+    }
+    const sm_yaml_place at = f->has[zone] ? sm_yaml_place_of(f->values[zone]) : f->at;
+    return smi_flow_at(p, at, sm_zone_load(name, p->arena, &p->zone, e), e);
+}
+
 static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
     static const char *const keys[] = {
-        "name",        "description",          "vars", "lake", "sources", "tasks",
-        "connections", "quarantine_retention", NULL};
+        "name",        "description",          "vars",     "lake",     "sources", "tasks",
+        "connections", "quarantine_retention", "schedule", "timezone", NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -933,6 +973,7 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
     }
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
     SM_TRY(read_retention(p, &f, 7, e));
+    SM_TRY(read_schedule(p, &f, 8, 9, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }

@@ -65,6 +65,14 @@ static const struct {
     {"name: x\nlake: lake\nvars:\n  lake:\n    hlep: y\n", SM_NAME, 5, 5, "no key \"hlep\"",
      "\"help\""},
     {HEAD, SM_SYNTAX, 1, 1, "no tasks", ""},
+    {HEAD "schedule: '0 25 * * *'\n", SM_SYNTAX, 7, 12, "no value at byte 3, in hour", "0 to 23"},
+    {HEAD "schedule: 0 0 30 2 *\n", SM_INVALID, 7, 11, "never fires", ""},
+    {HEAD "schedule:\n", SM_SYNTAX, 7, 1, "schedule", ""},
+    {HEAD "shedule: '@daily'\n", SM_NAME, 7, 1, "no key \"shedule\"", "\"schedule\""},
+    {HEAD "timezone: UTC\n", SM_SYNTAX, 7, 1, "timezone without a schedule", ""},
+    {HEAD "schedule: '@daily'\ntimezone: Europe/Parris\n", SM_NAME, 8, 11,
+     "no time zone \"Europe/Parris\"", "tz database"},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, tags: [a b]}\n", SM_NAME, 8, 30, "not a tag", ""},
     {HEAD "tasks: []\n", SM_SYNTAX, 7, 1, "empty", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, form: x}\n", SM_NAME, 8, 30, "no key \"form\"",
      "\"from\""},
@@ -441,25 +449,36 @@ static void test_choice_of_tasks(void **state)
     } choices[] = {
         {"", true, true, true, true},        {"l.a", true, false, false, false},
         {"l.b+", false, true, true, false},  {"L.A+", true, true, true, false},
-        {"l.z+", false, false, false, true},
+        {"l.z+", false, false, false, true}, {"+l.b", true, true, false, false},
+        {"+l.b+", true, true, true, false},  {"l.a, l.z", true, false, false, true},
+        {"l.*", true, true, true, true},     {"*.[az]", true, false, false, true},
+        {"@Hot", true, false, true, false},  {"@hot+ ,l.z", true, true, true, true},
+        {" , ", true, true, true, true},     {"@cold", false, false, true, false},
     };
     scratch at = scratch_new();
     sm_error e = {0};
     sm_pipeline *p = NULL;
-    bool chosen[4];
+    bool *chosen = NULL;
 
     assert_ok(open_text(&at,
-                        HEAD "tasks:\n  - {table: l.a, sql: a.sql}\n  - {view: l.b, sql: b.sql}\n"
-                             "  - {table: l.c, sql: c.sql}\n  - {table: l.z, sql: a.sql}\n",
+                        HEAD "tasks:\n  - {table: l.a, sql: a.sql, tags: hot}\n"
+                             "  - {view: l.b, sql: b.sql}\n"
+                             "  - {table: l.c, sql: c.sql, tags: [cold, hot]}\n"
+                             "  - {table: l.z, sql: a.sql}\n",
                         &p, &e),
               &e);
     for (int i = 0; i < SM_COUNT(choices); i++) {
-        assert_ok(smi_flow_graph_choose(p, sm_str_of(choices[i].which), chosen, p->arena, &e), &e);
+        assert_ok(sm_pipeline_select(p, sm_str_of(choices[i].which), p->arena, &chosen, &e), &e);
         const bool want[4] = {choices[i].a, choices[i].b, choices[i].c, choices[i].z};
         assert_memory_equal(chosen, want, sizeof(want));
     }
-    assert_status(smi_flow_graph_choose(p, SM_STR("l.bb"), chosen, p->arena, &e), SM_NAME, &e);
+    assert_status(sm_pipeline_select(p, SM_STR("l.a l.bb"), p->arena, &chosen, &e), SM_NAME, &e);
     assert_string_equal(e.todo, "Did you mean \"l.b\"?");
+    assert_status(sm_pipeline_select(p, SM_STR("@colt"), p->arena, &chosen, &e), SM_NAME, &e);
+    assert_string_equal(e.what, "no task has the tag \"colt\" in pipeline sales");
+    assert_string_equal(e.todo, "Did you mean \"cold\"?");
+    assert_status(sm_pipeline_select(p, SM_STR("k.*"), p->arena, &chosen, &e), SM_NAME, &e);
+    assert_status(sm_pipeline_select(p, SM_STR("+"), p->arena, &chosen, &e), SM_NAME, &e);
     sm_pipeline_close(p);
     scratch_free(&at);
 }
