@@ -592,6 +592,47 @@ bool sm_parse_size(sm_str s, size_t *out)
     return sm_add_size(whole, part, out);
 }
 
+/* Is it the letter of a unit, or a word for it, in the singular or the plural? */
+static bool is_unit(sm_str word, const char *const *names)
+{
+    for (int i = 0; names[i]; i++) {
+        const size_t n = strlen(names[i]);
+        const bool is_plural = n > 1 && word.len == n + 1 && word.data[n] == 's';
+        if ((word.len == n || is_plural) && memcmp(word.data, names[i], n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sm_parse_duration(sm_str s, int64_t *us)
+{
+    static const struct {
+        int64_t seconds;
+        const char *names[4];
+    } units[] = {
+        {1, {"s", "sec", "second"}}, {60, {"m", "min", "minute"}}, {3600, {"h", "hour"}},
+        {86400, {"d", "day"}},       {604800, {"w", "week"}},
+    };
+    size_t digits = 0;
+    int64_t n = 0;
+
+    while (digits < s.len && is_digit(s.data[digits])) {
+        digits++;
+    }
+    const size_t unit = digits + (digits < s.len && s.data[digits] == ' ');
+    if (!sm_parse_i64((sm_str){s.data, digits}, &n) || n > 1000000) {
+        return false;
+    }
+    for (int i = 0; i < SM_COUNT(units); i++) {
+        if (is_unit((sm_str){s.data + unit, s.len - unit}, units[i].names)) {
+            *us = n * units[i].seconds * 1000000;
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t sm_format_size(int64_t bytes, char out[SM_SIZE_TEXT_BYTES])
 {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};

@@ -54,6 +54,15 @@ size_t sm_format_f32(float v, char out[SM_F64_TEXT_BYTES]); /* the same for a fl
 /** Reads "512MB", "1.5 GiB", "64KiB" or "1000" (bytes); KB is 1,000 and KiB is 1,024. */
 bool sm_parse_size(sm_str s, size_t *out);
 
+/**
+ * Reads a length of time: "30s", "5 min", "12 hours", "7d".
+ *
+ * Shape     digits, at most one blank, and s, m, h, d or w, or a word for one of them: sec, second,
+ *           min, minute, hour, day, week, also with an s
+ * Returns   false if s is something else, or more than 1,000,000 of its unit
+ */
+bool sm_parse_duration(sm_str s, int64_t *us);
+
 #define SM_SIZE_TEXT_BYTES 32
 /** Writes "10.4 GB", "817 KB" or "0 B": three digits at most, powers of 1,000. Returns its length.
  * */

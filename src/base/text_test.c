@@ -404,6 +404,52 @@ static void test_parse_size(void **state)
     }
 }
 
+static void test_parse_duration(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds; /* −1: none */
+    } rows[] = {
+        {"30s", 30},
+        {"0 sec", 0},
+        {"1 second", 1},
+        {"5m", 300},
+        {"5 min", 300},
+        {"90 minutes", 5400},
+        {"12 hours", 43200},
+        {"1h", 3600},
+        {"7d", 604800},
+        {"30 days", 2592000},
+        {"1 day", 86400},
+        {"2w", 1209600},
+        {"1 weeks", 604800},
+        {"1000000s", 1000000},
+        {"1000001s", -1},
+        {"", -1},
+        {"7", -1},
+        {"d", -1},
+        {"-1d", -1},
+        {"1.5d", -1},
+        {"1y", -1},
+        {"1 month", -1},
+        {"3  days", -1},
+        {" 3 days", -1},
+        {"3 daysx", -1},
+        {"3 das", -1},
+        {"3 days ", -1},
+        {"3 ds", -1},
+        {"99999999999999999999s", -1},
+    };
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        int64_t us = -1;
+        const bool ok = sm_parse_duration(sm_str_of(rows[i].text), &us);
+        if (ok != (rows[i].seconds >= 0) || (ok && us != rows[i].seconds * 1000000)) {
+            fail_msg("\"%s\"", rows[i].text);
+        }
+    }
+}
+
 static void test_format_size(void **state)
 {
     static const struct {
@@ -593,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_format_f64),
         cmocka_unit_test(test_format_f64_round_trip),
         cmocka_unit_test(test_parse_size),
+        cmocka_unit_test(test_parse_duration),
         cmocka_unit_test(test_format_size),
         cmocka_unit_test(test_env),
         cmocka_unit_test(test_glob),

@@ -10,25 +10,12 @@
 
 /* ---- a time ---------------------------------------------------------------------------------- */
 
-static const struct {
-    char letter;
-    int64_t us;
-} units[] = {
-    {'w', 168 * HOUR_US}, {'d', 24 * HOUR_US}, {'h', HOUR_US}, {'m', HOUR_US / 60}, {'s', 1000000}};
-
-/* "7d"; a number without a unit is not a time. At most 1,000,000 of a unit. */
+/* "7d"; a number without a unit is not a time. */
 static sm_status parse_retention(const char *text, int64_t *us, sm_error *e)
 {
-    const sm_str s = sm_str_of(text);
-    int64_t n = 0;
-
-    for (int i = 0; i < SM_COUNT(units); i++) {
-        if (s.len > 1 && s.data[s.len - 1] == units[i].letter &&
-            sm_parse_i64((sm_str){s.data, s.len - 1}, &n) && n >= 0 && n <= 1000000) {
-            *us = n * units[i].us;
-            SM_ASSERT(*us >= 0);
-            return SM_OK;
-        }
+    if (sm_parse_duration(sm_str_of(text), us)) {
+        SM_ASSERT(*us >= 0);
+        return SM_OK;
     }
     const sm_status st = sm_fail(e, SM_USAGE, "--retention \"%s\" is not a time", text);
     sm_error_todo(e, "Write a number and w, d, h, m or s: 7d, 12h.");

@@ -413,9 +413,18 @@ static void hide_task(void *ctx, const sm_task_report *report)
     smi_progress_stop(ctx);
 }
 
+/* Printed with --quiet too: the run takes longer than it should. */
+static void say_again(void *ctx, const sm_task_report *failed, const sm_error *why, int64_t wait_ms)
+{
+    smi_progress_stop(ctx);
+    fprintf(stderr, "again   %.*s in %.1f s, as attempt %d failed: %s\n", SM_STR_ARG(failed->name),
+            (double)wait_ms / 1000, failed->attempt, why->what);
+}
+
 static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
-    sm_run_opts run_opts = {.listener = {.ctx = cli, .begin = show_task, .end = hide_task}};
+    sm_run_opts run_opts = {
+        .listener = {.ctx = cli, .begin = show_task, .end = hide_task, .again = say_again}};
     sm_pipeline *pipeline = NULL;
     sm_run_report report = {.peak_bytes = sm_peak_bytes()};
 

@@ -142,6 +142,8 @@ typedef struct sm_run_listener {
     void *ctx;
     void (*begin)(void *ctx, const sm_task_begin *begin);
     void (*end)(void *ctx, const sm_task_report *report); /* of each that began */
+    /* The attempt has failed, and sm_pipeline_run() makes another one after wait_ms. */
+    void (*again)(void *ctx, const sm_task_report *failed, const sm_error *why, int64_t wait_ms);
 } sm_run_listener;
 
 typedef struct sm_run_opts {
@@ -313,8 +315,9 @@ sm_status sm_run_new_keys(sm_run *r, sm_arena *a, sm_new_key **out, int64_t *n,
  * run did; sm_run_report_release() it. Takes NULL: an empty report. */
 void sm_run_close(sm_run *r, sm_run_report *report);
 
-/** A whole run: opens it, does its steps in their order up to the first that fails, closes it.
- * *report is the caller's, also after a failure. */
+/** A whole run: opens it, does its steps in their order up to the first that fails, closes it. A
+ * task that failed is done again as often as the pipeline says, where that can help. *report is the
+ * caller's, also after a failure. */
 sm_status sm_pipeline_run(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                           sm_run_report *report, sm_error *e) SM_MUST_USE;
 

@@ -146,6 +146,8 @@ typedef struct smi_flow_task {
     int32_t n_needs;
     const sm_str *tags; /* words by which it is selected */
     int32_t n_tags;
+    int32_t retries;  /* how often it is done again where that can help */
+    int64_t retry_us; /* how long to wait before the first of them */
     sm_yaml_place at;
 } smi_flow_task;
 
@@ -164,6 +166,8 @@ struct sm_pipeline {
     int32_t lake; /* a variable, or −1 */
     smi_flow_source *sources;
     int32_t n_sources;
+    int32_t retries; /* of tasks that say nothing else */
+    int64_t retry_us;
     int64_t quarantine_us;        /* rows stay in quarantines for so long; 0: for ever */
     smi_flow_contract *contracts; /* each once */
     smi_flow_task *tasks;         /* in the order in which they run */
@@ -557,6 +561,9 @@ sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_er
 sm_status smi_flow_publish_check(sm_run *r, sm_error *e) SM_MUST_USE;
 /** Makes the table on the server. After the lake's tables are published. */
 sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+
+/** Does step i of a run, again where that can help (flow_retry.c). As sm_run_task(). */
+sm_status smi_flow_task_try(sm_run *r, int32_t i, sm_error *e) SM_MUST_USE;
 
 /* ---- the kinds of work ----------------------------------------------------------------------- */
 

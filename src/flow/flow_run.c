@@ -484,13 +484,13 @@ sm_status sm_pipeline_run(const sm_pipeline *p, const sm_run_opts *opts, const s
     int32_t i = 0;
 
     for (; st == SM_OK && i < r->n_made; i++) {
-        st = sm_run_task(r, i, NULL, e);
+        st = smi_flow_task_try(r, i, e);
     }
     if (st == SM_OK) {
         st = sm_run_publish(r, NULL, e);
     }
     for (; st == SM_OK && i < r->n_steps; i++) {
-        st = sm_run_task(r, i, NULL, e);
+        st = smi_flow_task_try(r, i, e);
     }
     sm_run_close(r, report);
     report->wall_ns = sm_monotonic_ns() - start;

@@ -13,6 +13,8 @@
 
 #define MAX_YAML_BYTES ((size_t)1 << 20)
 #define MAX_SQL_BYTES  ((size_t)1 << 20)
+#define MAX_RETRIES    100
+#define RETRY_US       INT64_C(30000000) /* the wait before a retry, if the file says none */
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -417,6 +419,8 @@ enum {
     KEY_CURVE,
     KEY_CONTRACT,
     KEY_TAGS,
+    KEY_RETRIES,
+    KEY_RETRY_DELAY,
 };
 
 /* The one key of five that says what kind of task it is. */
@@ -814,6 +818,42 @@ static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_tas
     return read_overwrite(p, f, t, e);
 }
 
+/* A length of time, like 30 days; *us stays as it is where the key is missing. */
+static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                               int64_t least_us, int64_t *us, sm_error *e)
+{
+    sm_str text = {0};
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a duration", f->has[key], &text, e));
+    if (!f->has[key] || (sm_parse_duration(text, us) && *us >= least_us)) {
+        return SM_OK;
+    }
+    return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
+                       sm_fail(e, SM_INVALID,
+                               "%s is a time like \"30 days\", \"12 hours\" or \"90s\", not "
+                               "\"%.*s\"",
+                               f->keys[key], SM_STR_ARG(text)),
+                       e);
+}
+
+/* How often a task is done again, and the wait before it: key `retries` and the one behind it. */
+static sm_status read_retries(const sm_pipeline *p, const sm_yaml_fields *f, int retries,
+                              int32_t *times, int64_t *wait_us, sm_error *e)
+{
+    sm_str text = {0};
+    int64_t n = 0;
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, retries, "retries", f->has[retries], &text, e));
+    if (f->has[retries] && (!sm_parse_i64(text, &n) || n < 0 || n > MAX_RETRIES)) {
+        return smi_flow_at(p, sm_yaml_place_of(f->values[retries]),
+                           sm_fail(e, SM_INVALID, "retries is a number from 0 to %d, not \"%.*s\"",
+                                   MAX_RETRIES, SM_STR_ARG(text)),
+                           e);
+    }
+    *times = f->has[retries] ? (int32_t)n : *times;
+    return read_duration(p, f, retries + 1, 0, wait_us, e);
+}
+
 /* Words by which tasks are selected. */
 static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
                            sm_error *e)
@@ -835,13 +875,14 @@ static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
 static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load",         "view",       "table",   "publish",   "cluster", "sql",   "from",
-        "by",           "evolve",     "replace", "overwrite", "append",  "merge", "scd2",
-        "partition_by", "properties", "curve",   "contract",  "tags",    NULL,
+        "load",  "view",    "table",        "publish",    "cluster",   "sql",
+        "from",  "by",      "evolve",       "replace",    "overwrite", "append",
+        "merge", "scd2",    "partition_by", "properties", "curve",     "contract",
+        "tags",  "retries", "retry_delay",  NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};
-    _Static_assert(SM_COUNT(keys) == KEY_TAGS + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(keys) == KEY_RETRY_DELAY + 2, "a key for each number, and the end");
     _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
     sm_yaml_fields f;
     int key = 0;
@@ -857,6 +898,9 @@ static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t,
                ? check_new_table(p, t->name, t->at, e)
                : check_table_name(p, t->name, t->at, e));
     SM_TRY(read_tags(p, &f, t, e));
+    t->retries = p->retries;
+    t->retry_us = p->retry_us;
+    SM_TRY(read_retries(p, &f, KEY_RETRIES, &t->retries, &t->retry_us, e));
     if (t->kind == SM_TASK_PUBLISH) {
         return read_publish(p, &f, t, e);
     }
@@ -904,38 +948,6 @@ static sm_status read_tasks(sm_pipeline *p, const sm_yaml *list, sm_yaml_place a
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-/* quarantine_retention: 30 days. */
-static sm_status read_retention(sm_pipeline *p, const sm_yaml_fields *f, int key, sm_error *e)
-{
-    static const struct {
-        const char *word;
-        int64_t us;
-    } units[] = {{"hour", INT64_C(3600000000)}, {"day", INT64_C(86400000000)}};
-    sm_str text = {0};
-    int64_t n = 0;
-
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "the pipeline", false, &text, e));
-    const char *space = text.len > 0 ? memchr(text.data, ' ', text.len) : NULL;
-    const sm_str number = {text.data, space ? (size_t)(space - text.data) : 0};
-    for (int i = 0; i < SM_COUNT(units) && space; i++) {
-        const sm_str unit = {space + 1, text.len - number.len - 1};
-        const size_t len = strlen(units[i].word);
-        const bool is_it = sm_str_starts(unit, sm_str_of(units[i].word)) &&
-                           (unit.len == len || (unit.len == len + 1 && unit.data[len] == 's'));
-        if (is_it && sm_parse_i64(number, &n) && n > 0 && n <= 100000) {
-            p->quarantine_us = n * units[i].us;
-        }
-    }
-    return !f->has[key] || p->quarantine_us > 0
-               ? SM_OK
-               : smi_flow_at(p, sm_yaml_place_of(f->values[key]),
-                             sm_fail(e, SM_INVALID,
-                                     "quarantine_retention is a time like \"30 days\" or "
-                                     "\"12 hours\", not \"%.*s\"",
-                                     SM_STR_ARG(text)),
-                             e);
-}
-
 /* schedule and timezone. */
 static sm_status read_schedule(sm_pipeline *p, const sm_yaml_fields *f, int schedule, int zone,
                                sm_error *e)
@@ -960,7 +972,8 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
     static const char *const keys[] = {
         "name",        "description",          "vars",     "lake",     "sources", "tasks",
-        "connections", "quarantine_retention", "schedule", "timezone", NULL};
+        "connections", "quarantine_retention", "schedule", "timezone", "retries", "retry_delay",
+        NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -972,8 +985,10 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
             sm_fail(e, SM_NAME, "\"%.*s\" is not a pipeline name", SM_STR_ARG(p->name)), e);
     }
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
-    SM_TRY(read_retention(p, &f, 7, e));
+    SM_TRY(read_duration(p, &f, 7, 1, &p->quarantine_us, e));
     SM_TRY(read_schedule(p, &f, 8, 9, e));
+    p->retry_us = RETRY_US;
+    SM_TRY(read_retries(p, &f, 10, &p->retries, &p->retry_us, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }

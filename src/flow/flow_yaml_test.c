@@ -69,6 +69,8 @@ static const struct {
     {HEAD "schedule: 0 0 30 2 *\n", SM_INVALID, 7, 11, "never fires", ""},
     {HEAD "schedule:\n", SM_SYNTAX, 7, 1, "schedule", ""},
     {HEAD "shedule: '@daily'\n", SM_NAME, 7, 1, "no key \"shedule\"", "\"schedule\""},
+    {HEAD "retries: -1\n", SM_INVALID, 7, 10, "a number from 0 to 100, not \"-1\"", ""},
+    {HEAD "retries: 2\nretry_delay: 30\n", SM_INVALID, 8, 14, "retry_delay is a time like", ""},
     {HEAD "timezone: UTC\n", SM_SYNTAX, 7, 1, "timezone without a schedule", ""},
     {HEAD "schedule: '@daily'\ntimezone: Europe/Parris\n", SM_NAME, 8, 11,
      "no time zone \"Europe/Parris\"", "tz database"},
