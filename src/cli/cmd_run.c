@@ -14,7 +14,7 @@
 typedef struct options {
     smi_list vars;
     const char *date, *task, *refresh;
-    bool keep_old, same_root, other_root;
+    bool no_retries, keep_old, same_root, other_root;
     size_t morsel_bytes;
 } options;
 
@@ -31,6 +31,9 @@ static const smi_opt option_table[] = {
     {"--full-refresh", SMI_OPT_TEXT, "TABLE",
      "rebuild this table; a loaded table from all files it was ever loaded from",
      offsetof(options, refresh)},
+    {"--no-retries", SMI_OPT_FLAG, NULL,
+     "a task that failed is not done again, whatever the pipeline says",
+     offsetof(options, no_retries)},
     {"--keep-old", SMI_OPT_FLAG, NULL,
      "if a load's SQL has changed, keep its rows and load new files by the new SQL",
      offsetof(options, keep_old)},
@@ -381,6 +384,7 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     out->n_vars = o->vars.n;
     out->task = sm_str_of(o->task);
     out->refresh = sm_str_of(o->refresh);
+    out->no_retries = o->no_retries;
     out->keep_old = o->keep_old;
     out->same_root = o->same_root;
     out->other_root = o->other_root;

@@ -56,6 +56,12 @@ sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
 /** The word for it in a pipeline file: "load". */
 const char *sm_task_kind_name(sm_task_kind kind);
 
+/* How often a task that failed is done again, and how long to wait before the first time. */
+typedef struct sm_task_tries {
+    int32_t retries;
+    int64_t wait_us;
+} sm_task_tries;
+
 /* What surrounds a task. */
 typedef struct sm_task_place {
     const int32_t *needs; /* other tasks, which must be done first */
@@ -63,6 +69,7 @@ typedef struct sm_task_place {
     const sm_str *tags;
     int32_t n_tags;
     sm_str source; /* of a load: the source that it reads; "" */
+    sm_task_tries tries;
 } sm_task_place;
 /** Of task i; as long as the pipeline. */
 sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i);
@@ -86,6 +93,8 @@ typedef struct sm_pipeline_times {
 } sm_pipeline_times;
 /** As long as the pipeline. */
 sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p);
+/** That of tasks which say nothing else. */
+sm_task_tries sm_pipeline_tries(const sm_pipeline *p);
 
 /* ---- what a run is asked for ----------------------------------------------------------------- */
 
@@ -154,6 +163,7 @@ typedef struct sm_run_opts {
     sm_str refresh;       /* this table is made anew, whatever it has; "": none */
     bool same_root;       /* a source's folder at a new place is the one that was loaded */
     bool other_root;      /* it is another one */
+    bool no_retries;      /* a task that failed is not done again */
     bool keep_old;        /* loads whose query has changed keep the rows that the old one made */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */

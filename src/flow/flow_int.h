@@ -146,8 +146,7 @@ typedef struct smi_flow_task {
     int32_t n_needs;
     const sm_str *tags; /* words by which it is selected */
     int32_t n_tags;
-    int32_t retries;  /* how often it is done again where that can help */
-    int64_t retry_us; /* how long to wait before the first of them */
+    sm_task_tries tries;
     sm_yaml_place at;
 } smi_flow_task;
 
@@ -166,8 +165,7 @@ struct sm_pipeline {
     int32_t lake; /* a variable, or −1 */
     smi_flow_source *sources;
     int32_t n_sources;
-    int32_t retries; /* of tasks that say nothing else */
-    int64_t retry_us;
+    sm_task_tries tries;          /* of tasks that say nothing else */
     int64_t quarantine_us;        /* rows stay in quarantines for so long; 0: for ever */
     smi_flow_contract *contracts; /* each once */
     smi_flow_task *tasks;         /* in the order in which they run */

@@ -120,10 +120,16 @@ sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i)
         .tags = t->tags,
         .n_tags = t->n_tags,
         .source = t->source >= 0 ? p->sources[t->source].name : SM_STR(""),
+        .tries = t->tries,
     };
 }
 
 sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p)
 {
     return (sm_pipeline_times){.text = p->schedule_text, .cron = p->schedule, .zone = p->zone};
+}
+
+sm_task_tries sm_pipeline_tries(const sm_pipeline *p)
+{
+    return p->tries;
 }

@@ -18,7 +18,7 @@
 
 static int64_t wait_before(const smi_flow_task *t, int32_t attempt)
 {
-    int64_t ms = t->retry_us / 1000;
+    int64_t ms = t->tries.wait_us / 1000;
     uint64_t random = 0;
 
     for (int32_t i = 1; i < attempt && ms < MOST_WAIT_MS; i++) {
@@ -45,17 +45,18 @@ static sm_status wait_for(const sm_run *r, int64_t ms, sm_error *e)
 sm_status smi_flow_task_try(sm_run *r, int32_t i, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[r->order[i]];
+    const int32_t retries = r->opts->no_retries ? 0 : t->tries.retries;
     sm_task_report report = {0};
 
     for (int32_t attempt = 1;; attempt++) {
         const sm_status st = sm_run_task(r, i, &report, e);
-        if (st == SM_OK || st == SM_INTERRUPTED || !sm_status_retry(st) || attempt > t->retries) {
+        if (st == SM_OK || st == SM_INTERRUPTED || !sm_status_retry(st) || attempt > retries) {
             return st;
         }
         const int64_t ms = wait_before(t, attempt);
         SM_ASSERT(ms >= 0 && ms <= MOST_WAIT_MS && report.attempt == attempt);
         smi_flow_report_warn(r, "%.*s failed in attempt %d of %d: %s", SM_STR_ARG(t->name), attempt,
-                             t->retries + 1, e->what);
+                             retries + 1, e->what);
         if (r->opts->listener.again) {
             r->opts->listener.again(r->opts->listener.ctx, &report, e, ms);
         }

@@ -837,8 +837,8 @@ static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, in
 }
 
 /* How often a task is done again, and the wait before it: key `retries` and the one behind it. */
-static sm_status read_retries(const sm_pipeline *p, const sm_yaml_fields *f, int retries,
-                              int32_t *times, int64_t *wait_us, sm_error *e)
+static sm_status read_tries(const sm_pipeline *p, const sm_yaml_fields *f, int retries,
+                            sm_task_tries *out, sm_error *e)
 {
     sm_str text = {0};
     int64_t n = 0;
@@ -850,8 +850,8 @@ static sm_status read_retries(const sm_pipeline *p, const sm_yaml_fields *f, int
                                    MAX_RETRIES, SM_STR_ARG(text)),
                            e);
     }
-    *times = f->has[retries] ? (int32_t)n : *times;
-    return read_duration(p, f, retries + 1, 0, wait_us, e);
+    out->retries = f->has[retries] ? (int32_t)n : out->retries;
+    return read_duration(p, f, retries + 1, 0, &out->wait_us, e);
 }
 
 /* Words by which tasks are selected. */
@@ -898,9 +898,8 @@ static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t,
                ? check_new_table(p, t->name, t->at, e)
                : check_table_name(p, t->name, t->at, e));
     SM_TRY(read_tags(p, &f, t, e));
-    t->retries = p->retries;
-    t->retry_us = p->retry_us;
-    SM_TRY(read_retries(p, &f, KEY_RETRIES, &t->retries, &t->retry_us, e));
+    t->tries = p->tries;
+    SM_TRY(read_tries(p, &f, KEY_RETRIES, &t->tries, e));
     if (t->kind == SM_TASK_PUBLISH) {
         return read_publish(p, &f, t, e);
     }
@@ -987,8 +986,8 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
     SM_TRY(read_duration(p, &f, 7, 1, &p->quarantine_us, e));
     SM_TRY(read_schedule(p, &f, 8, 9, e));
-    p->retry_us = RETRY_US;
-    SM_TRY(read_retries(p, &f, 10, &p->retries, &p->retry_us, e));
+    p->tries.wait_us = RETRY_US;
+    SM_TRY(read_tries(p, &f, 10, &p->tries, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }

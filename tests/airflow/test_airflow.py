@@ -1,0 +1,97 @@
+"""`smelt export airflow` on a real Airflow 3: each form is read without an error, and a DAG that is run for a date
+leaves the tables that smelt's own run for that date leaves."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from common import ROOT
+
+pytestmark = pytest.mark.airflow
+FORMS = ["bash", "docker", "taskflow"]
+DATES = ["2022-04-29", "2022-04-30", "2022-05-01"]  # two months
+TABLES = ["bronze.viewing_log", "silver.customer_viewing", "gold.customer360"]
+
+
+class Airflow:
+    """An Airflow of its own, with the DAGs of one folder and no server."""
+
+    def __init__(self, home, smelt):
+        self.bin = pathlib.Path(subprocess.run([ROOT / "tools/setup", "path", "airflow"], text=True, check=True,
+                                               capture_output=True).stdout.strip()) / "bin/airflow"
+        self.home = home
+        self.dags = home / "dags"
+        self.dags.mkdir(parents=True)
+        self.env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                    "SMELT": str(smelt.path), "PATH": f"{self.bin.parent}:{os.environ['PATH']}"}
+
+    def __call__(self, *args, check=True, **env):
+        done = subprocess.run([self.bin, *args], env={**self.env, **env}, text=True, capture_output=True, timeout=600)
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done
+
+
+@pytest.fixture(scope="module")
+def project(program, tmp_path_factory):
+    """The shipped pipeline with a schedule, and logs of three days."""
+    from common import Smelt
+
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+    delta = folder / "pipelines/customer360/delta.yaml"
+    delta.write_text(delta.read_text().replace("name: customer360\n", "name: customer360\nschedule: '@daily'\n"
+                                               "retries: 1\nretry_delay: 5s\n"))
+    smelt = Smelt(program.path, folder)
+    for month, days in (("2022-04", 30), ("2022-05", 1)):
+        smelt("generate", "logs", f"made-{month}", "--month", month, "--days", days, "--rows", 300, "--contracts", 200,
+              "--seed", 5)
+    (folder / "logs").mkdir()
+    for date in DATES:
+        shutil.copy(folder / f"made-{date[:7]}" / f"{date.replace('-', '')}.json", folder / "logs")
+    return smelt
+
+
+@pytest.fixture(scope="module")
+def airflow(project, tmp_path_factory):
+    it = Airflow(tmp_path_factory.mktemp("airflow"), project)
+    for form in FORMS:
+        project("export", "airflow", "pipelines/customer360/delta.yaml", "--form", form, "-o", it.dags / f"{form}.py",
+                "--var", f"lake=./{form}")
+        text = (it.dags / f"{form}.py").read_text()
+        assert text.count('"customer360",\n') == 1  # the id is the pipeline's name; three DAGs need three
+        (it.dags / f"{form}.py").write_text(text.replace('"customer360",\n', f'"{form}",\n'))
+    it("db", "migrate")
+    return it
+
+
+def test_each_form_is_read_without_an_error(airflow):
+    assert "No data found" in airflow("dags", "list-import-errors").stdout
+    listed = json.loads(airflow("dags", "list", "-o", "json").stdout)
+    assert {dag["dag_id"] for dag in listed} == set(FORMS)
+
+
+@pytest.mark.parametrize("form", ["bash", "taskflow"])
+def test_a_dag_leaves_the_tables_of_smelt_s_own_runs(airflow, project, form):
+    for date in DATES:
+        following = f"{date[:8]}{int(date[8:]) + 1:02}" if date[8:] != "30" else "2022-05-01"
+        done = airflow("dags", "test", form, following)  # it is for the interval before: that date
+        assert "state=success" in done.stdout + done.stderr
+        project("run", "pipelines/customer360/delta.yaml", "--date", date, "--var", f"lake=./own-{form}")
+        for table in TABLES:
+            rows = [sorted(map(str, project.sql(f"SELECT * FROM {table}", "--lake", f"./{lake}")))
+                    for lake in (form, f"own-{form}")]
+            assert rows[0] == rows[1] and rows[0], (date, table)
+
+
+def test_a_broken_contract_fails_without_a_retry(airflow, project):
+    contract = pathlib.Path(project.cwd) / "pipelines/customer360/contracts/customer360.yaml"
+    text = contract.read_text()
+    contract.write_text(text.replace("'^[123]{3}$'", "'^[456]{3}$'"))
+    try:
+        done = airflow("dags", "test", "taskflow", "2022-05-02", check=False, SMELT_HOME=str(project.cwd))
+    finally:
+        contract.write_text(text)
+    assert done.returncode != 0 and "smelt ended with 3" in done.stdout + done.stderr
