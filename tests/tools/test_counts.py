@@ -1,6 +1,9 @@
-"""tools/test counts every case of every runner, and counts nothing as passed that did not pass."""
+"""tools/test counts every case of every runner, and counts nothing as passed that did not pass. It puts
+the files of tests into memory where that has room."""
 import importlib.machinery
 import importlib.util
+import os
+import pathlib
 
 import pytest
 
@@ -91,3 +94,24 @@ def test_pytest_without_a_test_is_a_failure(runner, folder, marks):
     count = runner.Count()
     runner.pytest(count, "of nothing", "peers", [folder], marks, {})
     assert (count.passed, count.failed, count.failures) == (0, 1, ["pytest of nothing"])
+
+
+def test_files_are_in_memory_and_gone_at_the_end(runner, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(runner, "ROOM_BYTES", 1)
+    with runner.in_memory():
+        folder = pathlib.Path(os.environ["TMPDIR"])
+        assert folder.parent == pathlib.Path("/dev/shm")
+        (folder / "file").write_text("x")
+    assert "TMPDIR" not in os.environ and not folder.exists()
+
+
+@pytest.mark.parametrize("place, room", [("/nowhere", 1), (None, 1 << 60)])
+def test_files_stay_where_the_user_or_the_room_wants_them(runner, monkeypatch, place, room):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    if place:
+        monkeypatch.setenv("TMPDIR", place)
+    monkeypatch.setattr(runner, "ROOM_BYTES", room)
+    with runner.in_memory():
+        assert os.environ.get("TMPDIR") == place
+    assert os.environ.get("TMPDIR") == place
