@@ -93,7 +93,7 @@ static const struct {
     {{"rowCount", 8}, SM_RULE_ROW_COUNT, false, true, (const char *const[]){NULL}},
 };
 
-/* ---- types ------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 typedef enum quality_type { TYPE_LIBRARY, TYPE_SQL, TYPE_CUSTOM, TYPE_TEXT } quality_type;
 

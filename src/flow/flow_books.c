@@ -46,7 +46,7 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
     return sm_json_get(info, "smelt");
 }
 
-/* The member "smelt" of the newest commit that changed rows, in `a`; NULL: it has none, or it is not
+/* The member "smelt" of the newest commit that changed rows, in `a`; NULL: it has none, or is not
  * seen. */
 static sm_status last_member(sm_store *s, sm_arena *a, const sm_json **out, sm_error *e)
 {
