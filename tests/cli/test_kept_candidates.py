@@ -288,7 +288,7 @@ def test_vacuum_drops_what_has_expired(shop):
 
 def test_vacuum_of_a_table_that_never_was(shop):
     """What the first run of a table has left goes like that of any other."""
-    shop.give("2022-04-01", 1.0, -1.0)
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
     shop.run(code=3)
     files = shop.data()
     assert len(files) == 1 and files == shop.head()["files"]
@@ -309,7 +309,7 @@ def test_vacuum_of_a_table_that_never_was(shop):
 
 def test_vacuum_of_a_folder_without_a_log_takes_no_other_file(shop):
     """It may be all that is left of a table."""
-    shop.give("2022-04-01", 1.0, -1.0)
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
     shop.run(code=3)
     (shop.lake / "mart/orders/part-1.parquet").write_bytes((shop.lake / "mart/orders" / shop.data()[0]).read_bytes())
     os.utime(shop.lake / "mart/orders/part-1.parquet", (0, 0))
@@ -321,7 +321,7 @@ def test_vacuum_of_a_folder_without_a_log_takes_no_other_file(shop):
 
 def test_a_failed_first_run_leaves_nothing_else(shop):
     """Neither of the table that failed, nor of those before it in the run."""
-    shop.give("2022-04-01", 1.0, -1.0)
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
     shop.run(code=3)
     left = sorted(str(path.relative_to(shop.lake)) for path in shop.lake.rglob("*") if path.is_file())
     assert left == sorted(["_smelt/candidates/mart/orders/candidate.json", f"mart/orders/{shop.data()[0]}"])
@@ -329,8 +329,8 @@ def test_a_failed_first_run_leaves_nothing_else(shop):
 
 def test_a_table_with_casts_is_kept(shop):
     """Its verdict has more rules than its contract."""
-    shop.give("2022-04-01", 1.0, -1.0)
-    cast = "{minimum: %s}, physicalType: FLOAT, customProperties: [{property: smelt.cast, value: true}]"
-    shop.contract(0, CONTRACT.replace("{minimum: %s}", cast))
+    shop.give_amounts("2022-04-01", 1.0, -1.0)
+    cast = "{minimum: 0}, physicalType: FLOAT, customProperties: [{property: smelt.cast, value: true}]"
+    shop.contract(AMOUNTS.replace("{minimum: 0}", cast))
     assert "Its rows are kept for 7 days" in shop.run(code=3).stderr
     assert shop.ids("candidate.mart.orders") == [100, 101] and shop.head()["left"] == 0
