@@ -115,3 +115,22 @@ def test_files_stay_where_the_user_or_the_room_wants_them(runner, monkeypatch, p
     with runner.in_memory():
         assert os.environ.get("TMPDIR") == place
     assert os.environ.get("TMPDIR") == place
+
+
+def test_each_folder_is_run_once_and_all_is_counted(runner, monkeypatch):
+    """A folder that is new needs no line in the runner."""
+    ran = []
+
+    def pytest(count, title, environment, folders, marks, env, is_beside=False):
+        ran.append((title.split()[0], folders))
+        count.add(title, passed=2, failed=1, skips=["why"])
+
+    monkeypatch.setattr(runner, "pytest", pytest)
+    count = runner.Count()
+    runner.python_tests(count)
+    with_tests = {str(path.parent.relative_to(ROOT)) for pattern in ("test_*.py", "*.test")
+                  for path in (ROOT / "tests").rglob(pattern)}
+    release = [folder for title, folders in ran if title == "release" for folder in folders]
+    assert sorted(release) == sorted(with_tests)
+    assert ("asan", ["tests/cli", "tests/sql"]) in ran and ("tsan", ["tests/network"]) in ran
+    assert (count.passed, count.failed, len(count.skips)) == (2 * len(ran), len(ran), len(ran))
