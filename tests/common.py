@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -36,6 +37,17 @@ class Smelt:
     def sql(self, text, *args, **kwargs):
         """The rows of a query, as a list of dicts."""
         return self.json("sql", text, "--format", "json", *args, **kwargs)
+
+
+def wait_until_caught(process, number):
+    """Until the program has its own handler of the signal: before, the signal ends it without a word, and
+    how long that takes depends on the machine."""
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as lines:
+            caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+        if caught >> number - 1 & 1:
+            return
+        time.sleep(0.002)
 
 
 def ten_rows(first):

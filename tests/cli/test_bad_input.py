@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from common import ROOT
+from common import ROOT, wait_until_caught
 
 BAD = b'{"a":1,"b":"x"}\n{"a":2,"b":"y"}\n\n{"a":3,"b":}\n{"a":"four","b":"z"}\n{"a":5,"b":"w"}\n'
 DECLARED = "columns => {a: 'BIGINT', b: 'VARCHAR'}"
@@ -545,11 +545,9 @@ def test_the_source_of_a_merge_that_changes_between_its_reads(smelt, tmp_path, c
     assert all_files(tmp_path / "t") == before
 
 
-def interrupt_when(process, is_time, number=signal.SIGINT, timeout=60):
-    begun = time.monotonic()
-    while process.poll() is None and not is_time():
-        assert time.monotonic() - begun < timeout
-        time.sleep(0.005)
+def interrupt_after(process, seconds, number=signal.SIGINT):
+    wait_until_caught(process, number)
+    time.sleep(seconds)
     process.send_signal(number)
     return process.wait(timeout=60)
 
@@ -573,8 +571,7 @@ def test_an_interrupted_query_leaves_nothing(smelt, many_lines, tmp_path):
     out.mkdir()
     process = subprocess.Popen([smelt.path, "sql", f"SELECT * FROM '{many_lines}/*.json'", "-o",
                                 out / "rows.csv"], env={**os.environ, **SLOW}, stderr=subprocess.PIPE)
-    begun = time.monotonic()
-    code = interrupt_when(process, lambda: time.monotonic() - begun > 0.5)
+    code = interrupt_after(process, 0.5)
     assert code == 130, process.stderr.read()
     assert all_files(out) == []
 
@@ -585,8 +582,7 @@ def test_an_interrupted_run_leaves_nothing(smelt, many_lines, tmp_path, number):
     words = [smelt.path, "run", ROOT / "pipelines/customer360/delta.yaml", "--var",
              f"logs={many_lines}", "--var", f"lake={lake}", "--var", "month=2022-04"]
     process = subprocess.Popen(words, env={**os.environ, **SLOW}, stderr=subprocess.PIPE)
-    begun = time.monotonic()
-    code = interrupt_when(process, lambda: time.monotonic() - begun > 0.7, number)
+    code = interrupt_after(process, 0.7, number)
     told = process.stderr.read().decode()
     assert code == 130, told
     assert "interrupted" in told and "othing was published" in told
@@ -596,8 +592,7 @@ def test_an_interrupted_run_leaves_nothing(smelt, many_lines, tmp_path, number):
 def test_an_interrupted_generator(smelt, tmp_path):
     process = subprocess.Popen([smelt.path, "generate", "logs", tmp_path / "logs", "--days", "30",
                                 "--rows", "1000000"], stderr=subprocess.PIPE)
-    begun = time.monotonic()
-    code = interrupt_when(process, lambda: time.monotonic() - begun > 0.3)
+    code = interrupt_after(process, 0.3)
     assert code == 130, process.stderr.read()
     # Days that were finished are whole; of the one under way nothing is there.
     for path in (tmp_path / "logs").glob("*"):

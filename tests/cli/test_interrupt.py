@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from common import smelt_path
+from common import smelt_path, wait_until_caught
 
 SEED = int(os.environ.get("SMELT_SEED", random.randrange(1 << 32)))
 ENDLESS = "FROM n a, n b, n c, n d"
@@ -40,6 +40,7 @@ def interrupt(arguments, folder, moment, kind, stdout=subprocess.DEVNULL):
     """The exit code, stderr, and the processor time that went by after the signal."""
     process = subprocess.Popen([smelt_path(), *arguments, "--threads", "2"], cwd=folder, text=True,
                                stdout=stdout, stderr=subprocess.PIPE)
+    wait_until_caught(process, kind)
     time.sleep(moment)
     before = cpu_seconds(process.pid)
     os.kill(process.pid, kind)

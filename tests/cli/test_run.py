@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from common import wait_until_caught
 from shop import PIPELINE, REPORT_KEYS, SQL, data_files, line, transactions
 
 # ---- what is there ----------------------------------------------------------------------------
@@ -482,6 +483,7 @@ def test_interrupt(shop):
                f"lake={shop.lake}", "--var", "month=2022-04", "--threads", "1"]
     slow = {**os.environ, "SMELT_FAULT": "bytes_per_s=4000000"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=slow) as process:
+        wait_until_caught(process, signal.SIGINT)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=30)[1]
