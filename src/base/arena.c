@@ -36,8 +36,16 @@ _Static_assert(sizeof(chunk) % ALIGN_BYTES == 0, "the bytes behind the header ar
 _Static_assert(CHUNK_MIN_BYTES / 2 <= CHUNK_MIN_BYTES - sizeof(chunk),
                "what is not large fits an empty chunk");
 
+/* A call of sm_arena_defer(); it lies in the arena itself. */
+typedef struct deferred {
+    struct deferred *next; /* the one before */
+    void (*release)(void *object);
+    void *object;
+} deferred;
+
 struct sm_arena {
     chunk *first;
+    deferred *deferred;
     size_t next_bytes; /* size of the next chunk, header included */
     sm_budget *budget;
 };
@@ -86,11 +94,21 @@ sm_arena *sm_arena_new(sm_budget *budget)
     return a;
 }
 
+static void release_deferred(sm_arena *a)
+{
+    while (a->deferred) {
+        const deferred d = *a->deferred;
+        a->deferred = d.next;
+        d.release(d.object);
+    }
+}
+
 void sm_arena_free(sm_arena *a)
 {
     if (!a) {
         return;
     }
+    release_deferred(a);
     while (a->first) {
         chunk *next = a->first->next;
         chunk_free(a, a->first);
@@ -101,6 +119,7 @@ void sm_arena_free(sm_arena *a)
 
 void sm_arena_reset(sm_arena *a)
 {
+    release_deferred(a);
     if (!a->first) {
         return;
     }
@@ -155,6 +174,13 @@ void *sm_arena_alloc(sm_arena *a, size_t bytes)
     SM_UNPOISON(p, bytes);
     memset(p, 0, bytes);
     return p;
+}
+
+void sm_arena_defer(sm_arena *a, void (*release)(void *object), void *object)
+{
+    deferred *const d = SM_NEW(a, deferred);
+    *d = (deferred){.next = a->deferred, .release = release, .object = object};
+    a->deferred = d;
 }
 
 void *sm_arena_array(sm_arena *a, size_t n, size_t size_bytes)

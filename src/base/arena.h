@@ -24,6 +24,10 @@ void sm_arena_free(sm_arena *a);               /* takes NULL */
 sm_budget *sm_arena_budget(const sm_arena *a); /* NULL: uncounted */
 void sm_arena_reset(sm_arena *a); /* frees its content, keeps one chunk of at most 1 MiB */
 
+/** Calls release(object) when the content of the arena is freed, the newest first: for an object
+ * that belongs to what is in the arena, but whose memory is not the arena's. */
+void sm_arena_defer(sm_arena *a, void (*release)(void *object), void *object);
+
 /** Allocates zeroed bytes, 16-byte aligned. Never NULL. Sanitizer builds poison what follows. */
 void *sm_arena_alloc(sm_arena *a, size_t bytes);
 #define SM_NEW(arena, type)          ((type *)sm_arena_alloc((arena), sizeof(type)))

@@ -157,12 +157,62 @@ static void test_take(void **state)
     assert_int_equal(sm_live_allocs(), before);
 }
 
+/* What was released, in order. */
+typedef struct releases {
+    int n;
+    char names[8];
+} releases;
+
+typedef struct thing {
+    releases *log;
+    char name;
+    const char *text; /* of the arena, and still there */
+} thing;
+
+static void release_thing(void *object)
+{
+    thing *const t = object;
+    assert_string_equal(t->text, "text");
+    assert_true(t->log->n < SM_COUNT(t->log->names));
+    t->log->names[t->log->n++] = t->name;
+    sm_free(t);
+}
+
+static void defer_thing(sm_arena *a, releases *log, char name)
+{
+    thing *const t = sm_alloc(sizeof(*t));
+    *t = (thing){log, name, sm_arena_str(a, SM_STR("text")).data};
+    sm_arena_defer(a, release_thing, t);
+}
+
+/* Objects go with the content, each once, the newest first. */
+static void test_defer(void **state)
+{
+    const int64_t before = sm_live_allocs();
+    releases log = {0};
+    sm_arena *a = sm_arena_new(NULL);
+    defer_thing(a, &log, 'a');
+    defer_thing(a, &log, 'b');
+    assert_int_equal(log.n, 0);
+    sm_arena_reset(a);
+    assert_int_equal(log.n, 2);
+    assert_memory_equal(log.names, "ba", 2);
+    sm_arena_reset(a);
+    assert_int_equal(log.n, 2);
+    defer_thing(a, &log, 'c');
+    sm_arena_free(a);
+    assert_int_equal(log.n, 3);
+    assert_int_equal(log.names[2], 'c');
+    assert_int_equal(sm_live_allocs(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alloc),      cmocka_unit_test(test_never_refused),
         cmocka_unit_test(test_poison),     cmocka_unit_test(test_grow),
         cmocka_unit_test(test_arena_text), cmocka_unit_test(test_take),
+        cmocka_unit_test(test_defer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

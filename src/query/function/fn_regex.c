@@ -3,10 +3,10 @@
  * query/function/fn_regex.c: regular expressions by PCRE2, over code points.
  *
  * Patterns  A constant pattern is compiled when the call is bound, so that a mistake in it is an
- *           error of the query; it lives in the plan's arena. A pattern that comes from a column is
- *           compiled for each row where it differs from the row before.
- * Batches   Over JIT_ROWS rows or more the pattern is compiled once more, to machine code. Such
- *           code cannot live in an arena, which calls no destructors, so each batch makes its own.
+ *           error of the query; to machine code, if the system allows it. It lives as long as the
+ *           plan, and all threads match by it. A pattern that comes from a column is compiled for
+ *           each row where it differs from the row before; to machine code where it is the same in
+ *           JIT_ROWS rows or more.
  * Limits    Matching backtracks. A row that needs more than MATCH_STEPS or MATCH_HEAP_KIB is an
  *           error that quotes its text: no pattern runs for ever.
  * Meaning   As DuckDB's (RE2): the leftmost match; where several begin there, the one that the
@@ -22,7 +22,8 @@
 
 #define MATCH_STEPS    1000000 /* about 10 ms; PCRE2's own default is ten times that */
 #define MATCH_HEAP_KIB 32768
-#define JIT_ROWS       512 /* 60 µs to compile, 0.1 to 0.5 µs saved a row */
+#define JIT_ROWS       512 /* 4 to 10 µs to compile, 0.02 to 0.5 µs saved a row */
+#define LOOK_MATCHES   4   /* between two looks whether the query is cancelled: 40 ms at most */
 
 /* A pattern, compiled. */
 typedef struct regex {
@@ -30,6 +31,7 @@ typedef struct regex {
     sm_str pattern, options;
     uint32_t n_groups; /* without the whole match, group 0 */
     bool all;          /* option g */
+    bool is_native;    /* there is machine code */
 } regex;
 
 /* Which of a call's arguments is what. */
@@ -54,13 +56,6 @@ static regex_args args_of(const sm_expr *call)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-static void *arena_take(size_t n, void *arena)
-{
-    return sm_arena_alloc(arena, n);
-}
-static void arena_give(void *p, void *arena)
-{
-}
 static void *plain_take(size_t n, void *unused)
 {
     return sm_alloc(n);
@@ -131,9 +126,10 @@ static sm_status fail_pattern(sm_str pattern, int code, size_t at, sm_error *e)
                    SM_STR_ARG(shown), (const char *)why, at + 1);
 }
 
-/* Fills out->code from its pattern and options; memory from `memory`. */
-static sm_status compile_regex(const regex_args *args, pcre2_general_context *memory, regex *out,
-                               sm_error *e)
+/* Fills `out` from its pattern and options; to machine code where the matches are many and the
+ * system allows it. */
+static sm_status compile_regex(const regex_args *args, pcre2_general_context *memory, bool for_many,
+                               regex *out, sm_error *e)
 {
     const sm_str pattern = out->pattern;
     uint32_t flags = 0;
@@ -150,6 +146,7 @@ static sm_status compile_regex(const regex_args *args, pcre2_general_context *me
         return fail_pattern(pattern, code, at, e);
     }
     pcre2_pattern_info(out->code, PCRE2_INFO_CAPTURECOUNT, &out->n_groups);
+    out->is_native = for_many && pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE) == 0;
     return SM_OK;
 }
 
@@ -181,6 +178,11 @@ static bool is_constant(const sm_expr *x)
     return x->kind == SM_EXPR_CONST && !x->value.is_null;
 }
 
+static void free_code(void *code)
+{
+    pcre2_code_free(code);
+}
+
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
 {
     const regex_args args = args_of(call);
@@ -191,10 +193,14 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
     regex *const re = SM_NEW(a, regex);
     re->pattern = pattern->value.as.s;
     re->options = args.options >= 0 ? call->args[args.options]->value.as.s : SM_STR("");
-    pcre2_general_context *const memory = pcre2_general_context_create(arena_take, arena_give, a);
-    if (compile_regex(&args, memory, re, e) != SM_OK) {
+    pcre2_general_context *const memory =
+        pcre2_general_context_create(plain_take, plain_give, NULL);
+    const sm_status st = compile_regex(&args, memory, true, re, e);
+    pcre2_general_context_free(memory);
+    if (st != SM_OK) {
         return NULL;
     }
+    sm_arena_defer(a, free_code, re->code);
     if (args.replacement >= 0 && is_constant(call->args[args.replacement]) &&
         check_replacement(re, call->args[args.replacement]->value.as.s, e) != SM_OK) {
         return NULL;
@@ -213,6 +219,8 @@ typedef struct matcher {
     pcre2_match_data *data; /* made for the pattern at hand */
     regex own;              /* compiled here; code NULL where the prepared one is used */
     const regex *re;
+    bool is_same;      /* in all rows, pattern and replacement, and nothing is to be checked */
+    uint32_t n_looked; /* matches so far */
 } matcher;
 
 static void use_regex(matcher *m, const regex *re)
@@ -223,23 +231,20 @@ static void use_regex(matcher *m, const regex *re)
     m->data = pcre2_match_data_create_from_pattern(re->code, m->memory);
 }
 
-/* Compiles m->own anew; also to machine code where the rows are many. */
+/* Compiles m->own anew. */
 static sm_status compile_own(matcher *m, sm_str pattern, sm_str options, bool for_many, sm_error *e)
 {
     pcre2_code_free(m->own.code);
     m->own = (regex){.pattern = pattern, .options = options};
-    const sm_status st = compile_regex(&m->args, m->memory, &m->own, e);
+    const sm_status st = compile_regex(&m->args, m->memory, for_many, &m->own, e);
     if (st != SM_OK) {
         return smi_expr_place(m->call->expr, e, st);
-    }
-    if (for_many) { /* where the system does not allow it, matching is interpreted */
-        (void)pcre2_jit_compile(m->own.code, PCRE2_JIT_COMPLETE);
     }
     use_regex(m, &m->own);
     return SM_OK;
 }
 
-static sm_status matcher_init(matcher *m, const sm_fn_call *call, sm_error *e)
+static void matcher_init(matcher *m, const sm_fn_call *call)
 {
     const regex *const prepared = call->expr->prepared;
     *m = (matcher){.call = call, .args = args_of(call->expr)};
@@ -247,13 +252,11 @@ static sm_status matcher_init(matcher *m, const sm_fn_call *call, sm_error *e)
     m->limits = pcre2_match_context_create(m->memory);
     pcre2_set_match_limit(m->limits, MATCH_STEPS);
     pcre2_set_heap_limit(m->limits, MATCH_HEAP_KIB);
-    if (prepared && call->n_rows >= JIT_ROWS) {
-        return compile_own(m, prepared->pattern, prepared->options, true, e);
-    }
     if (prepared) {
+        const int32_t by = m->args.replacement;
         use_regex(m, prepared);
+        m->is_same = by < 0 || is_constant(call->expr->args[by]); /* smi_prepare_regex() checked */
     }
-    return SM_OK;
 }
 
 static void matcher_release(matcher *m)
@@ -264,8 +267,7 @@ static void matcher_release(matcher *m)
     pcre2_general_context_free(m->memory);
 }
 
-/* Sees to it that the pattern of row i is compiled and its replacement good. */
-static sm_status matcher_row(matcher *m, int64_t i, sm_error *e)
+static sm_status look_at_row(matcher *m, int64_t i, sm_error *e)
 {
     const sm_fn_call *const call = m->call;
     const int32_t at = m->args.options;
@@ -287,6 +289,12 @@ static sm_status matcher_row(matcher *m, int64_t i, sm_error *e)
     return SM_OK;
 }
 
+/* Sees to it that the pattern of row i is compiled and its replacement good. */
+static inline sm_status matcher_row(matcher *m, int64_t i, sm_error *e)
+{
+    return m->is_same ? SM_OK : look_at_row(m, i, e);
+}
+
 static sm_status fail_limit(const matcher *m, sm_str s, int code, sm_error *e)
 {
     PCRE2_UCHAR why[128];
@@ -302,13 +310,18 @@ static sm_status fail_limit(const matcher *m, sm_str s, int code, sm_error *e)
 /* Matches s from byte `from` on. */
 static sm_status match_text(matcher *m, sm_str s, size_t from, bool *found, sm_error *e)
 {
-    SM_ASSERT(m->re != NULL && from <= s.len);       /* matcher_row() was called */
-    const uint32_t flags = PCRE2_NO_UTF_CHECK;       /* text is valid: column.h */
-    SM_TRY(sm_batch_check_cancel(m->call->into, e)); /* a match may take its million steps */
-    int n = pcre2_match(m->re->code, (PCRE2_SPTR)s.data, s.len, from, flags, m->data, m->limits);
+    SM_ASSERT(m->re != NULL && from <= s.len); /* matcher_row() was called */
+    const uint32_t flags = PCRE2_NO_UTF_CHECK; /* text is valid: column.h */
+    const PCRE2_SPTR text = (PCRE2_SPTR)(s.data ? s.data : "");
+    int n = PCRE2_ERROR_JIT_STACKLIMIT;
+    if (m->n_looked++ % LOOK_MATCHES == 0) {
+        SM_TRY(sm_batch_check_cancel(m->call->into, e));
+    }
+    if (m->re->is_native) {
+        n = pcre2_jit_match(m->re->code, text, s.len, from, flags, m->data, m->limits);
+    }
     if (n == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter's memory is larger */
-        n = pcre2_match(m->re->code, (PCRE2_SPTR)s.data, s.len, from, flags | PCRE2_NO_JIT, m->data,
-                        m->limits);
+        n = pcre2_match(m->re->code, text, s.len, from, flags | PCRE2_NO_JIT, m->data, m->limits);
     }
     *found = n >= 0;
     return n >= 0 || n == PCRE2_ERROR_NOMATCH ? SM_OK : fail_limit(m, s, n, e);
@@ -324,14 +337,13 @@ static sm_str group_of(const matcher *m, sm_str s, uint32_t n)
     return (sm_str){s.data + v[2 * n], v[2 * n + 1] - v[2 * n]};
 }
 
-/* ---- testing and extracting ---------------------------------------------------------------------
- * */
+/* ---- testing and extracting ------------------------------------------------------------------ */
 
 static sm_status test_rows(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     matcher m;
     sm_status st = SM_OK;
-    SM_TRY_GOTO(st, done, matcher_init(&m, call, e));
+    matcher_init(&m, call);
     for (int64_t i = 0; i < call->n_rows; i++) {
         bool found = false;
         if (!smi_valid(out, i)) {
@@ -378,13 +390,12 @@ sm_status fn_regexp_extract(const sm_fn_call *call, sm_column *out, sm_error *e)
     matcher m;
     sm_status st = SM_OK;
     smi_text_share(out, &call->args[0]);
-    SM_TRY_GOTO(st, done, matcher_init(&m, call, e));
+    matcher_init(&m, call);
     for (int64_t i = 0; i < call->n_rows && st == SM_OK; i++) {
         if (smi_valid(out, i)) {
             st = extract_row(&m, i, out, e);
         }
     }
-done:
     matcher_release(&m);
     return st;
 }
@@ -450,7 +461,7 @@ sm_status fn_regexp_replace(const sm_fn_call *call, sm_column *out, sm_error *e)
     sm_buf one = {.max_bytes = INT32_MAX - 64};
     sm_status st = SM_OK;
     smi_text_begin(&text, out, call->into);
-    SM_TRY_GOTO(st, done, matcher_init(&m, call, e));
+    matcher_init(&m, call);
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (!smi_valid(out, i)) {
             continue;

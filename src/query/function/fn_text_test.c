@@ -3,6 +3,8 @@
  * Tests of the functions of text, of LIKE and of regular expressions. */
 #include "fn_cases.h"
 
+#include "base/thread.h"
+
 static void test_lengths_and_tests(void **state)
 {
     static const fn_case cases[] = {
@@ -220,6 +222,69 @@ static void test_pattern_a_row(void **state)
     sm_arena_free(a);
 }
 
+/* One of several threads that match by the same expression. */
+typedef struct regex_thread {
+    sm_thread *thread;
+    const sm_expr *x;
+    int n_wrong;
+} regex_thread;
+
+/* Over many batches of rows "aI" with I from 0 on. */
+static void match_many(void *ctx)
+{
+    regex_thread *const t = ctx;
+    sm_error e = {0};
+    for (int round = 0; round < 20; round++) {
+        const int64_t n = round % 2 ? 3 : 2000;
+        sm_batch *in = NULL, *into = NULL;
+        sm_column got = {0};
+        sm_builder *const b = sm_builder_new(&sm_type_string, NULL);
+        static const sm_field field = {.name = {"s", 1}, .type = &sm_type_string};
+        static const sm_type rows = {.id = SM_TYPE_STRUCT, .fields = &field, .n_fields = 1};
+        assert_ok(sm_batch_new(NULL, &rows, &in, &e), &e);
+        assert_ok(sm_batch_new(NULL, &rows, &into, &e), &e);
+        in->n_rows = n;
+        for (int64_t i = 0; i < n; i++) {
+            char text[32];
+            sm_builder_str(b, (sm_str){text, (size_t)snprintf(text, sizeof(text), "a%d", (int)i)});
+        }
+        assert_ok(sm_builder_finish(b, in, &in->columns[0], &e), &e);
+        assert_ok(sm_expr_eval(t->x, in, NULL, into, &got, &e), &e);
+        for (int64_t i = 0; i < n; i++) { /* two digits, the last is odd */
+            const bool right = i >= 10 && i < 100 && i % 2 == 1;
+            t->n_wrong += sm_bit_get(got.values, i) != right;
+        }
+        sm_builder_free(b);
+        sm_batch_release(in);
+        sm_batch_release(into);
+    }
+}
+
+/* A constant pattern is compiled once, for all threads, and goes with the expression. */
+static void test_pattern_of_threads(void **state)
+{
+    const int64_t before = sm_live_allocs();
+    sm_arena *const a = sm_arena_new(NULL);
+    const sm_field field = {.name = SM_STR("s"), .type = &sm_type_string};
+    const sm_type *const rows = sm_type_struct(a, &field, 1);
+    const sm_sql sql = {.name = SM_STR("q"),
+                        .text = SM_STR("regexp_matches(s, '^a[0-9][13579]$')")};
+    regex_thread threads[4] = {0};
+    sm_error e = {0};
+    const sm_expr *x = NULL;
+    assert_ok(sm_query_expr(&sql, rows, NULL, a, &x, &e), &e);
+    for (int i = 0; i < SM_COUNT(threads); i++) {
+        threads[i].x = x;
+        assert_ok(sm_thread_start(match_many, &threads[i], "match", &threads[i].thread, &e), &e);
+    }
+    for (int i = 0; i < SM_COUNT(threads); i++) {
+        sm_thread_join(threads[i].thread);
+        assert_int_equal(threads[i].n_wrong, 0);
+    }
+    sm_arena_free(a);
+    assert_int_equal(sm_live_allocs(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_regex_matches),
         cmocka_unit_test(test_regex_text),
         cmocka_unit_test(test_pattern_a_row),
+        cmocka_unit_test(test_pattern_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
