@@ -540,6 +540,28 @@ static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into
     return SM_OK;
 }
 
+/* Is every value of an integer's type one of the DECIMAL? */
+static bool has_room(const sm_type *from, const sm_type *to)
+{
+    return to->id == SM_TYPE_DECIMAL && sm_type_is_integer(from->id) && from->id != SM_TYPE_U64 &&
+           to->precision - to->scale >= 19;
+}
+
+/* As cast_rows() where has_room(): sums that are to be exact begin with it. */
+static void ints_to_decimal(const sm_column *in, sm_column *out)
+{
+    const sm_i128 scale = smi_pow10[out->type->scale];
+    const bool is_plain = in->type->id == SM_TYPE_I64 && in->layout == SM_FLAT && scale == 1;
+    for (int64_t i = 0; is_plain && !out->validity && i < out->n_rows; i++) {
+        const sm_i128 v = ((const int64_t *)in->values)[i];
+        memcpy((uint8_t *)out->values + i * 16, &v, 16);
+    }
+    for (int64_t i = 0; (!is_plain || out->validity) && i < out->n_rows; i++) {
+        const sm_i128 v = smi_valid(out, i) ? smi_i64_at(in, i) * scale : 0;
+        memcpy((uint8_t *)out->values + i * 16, &v, 16);
+    }
+}
+
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e)
 {
@@ -575,6 +597,10 @@ sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into,
     if (x->type->id == SM_TYPE_STRING) {
         const bool is_int = sm_type_is_integer(in->type->id) && in->type->id != SM_TYPE_U64;
         return is_int ? ints_to_text(in, into, out, e) : to_text(in, into, out, e);
+    }
+    if (has_room(in->type, x->type)) {
+        ints_to_decimal(in, out);
+        return SM_OK;
     }
     return cast_rows(x, in, into, out, e);
 }
