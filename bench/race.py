@@ -196,20 +196,28 @@ def peer(name):
     return lambda source, out: [sys.executable, HERE / "peers" / f"{name}.py", source, out]
 
 
-def without_contracts(form):
-    """The shipped pipeline without its contracts: the peers check nothing."""
-    shipped = ROOT / "pipelines" / "customer360"
-    lines = [line.replace("sql: ", f"sql: {shipped}/") for line in (shipped / f"{form}.yaml").read_text().splitlines()
-             if "contract: " not in line]
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{form}.yaml"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+SHIPPED = ROOT / "pipelines" / "customer360"
 
 
-def smelt_run(form, *more):
-    return lambda source, out: [SMELT, "run", without_contracts(form), "--quiet", "--var", f"logs={source}",
-                                "--var", f"lake={out}", "--var", f"month={MONTH}", *more]
+def smelt_run(form, *more, pipeline=None):
+    """A run of the shipped pipeline, under its contracts, or of one in its place."""
+    return lambda source, out: [SMELT, "run", pipeline() if pipeline else SHIPPED / f"{form}.yaml", "--quiet",
+                                "--var", f"logs={source}", "--var", f"lake={out}", "--var", f"month={MONTH}", *more]
+
+
+def with_bronze_contract(name, contract):
+    """The shipped delta form, written beside the results, with another contract for bronze, or without one."""
+    def written():
+        lines = []
+        for line in (SHIPPED / "delta.yaml").read_text().splitlines():
+            if line.endswith("contract: contracts/viewing_log.yaml"):
+                line = f"    contract: {contract}" if contract else ""
+            lines.append(line.replace("sql: ", f"sql: {SHIPPED}/")
+                         .replace("contract: contracts/", f"contract: {SHIPPED}/contracts/"))
+        path = WORK / f"{name}.yaml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+    return written
 
 
 def smelt_gold_of_bronze(source, out):
@@ -395,6 +403,33 @@ def smelt_check(contract):
 ROWS["unique"] = (bronze, None, None, {"smelt": smelt_check("unique"), "Polars": peer("polars_unique")})
 ROWS["contract"] = (bronze, None, None, {"smelt": smelt_check("rows"), "Patito": peer("patito_rows")})
 
+# What contracts cost: smelt loads bronze without one, with its rules of single rows, and with all of its rules.
+CONTRACTS = {"smelt": None, "row-rules": HERE / "contracts" / "bronze_rows.yaml",
+             "all-rules": SHIPPED / "contracts" / "viewing_log.yaml"}
+for row, limit in (("contract-write", ()), ("contract-write-96", ("--memory-limit", "96MB"))):
+    ROWS[row] = (lambda s: logs("plain", s), BRONZE, "bronze/viewing_log", {
+        name: smelt_run("delta", "--task", "bronze.viewing_log", *limit,
+                        pipeline=with_bronze_contract(name, contract))
+        for name, contract in CONTRACTS.items()})
+
+# A whole month is run once more, and nothing has changed.
+def lake(scale):
+    """The logs and, beside them, what the shipped pipeline makes of them."""
+    folder = WORK / f"lake-{scale}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([str(word) for word in smelt_run("delta")(logs("plain", scale), folder)], check=True)
+        (folder / "done").touch()
+    return folder
+
+
+def smelt_again(source, out):
+    scale = int(source.name.removeprefix("lake-"))
+    return [*smelt_run("delta")(logs("plain", scale), source), "--json"]
+
+
+ROWS["rerun"] = (lake, None, None, {"smelt": smelt_again})
+
 # The same from a bucket, and the rate at which objects come when nobody looks at them.
 for kind, query, table, run in [
         ("direct", GOLD, "gold/customer360", smelt_run("direct")),
@@ -424,6 +459,8 @@ def number_in(line):
     if not line.startswith("{"):
         return line
     shown = json.loads(line)
+    if "lines" in shown:  # of a run: what it read
+        return f"{shown['lines']['read']} lines, {shown['files']['skipped']} files skipped"
     if "contracts" in shown:  # of a check: the rows that break its rules, added up
         return str(sum(rule["violations"] for rule in shown["contracts"]))
     return str(shown.get("files", shown.get("n", line)))
@@ -540,6 +577,8 @@ def print_row(row):
         ratio = "" if name in ("smelt", "fetching") else (
             f"{c['ratio']['wall']:.2f} x faster (CPU {c['ratio']['cpu']:.2f} x), "
             f"{1 / c['ratio']['peak']:.2f} x its memory")
+        if name in CONTRACTS and name != "smelt":
+            ratio = f"adds {100 * (c['ratio']['cpu'] - 1):.1f}% of CPU to smelt without a contract"
         if name in row["wrong"]:
             ratio = "ITS ANSWER DIFFERS"
         print(f"  {name:8} {c['wall']:8.2f} {c['cpu']:8.2f} {c['peak'] / 1e6:9.0f} "

@@ -1,8 +1,10 @@
 """What the bench prints for a row: medians, and the ratios of wall time and of CPU seconds."""
 import importlib.util
+import pathlib
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+import yaml
 
 from common import ROOT
 
@@ -58,3 +60,44 @@ def test_a_plot_has_a_bar_of_each(race, row, tmp_path):
     texts = [text.text for text in tree.iter(space + "text")]
     assert "3.00 s, CPU 10.00 s, 400 MB (3.00 x, CPU 5.00 x)" in texts
     assert "1.00 s, CPU 2.00 s, 100 MB" in texts
+
+
+def test_the_shipped_pipelines_are_run_as_they_are(race, tmp_path):
+    for row in ("direct", "mixed", "bronze"):
+        command = race.ROWS[row][3]["smelt"](tmp_path / "logs", tmp_path / "lake")
+        assert command[2].parent == ROOT / "pipelines" / "customer360", row
+        assert "contract: " in command[2].read_text()
+
+
+def rules_of(path):
+    """The properties of the only table of a contract."""
+    table, = yaml.safe_load(path.read_text())["schema"]
+    return table["properties"]
+
+
+def test_a_contract_is_raced_against_none_and_its_row_rules(race, monkeypatch, tmp_path):
+    monkeypatch.setattr(race, "WORK", tmp_path)
+    contestants = race.ROWS["contract-write"][3]
+    contracts = {}
+    for name, command in contestants.items():
+        pipeline = yaml.safe_load(command(tmp_path / "logs", tmp_path / "lake")[2].read_text())
+        load = pipeline["tasks"][0]
+        assert load["load"] == "bronze.viewing_log" and pathlib.Path(load["sql"]).is_file()
+        contracts[name] = load.get("contract")
+    assert contracts["smelt"] is None
+    shipped = ROOT / "pipelines" / "customer360" / "contracts" / "viewing_log.yaml"
+    assert contracts["all-rules"] == str(shipped)
+    assert rules_of(pathlib.Path(contracts["row-rules"])) == rules_of(shipped)
+    assert "--memory-limit" in race.ROWS["contract-write-96"][3]["smelt"](tmp_path, tmp_path)
+
+
+def test_what_a_contract_adds_is_a_share(race, row, capsys):
+    row["contestants"] = {"smelt": measured(1.0, 2.0, 100_000_000), "row-rules": measured(1.1, 2.05, 100_000_000)}
+    race.add_ratios(row)
+    race.print_row(row)
+    assert capsys.readouterr().out.endswith("adds 2.5% of CPU to smelt without a contract\n")
+
+
+def test_a_rerun_answers_with_what_it_read(race):
+    assert race.number_in('{"lines":{"read":0},"files":{"read":0,"skipped":30},"contracts":[]}') == (
+        "0 lines, 30 files skipped")
