@@ -340,17 +340,28 @@ static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, i
     return st;
 }
 
-/* Files of other roots are written again too: their lines, and rows that the contract takes. */
+/* Files of other roots are written again too: their lines, and rows that the contract takes. What
+ * is there of them has the URI that the load has in its books. */
 static void claim_others(sm_run *r, smi_flow_quarantine *q, const smi_flow_books *b)
 {
     sm_str *again = SM_NEW_ARRAY(r->arena, sm_str, b->n_others);
 
     for (int64_t i = 0; i < b->n_others; i++) {
-        again[i] = b->others[i].found.file.uri;
+        const smi_flow_known *k = &b->known[b->others[i].known];
+        again[i] = k->uri.len > 0 ? k->uri : b->others[i].found.file.uri;
         b->others[i].state->is_again = true;
     }
     q->again = again;
     q->n_again = b->n_others;
+}
+
+/* Does the table have the file, and would keep what it has of it? */
+static bool stays_there(const smi_flow_quarantine *q, int64_t i)
+{
+    const smi_match_file *f = &q->books.match.files[i];
+
+    SM_ASSERT(i >= 0 && i < q->books.in.n_found);
+    return (f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED) && !f->is_read;
 }
 
 sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_books *b, sm_error *e)
@@ -365,12 +376,14 @@ sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_book
     SM_ASSERT(t->quarantine.len == 0 || sm_str_eq(t->quarantine, q->name));
     q->is_claimed = SM_NEW_ARRAY(r->arena, bool, s->found.n);
     for (int64_t i = 0; i < s->found.n; i++) {
-        const bool is_replaced = t->quarantine.len == 0 && q->books.match.files[i].is_read;
-        if (b->match.files[i].is_read && !is_replaced) {
+        const bool may_have_rows = t->quarantine.len > 0 || stays_there(q, i);
+        if (b->match.files[i].is_read && may_have_rows) {
             SM_TRY(claim_file(r, task, s, i, e));
         }
     }
-    claim_others(r, q, b);
+    if (t->quarantine.len > 0) { /* their refused lines are there already */
+        claim_others(r, q, b);
+    }
     return SM_OK;
 }
 

@@ -165,6 +165,21 @@ def test_a_moved_file_is_known_by_its_old_path(shop):
     assert sorted(shop.quarantine()) == [("20220401.json", 2, "n:minimum"), ("b-20220401.json", 1, "n:minimum")]
 
 
+def test_a_moved_file_of_another_root_is_there_once(shop):
+    """It is read again with its date; its rows leave by the URI that they have, not by that of today."""
+    shop.put("01", order(1, n=-1), "{\n", order(2))
+    shop.run()
+    (shop.folder / "in" / "20220401.json").rename(shop.folder / "in" / "b-20220401.json")
+    shop.run()
+    (shop.folder / "in2").mkdir()
+    for text in (order(3, n=-3), order(4, n=-4) + order(5)):
+        (shop.folder / "in2" / "c-20220401.json").write_text(text)
+        shop.run("--var", "in=./in2", "--other-root")
+        assert sorted((line, reason) for _, line, reason in shop.quarantine()) == [
+            (1, "n:minimum"), (1, "n:minimum"), (2, "syntax")]
+    assert shop.ids() == [2, 5]
+
+
 def test_a_full_refresh_makes_both_anew(shop):
     shop.put("01", order(1, n=-1), "{\n", order(2))
     shop.run()
