@@ -16,7 +16,10 @@
  * Once     The rows that pass, and the quarantine with its column `replayed`, are one publication,
  *          with the books of both as they are: killed anywhere, all is done or nothing. Another
  *          run that writes one of them meanwhile is a conflict.
- * Tables   that are overwritten as a whole: only rows of the run that made what the table has now.
+ * Whose    Only what the table lacks of what it was made from: lines and rows of files that it has
+ *          loaded, as they were loaded; of a table that is overwritten as a whole, the rows of the
+ *          run that made what it has now; of one to which rows are added, those of runs that added
+ *          some. All else comes by itself, with its file or its value, when the pipeline is run.
  * Memory   holds what is tried; it is counted. */
 #include <inttypes.h>
 
@@ -41,11 +44,13 @@ typedef struct group {
 } group;
 
 /* Why rows are left out, and how many. */
-enum { WHY_CUT, WHY_OTHER_COLUMNS, WHY_OTHER_RUN, WHY_NO_LOAD, WHY_BYTES, N_WHYS };
+enum { WHY_CUT, WHY_OTHER_COLUMNS, WHY_OTHER_RUN, WHY_OTHER_FILE, WHY_NO_LOAD, WHY_BYTES, N_WHYS };
 static const char *const whys[] = {
     [WHY_CUT] = "are cut at 65,536 bytes, and their line cannot be read from its file",
     [WHY_OTHER_COLUMNS] = "have other columns than the SQL gives now",
-    [WHY_OTHER_RUN] = "are of earlier runs than the one that made the table's rows",
+    [WHY_OTHER_RUN] = "are of other runs than those that made the table's rows",
+    [WHY_OTHER_FILE] =
+        "are of files that the table has not loaded, or has loaded with other content",
     [WHY_NO_LOAD] = "are lines, and the task is no load",
     [WHY_BYTES] = "have a BLOB within a list or struct, which does not come back from JSON",
 };
@@ -62,7 +67,8 @@ typedef struct replay {
     sm_arena *a;
     sm_names *names;
     smi_flow_books table, quarantine; /* of the one and the other */
-    sm_str made_by;                   /* the run of the table's rows; "": any */
+    sm_str made_by; /* the run of the table's rows; "": several, or it is a load */
+    sm_map *whose;  /* of a load, the files of which it has rows, by URI; else runs, as they come */
 
     sm_batch **batches; /* the quarantine's rows that were not replayed */
     int64_t n_batches, n;
@@ -137,6 +143,59 @@ static sm_status find_maker(replay *p, sm_error *e)
     SM_TRY(smi_flow_books_last(p->run, p->table.store, "replayed_of", &p->made_by, e));
     return p->made_by.len > 0 ? SM_OK
                               : smi_flow_books_last(p->run, p->table.store, "run", &p->made_by, e);
+}
+
+/* ---- whose ----------------------------------------------------------------------------------- */
+
+static bool is_other_content(const smi_flow_known *x, const smi_flow_known *y)
+{
+    return x->has_identity && y->has_identity &&
+           (x->hash.low != y->hash.low || x->hash.high != y->hash.high);
+}
+
+/* The files of which the table has rows, but those of which it has loaded other content than the
+ * quarantine has the rest of. */
+static void find_files(replay *p)
+{
+    for (int64_t i = 0; i < p->table.n_known; i++) {
+        const smi_flow_known *k = &p->table.known[i];
+        if (smi_known_has_rows(k) && !(k->is_displaced && sm_map_get(p->whose, k->uri))) {
+            *sm_map_at(p->whose, k->uri) = (void *)k;
+        }
+    }
+    for (int64_t i = 0; i < p->quarantine.n_known; i++) {
+        const smi_flow_known *k = &p->quarantine.known[i];
+        const smi_flow_known *loaded = sm_map_get(p->whose, k->uri);
+        if (smi_known_has_rows(k) && !k->is_displaced && loaded && is_other_content(k, loaded)) {
+            *sm_map_at(p->whose, k->uri) = NULL;
+        }
+    }
+}
+
+/* Is the row of the quarantine one of what the table was made from? A file of old books, of which
+ * the URI is not known, may be any. */
+static sm_status is_of_table(const replay *p, sm_str uri, sm_str run, bool *out, sm_error *e)
+{
+    void *const yes = (void *)(intptr_t)1, *const no = (void *)(intptr_t)2;
+    smi_flow_past past = {0};
+
+    SM_ASSERT(p->whose && p->table.snapshot);
+    if (p->t->kind == SM_TASK_LOAD) {
+        *out = sm_map_get(p->whose, uri) || sm_map_get(p->whose, SM_STR(""));
+        return SM_OK;
+    }
+    if (p->made_by.len > 0 || run.len == 0) {
+        *out = run.len > 0 && sm_str_eq(run, p->made_by);
+        return SM_OK;
+    }
+    void **known = sm_map_at(p->whose, run);
+    if (!*known) {
+        SM_TRY(smi_flow_past_find(p->run, p->table.store, sm_snapshot_version(p->table.snapshot),
+                                  "run", run, &past, e));
+        *known = past.kind == SMI_PAST_FOUND ? yes : no;
+    }
+    *out = *known == yes;
+    return SM_OK;
 }
 
 /* The rows of the quarantine that no run has taken in. */
@@ -348,8 +407,9 @@ static sm_status sort_cut(replay *p, const sm_batch *b, int64_t i, int64_t row, 
     sm_buf line = {0};
 
     SM_ASSERT(is_cut(p, b, i) && p->outcomes[row] == LEFT_OUT);
-    *tried =
-        p->t->kind == SM_TASK_LOAD && read_line(p, uri, &b->columns[p->at[OFFSET_AT]], i, &line);
+    SM_TRY(is_of_table(p, uri, (sm_str){0}, tried, e));
+    *tried = *tried && p->t->kind == SM_TASK_LOAD &&
+             read_line(p, uri, &b->columns[p->at[OFFSET_AT]], i, &line);
     const sm_status st = *tried ? add_text(p, group_of(p, uri), row, sm_buf_str(&line), e) : SM_OK;
     sm_buf_release(&line);
     return st;
@@ -362,14 +422,17 @@ static sm_status sort_row(replay *p, const sm_batch *b, int64_t i, int64_t row,
     SM_ASSERT(row < p->n && p->outcomes[row] == LEFT_OUT);
     const sm_str raw = text_at(p, b, RAW_AT, i);
     const bool of_line = is_line(text_at(p, b, REASON_AT, i));
+    const bool is_load = p->t->kind == SM_TASK_LOAD;
+    bool has = false;
     int why = -1;
 
-    if (is_cut(p, b, i)) {
-        why = WHY_CUT;
-    } else if (of_line && p->t->kind != SM_TASK_LOAD) {
+    SM_TRY(is_of_table(p, text_at(p, b, FILE_AT, i), text_at(p, b, RUN_AT, i), &has, e));
+    if (of_line && !is_load) {
         why = WHY_NO_LOAD;
-    } else if (!of_line && p->made_by.len > 0 && !sm_str_eq(text_at(p, b, RUN_AT, i), p->made_by)) {
-        why = WHY_OTHER_RUN;
+    } else if (!has) {
+        why = is_load ? WHY_OTHER_FILE : WHY_OTHER_RUN;
+    } else if (is_cut(p, b, i)) {
+        why = WHY_CUT;
     } else if (!of_line && !has_columns(raw, columns)) {
         why = WHY_OTHER_COLUMNS;
     } else if (!of_line && p->has_inner_bytes) {
@@ -821,6 +884,7 @@ static sm_status replay_all(replay *p, sm_error *e)
     SM_TRY(check_task(p, e));
     SM_TRY(open_tables(p, e));
     SM_TRY(find_maker(p, e));
+    find_files(p);
     SM_TRY(read_left(p, e));
     SM_TRY(plan_all(p, &all, e));
     if (!all) {
@@ -868,6 +932,7 @@ static sm_status replay_run(sm_run *r, sm_replay_report *report, sm_error *e)
     const sm_str uri = sm_arena_strf(p.a, "memory://replay-%.*s", SM_STR_ARG(r->id));
 
     p.groups = sm_map_new(p.a);
+    p.whose = sm_map_new(p.a);
     sm_status st = sm_store_open(r->env->stores, uri, &p.store, e);
     st = st == SM_OK ? replay_all(&p, e) : st;
     release(&p);

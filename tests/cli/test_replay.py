@@ -155,7 +155,7 @@ def test_a_table_of_the_run_before_is_not_replayed(shop):
     shop.contract(ORDERS + CITIES_RULES.replace("10", "60"))
     report = replay(shop, "mart.cities")
     assert counts(report) == (2, 0, 2, 2)
-    assert "earlier runs" in report["warnings"][0]
+    assert "other runs" in report["warnings"][0]
     assert shop.sql("SELECT city, n FROM mart.cities ORDER BY city") == [
         {"city": "Oslo", "n": 51}, {"city": "Rome", "n": 20}]
     assert counts(replay(shop, "mart.cities")) == (0, 0, 2, 0)
@@ -209,6 +209,48 @@ def test_rows_that_the_load_takes_in_by_itself(shop, is_named, why):
         assert shop.quarantine() == [("20220403.json", 1, "n:minimum")]
     assert counts(replay(shop)) == (0, 1 if why == "other rule" else 0, 0, 0)
     assert shop.ids() == wanted
+
+
+def test_a_load_that_was_restored(shop):
+    """Rows of files that the table has not loaded come with their files, by the next run."""
+    shop.put("01", order(1))
+    shop.run()
+    shop.put("02", order(2, n=-5), "{broken\n", order(3, n="7x"))
+    shop.run()
+    shop.smelt("table", "restore", shop.lake / "raw/orders", "--version", 0)
+    shop.contract(NEGATIVE + CITIES_RULES)
+    report = replay(shop)
+    assert counts(report) == (0, 0, 3, 0) and "has not loaded" in report["warnings"][0]
+    shop.run()
+    assert shop.ids() == [1, 2]
+    assert sorted(shop.quarantine()) == [("20220402.json", 2, "syntax"), ("20220402.json", 3, "type_mismatch")]
+    assert counts(replay(shop)) == (0, 2, 0, 0)
+
+
+@pytest.mark.parametrize("why", ["refresh", "restored", "all left", "nothing"])
+def test_rows_of_an_append(shop, why):
+    """Those of runs whose rows the table has; others come with the rows of their value, when these are added."""
+    shop.pipeline("{type: month}", "{type: month}\n  day: {type: date}")
+    shop.pipeline("{table: mart.cities, sql: cities.sql,", "{table: mart.cities, sql: cities.sql, append: day,")
+    shop.write("cities.sql", "SELECT city, n, day FROM raw.orders WHERE day = var('day')")
+    shop.put("01", order(1, n=1), order(2, n=50))
+    shop.run("--date", "2022-04-01")
+    shop.put("02", *([] if why == "all left" else [order(3, n=2)]), order(4, n=60))
+    shop.run("--date", "2022-04-02")
+    rules = CITIES_RULES.replace("10", "70")
+    shop.contract(ORDERS + rules)
+    if why == "refresh":
+        shop.run("--date", "2022-04-01", "--full-refresh", "mart.cities")
+    elif why == "restored":
+        shop.smelt("table", "restore", shop.lake / "mart/cities", "--version", 0)
+    taken, left = {"refresh": (0, 2), "restored": (1, 1), "all left": (1, 1), "nothing": (2, 0)}[why]
+    options = ["--date", "2022-04-01"]
+    assert counts(replay(shop, "mart.cities", 0, *options)) == (taken, 0, left, taken)
+    shop.run("--date", "2022-04-01")
+    shop.run("--date", "2022-04-02")
+    assert sorted(row["n"] for row in shop.sql("SELECT n FROM mart.cities")) == [
+        1, *([] if why == "all left" else [2]), 50, 60]
+    assert counts(replay(shop, "mart.cities", 0, *options))[0] == 0
 
 
 def test_a_quarantine_that_is_another_s_now(shop):
