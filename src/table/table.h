@@ -458,6 +458,7 @@ sm_status sm_candidate_keep(sm_candidate *c, const sm_keeping *k, sm_budget *bud
 typedef enum sm_candidate_part {
     SM_CANDIDATE_TABLE,   /* all that the table will have */
     SM_CANDIDATE_WRITTEN, /* those that the write was given: not the ones that it moved */
+    SM_CANDIDATE_STAYS,   /* all others */
 } sm_candidate_part;
 /**
  * Rows of a candidate as a plan by calls.

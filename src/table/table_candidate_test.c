@@ -481,6 +481,8 @@ static void test_parts(void **state)
         assert_int_equal(sum, rows[i].sum_table);
         assert_int_equal(count_part(&k, c, SM_CANDIDATE_WRITTEN, &sum), 1);
         assert_int_equal(sum, 1);
+        assert_int_equal(count_part(&k, c, SM_CANDIDATE_STAYS, &sum), rows[i].n_table - 1);
+        assert_int_equal(sum, rows[i].sum_table - 1);
         sm_candidate_release(c);
         kit_release(&k);
     }

@@ -349,17 +349,19 @@ static sm_status part_relation(sm_names *n, sm_candidate *c, sm_candidate_part p
                                sm_relation *out, sm_error *e)
 {
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
-    const bool is_all = part == SM_CANDIDATE_TABLE;
+    const bool has_kept = part != SM_CANDIDATE_WRITTEN;
+    const int64_t first = has_kept ? 0 : c->n_moved;
+    const int64_t end = part == SM_CANDIDATE_STAYS ? c->n_moved : c->record.n_adds;
     int32_t *columns = NULL;
 
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), n->arena, d, &columns, e));
     d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_marks + c->record.n_adds + 1);
-    SM_TRY(is_all ? marked_files(n, c, d, e) : SM_OK);
-    for (int64_t i = is_all ? 0 : c->n_moved; i < c->record.n_adds; i++) {
+    SM_TRY(has_kept ? marked_files(n, c, d, e) : SM_OK);
+    for (int64_t i = first; i < end; i++) {
         d->files[d->n_files++] = smi_added_file(c, &c->record.adds[i], columns, n->arena);
     }
-    if (is_all && c->base && !c->removes_all) {
+    if (has_kept && c->base && !c->removes_all) {
         staged_lister *l = SM_NEW(n->arena, staged_lister);
         *l = (staged_lister){
             .base = {.list = list_staged, .of = c},
