@@ -3,11 +3,12 @@
  * contract/contract_audit.c: counts the rows that break a contract's rules, over rows that are
  * there already.
  *
- * Method   Row rules are counted together, by one aggregate over one scan: a count of all rows, and
- *          for each rule of those for which it is FALSE. A set rule is a plan of its own, which
- *          reads only the columns of the rule: a GROUP BY for `unique`, a join for a reference
- *          (below), SQL for groups and queries (contract_audit_sql.c). Examples are read only for
- *          a rule that is broken, by a plan that ends after the first ten.
+ * Method   One CHECK over one scan, which nothing else uses: it counts the rows and those that
+ *          break each row rule, has their examples, and searches the keys of rules about
+ *          duplicates (contract_watch.c). Every other set rule is a plan of its own, which reads
+ *          only the columns of the rule: a join for a reference (below), SQL for groups and queries
+ *          (contract_audit_sql.c), and for `unique` a GROUP BY of the rows whose key may come
+ *          again. Examples of these are read by a plan that ends after the first ten.
  * Memory   is that of exec's operators, which spill. */
 #include "contract/contract_int.h"
 
@@ -311,34 +312,6 @@ sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *o
                        smi_share_rows(u, b->rule, u->in->rows, broken, out, e), e);
 }
 
-/* All row rules and the number of rows, in one pass. */
-static sm_status count_rows(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e)
-{
-    const sm_audit *in = u->in;
-    const sm_plan_node *root = NULL;
-
-    sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, n + 1);
-    int64_t *counts = SM_NEW_ARRAY(u->a, int64_t, n + 1);
-    SM_TRY(call(u, "count", NULL, NULL, &items[0].call, e));
-    for (int64_t i = 0; i < n; i++) {
-        items[i + 1].call = items[0].call;
-        SM_TRY(call(u, "not", rules[i].holds, NULL, &items[i + 1].filter, e));
-    }
-    SM_TRY(sm_plan_aggregate(in->rows, NULL, 0, items, (int32_t)n + 1, u->a, &root, e));
-    u->report = in->report;
-    SM_TRY(run_numbers(u, root, counts, (int32_t)n + 1, e));
-    u->report = NULL;
-    u->n_rows = counts[0];
-    for (int64_t i = 0; i < n; i++) {
-        sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
-        *out = (sm_rule_count){.n_rows = u->n_rows, .n_broken = counts[i + 1]};
-        if (out->n_broken > 0) {
-            SM_TRY(smi_audit_show_first(u, &rules[i], in->rows, SM_RULE_EXAMPLES, out, e));
-        }
-    }
-    return SM_OK;
-}
-
 static sm_status audit_rows(smi_audit *u, sm_error *e)
 {
     const sm_audit *in = u->in;
@@ -347,7 +320,7 @@ static sm_status audit_rows(smi_audit *u, sm_error *e)
 
     SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, u->a, &rules, &n,
                             e));
-    SM_TRY(u->count ? u->count(u, rules, n, e) : count_rows(u, rules, n, e));
+    SM_TRY(u->count(u, rules, n, e));
     for (int64_t i = 0; i < n; i++) {
         sm_rule_count *out = &u->counts[rules[i].rule - in->table->rules];
         SM_TRY(out->n_broken > 0 ? smi_audit_share(u, &rules[i], out, e) : SM_OK);
@@ -364,67 +337,102 @@ static bool has_order(const sm_type *t)
            t->id == SM_TYPE_TIME || t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
-/* Adds to `tests` that a key lies between the least and the greatest of the added rows, which are
- * values i and i + 1 of `ends`. */
-static sm_status between(smi_audit *u, const sm_expr *key, const sm_batch *ends, int32_t i,
-                         const sm_expr **tests, sm_error *e)
+/* The range of a column of files that a scan reads; false: they do not say it. */
+static bool known_range(const sm_plan_node *rows, const sm_expr *x, sm_value ends[2])
 {
-    for (int32_t k = 0; k < 2; k++) {
-        const sm_value v = sm_column_value(&ends->columns[i + k], 0);
-        const sm_expr *end = sm_expr_constant(v, u->a);
-        SM_TRY(call(u, k == 0 ? ">=" : "<=", key, end, &tests[i + k], e));
+    const sm_dataset *d = rows->kind == SM_PLAN_SCAN ? rows->as.scan.dataset : NULL;
+    const int32_t column = d && x->kind == SM_EXPR_COLUMN ? rows->as.scan.columns[x->index] : -1;
+    const int32_t n_stored = d ? sm_dataset_keys(d) : 0;
+
+    ends[0] = ends[1] = sm_value_null(x->type);
+    if (!d || d->lister || column < 0) {
+        return false;
     }
+    for (int64_t i = 0; i < d->n_files; i++) {
+        const sm_datafile *f = &d->files[i];
+        if (column < n_stored && !f->ranges) {
+            return false;
+        }
+        const sm_range r = column < n_stored ? f->ranges[column]
+                                             : sm_range_of_value(f->constants[column - n_stored]);
+        if (r.has_nulls && r.n_nulls == r.n_rows) {
+            continue; /* no row of it has a key */
+        }
+        if (!r.has_min || !r.has_max || r.may_have_nan) {
+            return false;
+        }
+        ends[0] = ends[0].is_null || sm_value_cmp(r.min, ends[0]) < 0 ? r.min : ends[0];
+        ends[1] = ends[1].is_null || sm_value_cmp(r.max, ends[1]) > 0 ? r.max : ends[1];
+    }
+    return true;
+}
+/* The least and the greatest value of each of n columns of the added rows, as their files say or as
+ * is read. */
+static sm_status find_ends(smi_audit *u, const sm_expr *const *added, int32_t n,
+                           sm_value (*ends)[2], sm_error *e)
+{
+    sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, 2 * n);
+    const sm_plan_node *root = NULL;
+    sm_plan *plan = NULL;
+    sm_batch **rows = NULL;
+    int64_t n_batches = 0;
+    bool are_known = true;
+
+    for (int32_t i = 0; i < n; i++) {
+        are_known = known_range(u->added, added[i], ends[i]) && are_known;
+        SM_TRY(call(u, "min", added[i], NULL, &items[2 * i].call, e));
+        SM_TRY(call(u, "max", added[i], NULL, &items[2 * i + 1].call, e));
+    }
+    if (are_known) {
+        return SM_OK;
+    }
+    SM_TRY(sm_plan_aggregate(u->added, NULL, 0, items, 2 * n, u->a, &root, e));
+    SM_TRY(sm_plan_finish(root, u->a, &plan, e));
+    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n_batches, NULL, e));
+    SM_ENSURE(n_batches == 1 && rows[0]->n_rows == 1);
+    for (int32_t i = 0; i < 2 * n; i++) {
+        ends[i / 2][i % 2] = sm_value_copy(u->a, sm_column_value(&rows[0]->columns[i], 0));
+    }
+    release_all(rows, n_batches);
     return SM_OK;
 }
 
-/* The rows whose keys lie between those of the added rows, which become `added`: so of a large
- * table, to which the rows of one day are added, only the files of that day are read. */
-static sm_status find_range(smi_audit *u, const sm_rule *r, const sm_expr *const *keys,
+sm_status smi_audit_between(smi_audit *u, const sm_rule *r, const sm_expr *const *keys,
                             const sm_expr **added, const sm_plan_node **rows, sm_error *e)
 {
     const int32_t n = r->n_columns;
-    sm_agg_item *items = SM_NEW_ARRAY(u->a, sm_agg_item, 2 * n);
-    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, 2 * n), *all = NULL,
-                  **of_added = NULL;
-    const sm_plan_node *root = NULL;
-    sm_plan *plan = NULL;
-    sm_batch **ends = NULL;
-    int64_t n_batches = 0;
-    int32_t n_items = 0, at = 0;
+    const sm_expr **tests = SM_NEW_ARRAY(u->a, const sm_expr *, 2 * n), *all = NULL;
+    const sm_expr **ordered = SM_NEW_ARRAY(u->a, const sm_expr *, n), **of_added = NULL;
+    sm_value(*ends)[2] = sm_arena_alloc(u->a, (size_t)n * sizeof(*ends));
+    int32_t n_ordered = 0, at = 0;
 
     SM_TRY(smi_bind_columns(u->in->contract, u->in->table, u->added->schema, u->a, &of_added, e));
     for (int32_t i = 0; i < n; i++) {
         added[i] = of_added[r->columns[i]];
-    }
-    for (int32_t i = 0; i < n; i++) {
         if (has_order(keys[i]->type)) {
-            SM_TRY(call(u, "min", added[i], NULL, &items[n_items++].call, e));
-            SM_TRY(call(u, "max", added[i], NULL, &items[n_items++].call, e));
+            ordered[n_ordered++] = added[i];
         }
     }
-    if (n_items == 0) {
+    if (n_ordered == 0) {
         return SM_OK;
     }
-    SM_TRY(sm_plan_aggregate(u->added, NULL, 0, items, n_items, u->a, &root, e));
-    SM_TRY(sm_plan_finish(root, u->a, &plan, e));
-    SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &ends, &n_batches, NULL, e));
-    SM_ENSURE(n_batches == 1 && ends[0]->n_rows == 1);
-    sm_status st = SM_OK;
-    for (int32_t i = 0; i < n && st == SM_OK; i++) {
+    SM_TRY(find_ends(u, ordered, n_ordered, ends, e));
+    for (int32_t i = 0; i < n; i++) {
         if (has_order(keys[i]->type)) {
-            st = between(u, keys[i], ends[0], at, tests, e);
-            at += 2;
+            const sm_expr *least = sm_expr_constant(ends[at][0], u->a);
+            const sm_expr *greatest = sm_expr_constant(ends[at][1], u->a);
+            SM_TRY(call(u, ">=", keys[i], least, &tests[2 * at], e));
+            SM_TRY(call(u, "<=", keys[i], greatest, &tests[2 * at + 1], e));
+            at++;
         }
     }
-    release_all(ends, n_batches);
-    SM_TRY(st);
-    SM_TRY(sm_expr_and(tests, n_items, u->a, &all, e));
+    SM_TRY(sm_expr_and(tests, 2 * n_ordered, u->a, &all, e));
     return sm_plan_filter(*rows, all, u->a, rows, e);
 }
 
 /* Of the rows those that have a key of a row that was added, as their keys alone: no others can be
  * duplicates of it. */
-static sm_status find_added(smi_audit *u, const smi_repeats *repeats, const sm_expr *const *added,
+static sm_status find_added(smi_audit *u, const smi_search *search, const sm_expr *const *added,
                             picks *keys, const sm_plan_node **rows, sm_error *e)
 {
     const sm_plan_node *left = sm_plan_project(*rows, keys->exprs, keys->names, keys->n, u->a);
@@ -433,7 +441,7 @@ static sm_status find_added(smi_audit *u, const smi_repeats *repeats, const sm_e
     for (int32_t i = 0; i < keys->n; i++) {
         keys->exprs[i] = sm_expr_column(left->schema, i, u->a);
     }
-    SM_TRY(smi_only_repeats(repeats, u->added, added, keys->n, u->a, &right, e));
+    SM_TRY(smi_search_only(search, u->added, added, keys->n, u->a, &right, e));
     SM_TRY(smi_audit_different(u, right, added, keys->n, &right, e));
     return join_values(u, left, keys->exprs, keys->n, right, SM_JOIN_INNER, rows, e);
 }
@@ -542,27 +550,30 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     const int32_t n = r->n_columns;
     picks p = picks_new(u, n + 1);
     const sm_expr **added = SM_NEW_ARRAY(u->a, const sm_expr *, n);
-    const smi_repeats *known = u->repeats ? &u->repeats[r - u->in->table->rules] : NULL;
-    const sm_plan_node *rows = NULL, *groups = NULL;
-    smi_repeats repeats = {0};
+    smi_search *begun = u->searches ? u->searches[r - u->in->table->rules] : NULL;
+    smi_search *search = begun ? begun : smi_search_new(u->in->env, 0, u->a);
+    const sm_plan_node *rows = u->in->rows, *groups = NULL;
     int64_t n_groups = 0, n_alike = 0;
     sm_status st = SM_OK;
 
     out->n_rows = u->n_rows;
     pick_columns(u, &p, r);
-    SM_TRY(without_null(u, u->in->rows, p.exprs, n, &rows, e));
-    SM_TRY(groups_alike(u, rows, &p, &groups, e)); /* fails where a column can be no key */
-    SM_TRY(u->added ? find_range(u, r, p.exprs, added, &rows, e) : SM_OK);
-    if (!known || !known->is_known) {
-        SM_TRY_GOTO(st, done, smi_find_repeats(u, rows, p.exprs, n, &repeats, e));
-        known = &repeats;
-    }
-    if (smi_repeats_none(known)) {
+    /* fails where a column can be no key */
+    SM_TRY_GOTO(st, done, groups_alike(u, rows, &p, &groups, e));
+    if (smi_search_none(search)) {
         goto done;
     }
-    SM_TRY_GOTO(st, done, smi_only_repeats(known, rows, p.exprs, n, u->a, &rows, e));
     if (u->added) {
-        SM_TRY_GOTO(st, done, find_added(u, known, added, &p, &rows, e));
+        SM_TRY_GOTO(st, done, smi_audit_between(u, r, p.exprs, added, &rows, e));
+    }
+    SM_TRY_GOTO(st, done, smi_search_find(search, u, rows, p.exprs, n, e));
+    if (smi_search_none(search)) {
+        goto done;
+    }
+    SM_TRY_GOTO(st, done, without_null(u, rows, p.exprs, n, &rows, e));
+    SM_TRY_GOTO(st, done, smi_search_only(search, rows, p.exprs, n, u->a, &rows, e));
+    if (u->added) {
+        SM_TRY_GOTO(st, done, find_added(u, search, added, &p, &rows, e));
     }
     SM_TRY_GOTO(st, done, groups_alike(u, rows, &p, &groups, e));
     SM_TRY_GOTO(st, done, count_alike(u, groups, &n_groups, &n_alike, e));
@@ -572,7 +583,7 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
         st = r->has_share_per ? smi_share_unique(u, r, groups, out, e) : SM_OK;
     }
 done:
-    smi_repeats_release(&repeats);
+    smi_search_free(begun ? NULL : search);
     return st;
 }
 
@@ -756,13 +767,49 @@ sm_status smi_audit_all(smi_audit *u, sm_error *e)
     return smi_audit_sets(u, e);
 }
 
+/* The plan that only has the checks of an audit. */
+static sm_status plan_checks(sm_audit_watch *w, sm_arena *a, sm_plan **out, sm_error *e)
+{
+    sm_plan_watch *p = sm_audit_watch_plan(w);
+    const int32_t n = p->rows->schema->n_fields;
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n + 1);
+
+    exprs[0] = sm_expr_constant(sm_value_i64(0), a); /* of each row this goes on, to nobody */
+    names[0] = SM_STR("row");
+    for (int32_t i = 0; i < n; i++) {
+        exprs[1 + i] = sm_expr_column(p->rows->schema, i, a);
+        names[1 + i] = p->rows->schema->fields[i].name;
+    }
+    const sm_plan_node *rows = sm_plan_project(p->rows, exprs, names, n + 1, a);
+    sm_check *checks = SM_NEW_ARRAY(a, sm_check, p->n_checks);
+    int32_t *place = SM_NEW_ARRAY(a, int32_t, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        place[i] = 1 + i;
+    }
+    for (int32_t i = 0; i < p->n_checks; i++) {
+        checks[i] = p->checks[i];
+        checks[i].holds = sm_expr_mapped(checks[i].holds, place, a);
+    }
+    SM_TRY(sm_plan_check_first(rows, 1, checks, p->n_checks, p->side, a, &p->check, e));
+    return sm_plan_finish(p->check, a, out, e);
+}
+
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
                             sm_error *e)
 {
-    smi_audit u = {.in = in, .a = a};
+    const size_t room_bytes = sm_budget_room(in->env->budget) / 4 * 3;
+    sm_exec_report own = {0}, *report = in->report ? in->report : &own;
+    sm_audit_watch *w = NULL;
+    sm_plan *plan = NULL;
+    sm_status st = SM_OK;
 
-    SM_TRY(smi_audit_all(&u, e));
-    *out = u.counts;
-    *n_rows = u.n_rows;
-    return SM_OK;
+    SM_TRY(sm_audit_watch_new(in, 0, room_bytes, a, &w, e));
+    SM_TRY_GOTO(st, done, plan_checks(w, a, &plan, e));
+    SM_TRY_GOTO(st, done, sm_exec_run(plan, in->env, NULL, NULL, report, e));
+    st = sm_audit_watch_end(w, report, a, out, n_rows, e);
+done:
+    sm_audit_watch_free(w);
+    sm_exec_report_release(&own);
+    return st;
 }

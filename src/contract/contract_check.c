@@ -197,10 +197,11 @@ static sm_status count_files(smi_audit *u, const sm_bound_rule *rules, int64_t n
 static sm_status count_anew(checking *k, const sm_audit *audit, sm_arena *a, smi_kept_counts *out,
                             sm_error *e)
 {
-    smi_audit u = {.in = audit, .a = a, .ctx = k, .count = k->kept.table ? count_files : NULL};
+    smi_audit u = {.in = audit, .a = a, .ctx = k, .count = count_files};
 
     k->note = out->notes[0];
-    SM_TRY(smi_audit_all(&u, e));
+    SM_TRY(k->kept.table ? smi_audit_all(&u, e)
+                         : sm_contract_audit(audit, a, &u.counts, &u.n_rows, e));
     out->notes[0] = k->note;
     out->counts = u.counts;
     out->n_rows = u.n_rows;

@@ -298,11 +298,11 @@ struct smi_audit {
     const sm_plan_node *added; /* of the rows, those that a write adds: duplicates count only of
                                 * them; NULL: of all */
     int64_t n_rows;
-    const struct smi_repeats *repeats; /* one a rule: what is known of its keys; NULL: nothing */
-    sm_rule_count *counts;             /* one a rule */
-    sm_exec_report *report;            /* of the plan that is executed; NULL: not wanted */
-    /* Counts the row rules in another way than by one pass over in->rows; sets n_rows, and of each
-     * rule what such a pass gives. NULL: there is no other way. */
+    struct smi_search **searches; /* one a rule: of its keys; NULL: none was begun */
+    sm_rule_count *counts;        /* one a rule */
+    sm_exec_report *report;       /* of the plan that is executed; NULL: not wanted */
+    /* For smi_audit_all(): counts the row rules in another way than sm_contract_audit() does, by one
+     * pass over in->rows; sets n_rows, and of each rule what such a pass gives. */
     sm_status (*count)(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e);
     void *ctx; /* of count() */
 };
@@ -342,6 +342,11 @@ void smi_audit_shown(smi_audit *u, const sm_bound_rule *b, bool *used);
 /** The worst group of u->in->rows, if the row rule has smelt.sharePer. */
 sm_status smi_audit_share(smi_audit *u, const sm_bound_rule *b, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;
+/** Of `rows` those whose key lies between the least and the greatest of the rows that a write adds,
+ * or a little further. keys: of the rule, over `rows`; added: the same over u->added. */
+sm_status smi_audit_between(smi_audit *u, const sm_rule *r, const sm_expr *const *keys,
+                            const sm_expr **added, const sm_plan_node **rows,
+                            sm_error *e) SM_MUST_USE;
 /** The number of rows of a plan. */
 sm_status smi_audit_count(smi_audit *u, const sm_plan_node *in, int64_t *out,
                           sm_error *e) SM_MUST_USE;
@@ -381,42 +386,62 @@ sm_status smi_share_unique(smi_audit *u, const sm_rule *r, const sm_plan_node *t
 
 /* ---- keys that may come more than once (contract_repeats.c) ---------------------------------- */
 
-/* The hashes of keys that may come more than once. */
-typedef struct smi_repeats {
-    sm_hash_set hashes;
-    bool is_known; /* else any key may */
-} smi_repeats;
-
+/* A search for keys that may come more than once, among all rows or for a start among those that
+ * pass by in a plan of another purpose. */
+typedef struct smi_search smi_search;
+/** most_bytes: what it may take of the budget while rows pass by. Lives in `a`; smi_search_free()
+ * it. */
+smi_search *smi_search_new(const sm_exec_env *env, size_t most_bytes, sm_arena *a);
+/** UBIGINT: the hash of a row's key; NULL where a part of the key is. */
+const sm_expr *smi_search_hash(const sm_expr *const *keys, int32_t n_keys, sm_arena *a);
+/** BOOLEAN: TRUE for each row, whose hash the search then has, unless it is NULL. `hash`: a column
+ * of the rows that take it, for what is computed of one column is computed once for its equal
+ * values. Any thread. */
+const sm_expr *smi_search_take(smi_search *s, const sm_expr *hash, sm_arena *a);
+/** Rows beside those that have passed, until the end. Blocks; not from a worker. Errors: those of
+ * running a plan. */
+sm_status smi_search_add(smi_search *s, const smi_audit *u, const sm_plan_node *in,
+                         const sm_expr *const *keys, int32_t n_keys, sm_error *e) SM_MUST_USE;
+/** When all rows have passed, and again. Where this is not called, none did. SM_INTERRUPTED. */
+sm_status smi_search_end(smi_search *s, sm_error *e) SM_MUST_USE;
 /**
- * Looks which keys of rows may come more than once: all that do, and few others.
+ * Finds which keys of rows may come more than once: all that do, and few others.
  *
- * Shape     keys: over `in`, without NULL
- * Owner     smi_repeats_release(out)
+ * Shape     in: the rows, those that have passed among them; it reads them only for what it could
+ *           not keep of these. Keys with NULL are none
  * Errors    those of running a plan; where memory is refused, nothing is known, and it is SM_OK
  * Threads   blocks; not from a worker
  */
-sm_status smi_find_repeats(const smi_audit *u, const sm_plan_node *in, const sm_expr *const *keys,
-                           int32_t n_keys, smi_repeats *out, sm_error *e) SM_MUST_USE;
-/* The same search among rows that pass by in a plan of another purpose. */
-typedef struct smi_search smi_search;
-/** UBIGINT: the hash of a row's key; NULL where a part of the key is. */
-const sm_expr *smi_search_hash(const sm_expr *const *keys, int32_t n_keys, sm_arena *a);
-/** BOOLEAN: TRUE for each row, whose hash the search then has. `hash`: a column of the rows that
- * take it, for what is computed of one column is computed once for its equal values. Any thread. */
-const sm_expr *smi_search_take(smi_search *s, const sm_expr *hash, sm_arena *a);
-/** A search that takes so many bytes at most of the budget, and gives up where it needs more. Lives
- * in `a`; smi_search_free() it. */
-smi_search *smi_search_new(const sm_exec_env *env, size_t most_bytes, sm_arena *a);
-/** When all rows have passed: as smi_find_repeats(). */
-sm_status smi_search_end(smi_search *s, smi_repeats *out, sm_error *e) SM_MUST_USE;
+sm_status smi_search_find(smi_search *s, const smi_audit *u, const sm_plan_node *in,
+                          const sm_expr *const *keys, int32_t n_keys, sm_error *e) SM_MUST_USE;
+/** Is it certain that no key comes more than once? Before find() too. */
+bool smi_search_none(const smi_search *s);
+/** The rows of `in` whose keys may come more than once, after find(); *out borrows the search. */
+sm_status smi_search_only(const smi_search *s, const sm_plan_node *in, const sm_expr *const *keys,
+                          int32_t n_keys, sm_arena *a, const sm_plan_node **out,
+                          sm_error *e) SM_MUST_USE;
 void smi_search_free(smi_search *s); /* gives back what it took; takes NULL */
-/** Is it certain that no key comes more than once? */
-bool smi_repeats_none(const smi_repeats *r);
-/** The rows of `in` whose keys may come more than once; *out borrows `r`. */
-sm_status smi_only_repeats(const smi_repeats *r, const sm_plan_node *in, const sm_expr *const *keys,
-                           int32_t n_keys, sm_arena *a, const sm_plan_node **out,
-                           sm_error *e) SM_MUST_USE;
-void smi_repeats_release(smi_repeats *r); /* takes {0} */
+
+/* The searches of a table's rules about duplicates (contract_searches.c). */
+typedef struct smi_searches {
+    const sm_contract_table *table;
+    smi_search **of_rule; /* one a rule of the table; NULL: it has none */
+    int32_t n;
+    const sm_rule **rules;  /* the n that have one */
+    const sm_expr **hashes; /* of their keys, over the rows of the audit */
+} smi_searches;
+/** Begins them, over u->columns. of_mending: also for rules with the action QUARANTINE or NULL.
+ * room_bytes: what they may take together while rows pass by. */
+void smi_searches_begin(smi_searches *s, const smi_audit *u, bool of_mending, size_t room_bytes);
+/** The rows, and behind their columns a hash for each search. */
+const sm_plan_node *smi_searches_rows(const smi_searches *s, const sm_plan_node *rows, sm_arena *a);
+/** BOOLEAN: TRUE for each row, whose hash search i then has. rows: whose last columns are the
+ * hashes. */
+const sm_expr *smi_searches_take(const smi_searches *s, int32_t i, const sm_type *rows,
+                                 sm_arena *a);
+/** When all rows have passed: smi_search_end() of each. */
+sm_status smi_searches_end(const smi_searches *s, sm_error *e) SM_MUST_USE;
+void smi_searches_free(smi_searches *s); /* takes {0} */
 
 /* ---- verdicts (contract_verdict.c) ----------------------------------------------------------- */
 

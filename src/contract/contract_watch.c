@@ -4,9 +4,9 @@
  * are not read once more.
  *
  * Calls    new; the plan gets the watch's checks (plan_watch.c) and is executed; end; free. By
- *          flow, for the contracts of views.
+ *          flow, for the contracts of views; by contract_audit.c, whose plan has no other purpose.
  * Checks   One for each row rule. For each rule about duplicates one that is always TRUE and takes
- *          the hash of the row's key (contract_repeats.c). Where there is none of both, one that
+ *          the hash of the row's key (contract_searches.c). Where there is none of both, one that
  *          counts the rows.
  * Columns  are those that the rules read and their examples show, then a hash for each search.
  * End      Row rules are counted by the pass, and its examples are theirs. If no key of a search
@@ -16,73 +16,23 @@
  *          the contract's own, 0.5 s with this. */
 #include "contract/contract_int.h"
 
-/* A rule about duplicates whose keys are searched. */
-typedef struct searched {
-    const sm_rule *rule;
-    smi_search *search;
-} searched;
-
 struct sm_audit_watch {
     sm_audit in;
     sm_arena *a;
     sm_bound_rule *rules; /* row rules, over in.rows */
     int64_t n_rules;
-    searched *searches;
-    int32_t n_searches;
+    smi_searches searches;
     int32_t *place; /* of a column of in.rows: among those that are looked at; −1: it is not */
     sm_plan_watch plan;
 };
 
 /* ---- the checks ------------------------------------------------------------------------------ */
 
-static bool is_of_duplicates(const sm_rule *r)
-{
-    return r->kind == SM_RULE_UNIQUE || r->kind == SM_RULE_PRIMARY_KEY ||
-           r->kind == SM_RULE_DUPLICATE_VALUES;
-}
-
-/* The key of a rule about duplicates; NULL: its columns can be none, as the audit will say. */
-static const sm_expr **key_of(const smi_audit *u, const sm_rule *r)
-{
-    const sm_expr **keys = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns + 1);
-
-    for (int32_t i = 0; i < r->n_columns; i++) {
-        keys[i] = u->columns[r->columns[i]];
-        if (sm_type_is_nested(keys[i]->type->id)) {
-            return NULL;
-        }
-    }
-    return keys;
-}
-
-/* Begins the searches. *hashes: one each. */
-static void begin_searches(sm_audit_watch *w, const smi_audit *u, size_t room_bytes,
-                           const sm_expr ***hashes)
-{
-    const sm_contract_table *t = w->in.table;
-    int32_t n = 0;
-
-    for (int64_t i = 0; i < t->n_rules; i++) {
-        n += is_of_duplicates(&t->rules[i]);
-    }
-    w->searches = SM_NEW_ARRAY(w->a, searched, n + 1);
-    *hashes = SM_NEW_ARRAY(w->a, const sm_expr *, n + 1);
-    for (int64_t i = 0; i < t->n_rules; i++) {
-        const sm_rule *r = &t->rules[i];
-        const sm_expr **keys = is_of_duplicates(r) ? key_of(u, r) : NULL;
-        if (keys) {
-            smi_search *search = smi_search_new(w->in.env, room_bytes / (size_t)n, w->a);
-            (*hashes)[w->n_searches] = smi_search_hash(keys, r->n_columns, w->a);
-            w->searches[w->n_searches++] = (searched){r, search};
-        }
-    }
-}
-
 /* The columns that are looked at. */
-static const sm_plan_node *looked_at(sm_audit_watch *w, smi_audit *u, const sm_expr *const *hashes)
+static const sm_plan_node *looked_at(sm_audit_watch *w, smi_audit *u)
 {
     const sm_type *schema = w->in.rows->schema;
-    const int32_t n_most = schema->n_fields + w->n_searches;
+    const int32_t n_most = schema->n_fields + w->searches.n;
     bool *used = SM_NEW_ARRAY(w->a, bool, schema->n_fields + 1);
     const sm_expr **exprs = SM_NEW_ARRAY(w->a, const sm_expr *, n_most + 1);
     sm_str *names = SM_NEW_ARRAY(w->a, sm_str, n_most + 1);
@@ -100,8 +50,8 @@ static const sm_plan_node *looked_at(sm_audit_watch *w, smi_audit *u, const sm_e
             names[n++] = schema->fields[i].name;
         }
     }
-    for (int32_t i = 0; i < w->n_searches; i++) {
-        exprs[n] = hashes[i];
+    for (int32_t i = 0; i < w->searches.n; i++) {
+        exprs[n] = w->searches.hashes[i];
         names[n++] = SM_STR("hash");
     }
     return sm_plan_project(w->in.rows, exprs, names, n, w->a);
@@ -110,19 +60,18 @@ static const sm_plan_node *looked_at(sm_audit_watch *w, smi_audit *u, const sm_e
 static void make_checks(sm_audit_watch *w)
 {
     const sm_type *columns = w->plan.rows->schema;
-    const int32_t n_hashes = w->n_searches, first_hash = columns->n_fields - n_hashes;
+    const smi_searches *s = &w->searches;
     const sm_value yes = {.type = &sm_type_bool, .as.b = true};
-    sm_check *checks = SM_NEW_ARRAY(w->a, sm_check, w->n_rules + n_hashes + 1);
+    sm_check *checks = SM_NEW_ARRAY(w->a, sm_check, w->n_rules + s->n + 1);
     int32_t n = 0;
 
     for (int64_t i = 0; i < w->n_rules; i++) {
         checks[n++] = (sm_check){.name = w->rules[i].rule->name,
                                  .holds = sm_expr_mapped(w->rules[i].holds, w->place, w->a)};
     }
-    for (int32_t i = 0; i < n_hashes; i++) {
-        const sm_expr *hash = sm_expr_column(columns, first_hash + i, w->a);
-        checks[n++] = (sm_check){.name = w->searches[i].rule->name,
-                                 .holds = smi_search_take(w->searches[i].search, hash, w->a)};
+    for (int32_t i = 0; i < s->n; i++) {
+        checks[n++] =
+            (sm_check){.name = s->rules[i]->name, .holds = smi_searches_take(s, i, columns, w->a)};
     }
     if (n == 0) {
         checks[n++] = (sm_check){.name = SM_STR("rows"), .holds = sm_expr_constant(yes, w->a)};
@@ -138,15 +87,14 @@ sm_status sm_audit_watch_new(const sm_audit *in, int32_t side, size_t room_bytes
                              sm_audit_watch **out, sm_error *e)
 {
     sm_audit_watch *w = SM_NEW(a, sm_audit_watch);
-    const sm_expr **hashes = NULL;
 
     *w = (sm_audit_watch){.in = *in, .a = a, .plan = {.side = side}};
     smi_audit u = {.in = &w->in, .a = a};
     SM_TRY(smi_bind_columns(in->contract, in->table, in->rows->schema, a, &u.columns, e));
     SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, a, &w->rules,
                             &w->n_rules, e));
-    begin_searches(w, &u, room_bytes, &hashes);
-    w->plan.rows = looked_at(w, &u, hashes);
+    smi_searches_begin(&w->searches, &u, true, room_bytes);
+    w->plan.rows = looked_at(w, &u);
     make_checks(w);
     *out = w;
     return SM_OK;
@@ -218,47 +166,31 @@ static sm_status take_rule(const sm_audit_watch *w, smi_audit *u, int32_t i,
     return st == SM_OK ? smi_audit_share(u, rule, out, e) : st;
 }
 
-/* Ends the searches. *out: one a rule; release_repeats() them, also after a failure. */
-static sm_status end_searches(sm_audit_watch *w, smi_repeats *out, sm_error *e)
-{
-    for (int32_t i = 0; i < w->n_searches; i++) {
-        searched *s = &w->searches[i];
-        SM_TRY(smi_search_end(s->search, &out[s->rule - w->in.table->rules], e));
-    }
-    return SM_OK;
-}
-
 sm_status sm_audit_watch_end(sm_audit_watch *w, const sm_exec_report *report, sm_arena *a,
                              sm_rule_count **counts, int64_t *n_rows, sm_error *e)
 {
     const sm_contract_table *t = w->in.table;
-    smi_repeats *repeats = SM_NEW_ARRAY(a, smi_repeats, t->n_rules + 1);
     smi_audit u = {.in = &w->in,
                    .a = a,
                    .n_rows = report_of(w, report, 0)->n_rows,
-                   .repeats = repeats,
+                   .searches = w->searches.of_rule,
                    .counts = SM_NEW_ARRAY(a, sm_rule_count, t->n_rules + 1)};
-    sm_status st = SM_OK;
 
     SM_ASSERT(w->plan.check && !report->is_partial);
     SM_TRY(smi_bind_columns(w->in.contract, t, w->in.rows->schema, a, &u.columns, e));
     for (int32_t i = 0; i < w->n_rules; i++) {
         SM_TRY(take_rule(w, &u, i, report, e));
     }
-    SM_TRY_GOTO(st, done, end_searches(w, repeats, e));
-    SM_TRY_GOTO(st, done, smi_audit_sets(&u, e));
+    SM_TRY(smi_searches_end(&w->searches, e));
+    SM_TRY(smi_audit_sets(&u, e));
     *counts = u.counts;
     *n_rows = u.n_rows;
-done:
-    for (int64_t i = 0; i < t->n_rules; i++) {
-        smi_repeats_release(&repeats[i]);
-    }
-    return st;
+    return SM_OK;
 }
 
 void sm_audit_watch_free(sm_audit_watch *w)
 {
-    for (int32_t i = 0; w && i < w->n_searches; i++) {
-        smi_search_free(w->searches[i].search);
+    if (w) {
+        smi_searches_free(&w->searches);
     }
 }
