@@ -639,8 +639,11 @@ typedef struct sm_guarded {
     const sm_plan_node *rows;  /* that are to be written */
     const sm_plan_node *stays; /* rows of the table that stay beside them, with columns of the same
                                 * names and types in any order; NULL: none do */
-    int32_t first_side;        /* the guard's side outputs are numbered from here on */
-    sm_resolver names;         /* as of sm_audit, and other() and ctx too */
+    size_t room_bytes;  /* what searches of keys that come again may take of the budget while the
+                        * rows are written; 0: there are none, for the rows are not written as they
+                        * are, and beside them rows may be that do not stay */
+    int32_t first_side; /* the guard's side outputs are numbered from here on */
+    sm_resolver names;  /* as of sm_audit, and other() and ctx too */
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
     void *ctx;
     const sm_exec_env *env;
@@ -656,11 +659,13 @@ typedef struct sm_guarded {
  *           casts. Then the row rules, as one CHECK. Then each set rule with the action QUARANTINE
  *           or NULL, over the rows that remain and those that stay, as one more. Set rules that
  *           FAIL or WARN are audited behind the pass, over what it staged
- * Owner     *out lives in `a`; borrows `in`, which is copied, and what it points to
+ * Owner     *out lives in `a`, sm_guard_free() it; borrows `in`, which is copied, and what it
+ *           points to
  * Errors    those of sm_contract_bind(); SM_INVALID with the rule's place: an action that a rule of
  *           its kind cannot have
  */
 sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_error *e) SM_MUST_USE;
+void sm_guard_free(sm_guard *g); /* gives back what its searches took; takes NULL */
 /** The rows that are left to write: the plan to run in the place of `rows`. */
 const sm_plan_node *sm_guard_rows(const sm_guard *g);
 /** How many side outputs it has: those that a row may leave by, from first_side on. 0: none of its
@@ -676,21 +681,27 @@ const sm_type *sm_guard_leaves(const sm_guard *g, int32_t side);
 int32_t sm_guard_rules(const sm_guard *g, int32_t side);
 /** The rule by which a row left; check: its value of "check", below sm_guard_rules(). */
 const sm_rule *sm_guard_rule(const sm_guard *g, int32_t side, int32_t check);
+/* The rows of a write that was staged, each as a plan by calls. */
+typedef struct sm_guard_staged {
+    const sm_plan_node *table; /* all that the table will have */
+    const sm_plan_node
+        *written;              /* those of them that this write adds; the same node: it adds all */
+    const sm_plan_node *stays; /* all others; NULL: it is not known which they are */
+} sm_guard_staged;
 /**
  * Judges the write: takes the counts of the pass, and audits the other rules.
  *
- * Shape     report: of the run of sm_guard_rows(). table: all rows that the table will have, as a
- *           plan by calls; written: those of them that this write adds; the same node where it adds
- *           all. References are audited over `written`, other set rules over `table`, where rows
- *           count as duplicates only if one that was written has their key. A rule whose action is
+ * Shape     report: of the run of sm_guard_rows(). References are audited over the
+ *           written rows, other set rules over the table, where rows count as duplicates only if
+ *           one that was written has their key. A rule whose action is
  *           QUARANTINE or NULL warns where it took rows away or changed them, and fails where they
  *           were more than its fail_above, or a limit other than `mustBe: 0`, allows.
  *           Behind the file's rules the verdict has one for each column that is cast, "column:cast"
  * Owner     the verdict lives in `a`; it borrows the contract
  * Errors    those of sm_contract_audit()
  */
-sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
-                         const sm_plan_node *written, sm_arena *a, sm_verdict **out,
+sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report,
+                         const sm_guard_staged *rows, sm_arena *a, sm_verdict **out,
                          sm_error *e) SM_MUST_USE;
 
 /**

@@ -9,7 +9,9 @@
  *          away or changes what its rules say, in the pass of the write itself. Each set rule that
  *          takes rows away or changes them is a CHECK of its own above it (contract_guard_set.c).
  *          All other set rules are audited over what the write has staged (contract_audit.c), as
- *          nothing of it is published yet.
+ *          nothing of it is published yet. For those about duplicates a last CHECK, which each row
+ *          keeps, takes the hashes of the keys (contract_searches.c): so what was staged, and the
+ *          rows beside it that may have such keys, are compared only if a hash comes again.
  * Sides    CHECK nodes by which rows may leave are numbered first, then the others: so an
  *          unbroken range of side outputs needs a sink.
  * Memory   A CHECK keeps ten examples a rule; set rules are joins and windows, which spill. */
@@ -67,6 +69,29 @@ static void count_checks(sm_guard *g)
     g->next_silent = g->in.first_side + g->n_sides;
 }
 
+/* Puts what takes the hashes of keys above all. */
+static sm_status search_keys(sm_guard *g, sm_error *e)
+{
+    const sm_audit in = smi_guard_audit(g, g->rows);
+    smi_audit u = {.in = &in, .a = g->a};
+    const int32_t n_columns = g->rows->schema->n_fields;
+
+    SM_TRY(smi_bind_columns(in.contract, in.table, in.rows->schema, g->a, &u.columns, e));
+    smi_searches_begin(&g->searches, &u, false, g->in.room_bytes);
+    const int32_t n = g->searches.n;
+    if (n == 0) {
+        return SM_OK;
+    }
+    const sm_plan_node *rows = smi_searches_rows(&g->searches, g->rows, g->a);
+    sm_check *checks = SM_NEW_ARRAY(g->a, sm_check, n);
+    for (int32_t i = 0; i < n; i++) {
+        checks[i] = (sm_check){.name = g->searches.rules[i]->name,
+                               .holds = smi_searches_take(&g->searches, i, rows->schema, g->a),
+                               .action = SM_POLICY_WARN};
+    }
+    return sm_plan_check_first(rows, n_columns, checks, n, g->next_silent++, g->a, &g->rows, e);
+}
+
 /* All checks, from the rows up. */
 static sm_status build(sm_guard *g, sm_error *e)
 {
@@ -86,7 +111,7 @@ static sm_status build(sm_guard *g, sm_error *e)
             SM_TRY(smi_at_rule(g->in.contract, r, smi_guard_set(g, r, e), e));
         }
     }
-    return SM_OK;
+    return g->in.room_bytes > 0 ? search_keys(g, e) : SM_OK;
 }
 
 sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_error *e)
@@ -97,6 +122,13 @@ sm_status sm_guard_new(const sm_guarded *in, sm_arena *a, sm_guard **out, sm_err
     SM_TRY(build(g, e));
     *out = g;
     return SM_OK;
+}
+
+void sm_guard_free(sm_guard *g)
+{
+    if (g) {
+        smi_searches_free(&g->searches);
+    }
 }
 
 /* ---- what it has ----------------------------------------------------------------------------- */
@@ -113,7 +145,7 @@ int32_t sm_guard_sides(const sm_guard *g)
 
 int32_t sm_guard_checks(const sm_guard *g)
 {
-    return g->n_checks;
+    return g->n_checks + (g->searches.n > 0);
 }
 
 static const smi_guard_checks *checks_of(const sm_guard *g, int32_t side)
@@ -207,6 +239,57 @@ static bool is_of_table(sm_rule_kind k)
     return k != SM_RULE_REFERENCE;
 }
 
+/* Is the key of a rule of the same types in both? Else equal keys may have other hashes. */
+static bool are_alike(const sm_rule *r, const sm_expr *const *one, const sm_expr *const *other)
+{
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        if (!sm_type_eq(one[r->columns[i]]->type, other[r->columns[i]]->type)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Ends the search for a rule's keys: adds those that stay beside what was written. */
+static sm_status end_search(const sm_guard *g, const sm_rule *r, const sm_plan_node *written,
+                            const sm_plan_node *stays, sm_arena *a, sm_error *e)
+{
+    smi_search *search = g->searches.of_rule[r - g->searches.table->rules];
+    const sm_audit in = smi_guard_audit(g, stays ? stays : written);
+    smi_audit u = {.in = &in, .a = a, .added = written};
+    const sm_plan_node *rows = in.rows;
+    const sm_expr **taken = NULL, **keys = SM_NEW_ARRAY(a, const sm_expr *, r->n_columns),
+                  **added = SM_NEW_ARRAY(a, const sm_expr *, r->n_columns);
+
+    SM_TRY(smi_bind_columns(in.contract, in.table, g->rows->schema, a, &taken, e));
+    SM_TRY(smi_bind_columns(in.contract, in.table, rows->schema, a, &u.columns, e));
+    if (!are_alike(r, taken, u.columns)) {
+        return SM_OK;
+    }
+    if (stays) {
+        for (int32_t i = 0; i < r->n_columns; i++) {
+            keys[i] = u.columns[r->columns[i]];
+        }
+        SM_TRY(smi_audit_between(&u, r, keys, added, &rows, e));
+        SM_TRY(smi_search_add(search, &u, rows, keys, r->n_columns, e));
+    }
+    return smi_search_end(search, e);
+}
+
+/* Ends the searches, where rows were all taken, and it is known which rows stay. */
+static sm_status end_searches(const sm_guard *g, const sm_exec_report *report,
+                              const sm_guard_staged *rows, sm_arena *a, sm_error *e)
+{
+    const bool are_known = rows->table == rows->written || rows->stays;
+
+    for (int32_t i = 0; i < g->searches.n && are_known && !report->is_partial; i++) {
+        const sm_rule *r = g->searches.rules[i];
+        SM_TRY(
+            smi_at_rule(g->in.contract, r, end_search(g, r, rows->written, rows->stays, a, e), e));
+    }
+    return SM_OK;
+}
+
 /* Counts of the set rules that no CHECK has, over all rows of the table or over those that were
  * written. */
 static sm_status audit_sets(const sm_guard *g, const sm_plan_node *rows, bool of_table,
@@ -214,7 +297,8 @@ static sm_status audit_sets(const sm_guard *g, const sm_plan_node *rows, bool of
                             sm_error *e)
 {
     const sm_audit in = smi_guard_audit(g, rows);
-    smi_audit u = {.in = &in, .a = a, .counts = counts, .added = added};
+    smi_audit u = {
+        .in = &in, .a = a, .counts = counts, .added = added, .searches = g->searches.of_rule};
     bool is_ready = false;
 
     for (int64_t i = 0; i < in.table->n_rules; i++) {
@@ -293,15 +377,17 @@ static const sm_contract_table *lasting_table(const sm_guard *g, sm_arena *a)
     return t;
 }
 
-sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report, const sm_plan_node *table,
-                         const sm_plan_node *written, sm_arena *a, sm_verdict **out, sm_error *e)
+sm_status sm_guard_judge(const sm_guard *g, const sm_exec_report *report,
+                         const sm_guard_staged *rows, sm_arena *a, sm_verdict **out, sm_error *e)
 {
+    const sm_plan_node *table = rows->table, *written = rows->written;
     sm_rule_count *counts = SM_NEW_ARRAY(a, sm_rule_count, g->in.table->n_rules + 1);
     int64_t n_rows = 0;
 
     for (int32_t i = 0; i < g->n_checks; i++) {
         SM_TRY(take_checks(g, &g->checks[i], report, a, counts, e));
     }
+    SM_TRY(end_searches(g, report, rows, a, e));
     SM_TRY(audit_sets(g, table, true, table == written ? NULL : written, a, counts, e));
     SM_TRY(audit_sets(g, written, false, NULL, a, counts, e));
     SM_TRY(find_shares(g, written, a, counts, e));

@@ -23,6 +23,7 @@ struct sm_guard {
     int32_t n_checks;
     int32_t n_sides;
     int32_t next_side, next_silent; /* numbers of the next CHECK, by which rows leave or not */
+    smi_searches searches; /* of rules about duplicates that only count, among the rows left */
 };
 
 /** An audit of some rows of the table. */

@@ -15,6 +15,9 @@
 #include "base/time.h"
 #include "flow/flow_int.h"
 
+/* What searches of keys may take together of what is free while rows are written. */
+#define ROOM_SHARE 4
+
 /* ---- what rules name ------------------------------------------------------------------------- */
 
 /* All rows of a relation, as a plan by calls. */
@@ -271,6 +274,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
     sm_guarded in = {.contract = t->contract->model,
                      .table = t->contracted,
                      .rows = rows,
+                     .room_bytes = t->merge ? 0 : sm_budget_room(g->run->env->budget) / ROOM_SHARE,
                      .other = find_other,
                      .ctx = g,
                      .env = g->run->env,
@@ -280,6 +284,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
         smi_flow_asking_reset(&g->asking);
         in.names = g->resolver;
         SM_TRY(find_stays(g, stays, g->arena, &in.stays, e));
+        sm_guard_free(g->guard);
         SM_TRY(sm_guard_new(&in, g->arena, &g->guard, e));
     } while (g->run->asked.has_opened_one);
     return SM_OK;
@@ -346,6 +351,7 @@ sm_status smi_flow_guard_open(sm_run *r, int32_t task, const sm_plan *plan,
 void smi_flow_guard_close(smi_flow_guard *g)
 {
     smi_flow_watch_close(g);
+    sm_guard_free(g->guard);
     sm_exec_report_release(&g->report);
     sm_names_free(g->names);
     sm_names_free(g->before);
@@ -373,23 +379,36 @@ sm_status smi_flow_guard_audit(smi_flow_guard *g, const sm_statement *select, sm
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
 
+/* The rows of `c`. Where others were staged than are in it, it is not known which stay. */
+static sm_status find_staged(const smi_flow_guard *g, sm_candidate *written, sm_candidate *c,
+                             sm_guard_staged *out, sm_error *e)
+{
+    const sm_str name = g->run->p->tasks[g->task].name;
+
+    *out = (sm_guard_staged){0};
+    SM_TRY(sm_names_candidate_rows(g->names, c, SM_CANDIDATE_TABLE, name, &out->table, e));
+    out->written = out->table;
+    if (written == c && sm_candidate_rows(c) == sm_candidate_table_rows(c)) {
+        return SM_OK;
+    }
+    SM_TRY(
+        sm_names_candidate_rows(g->names, written, SM_CANDIDATE_WRITTEN, name, &out->written, e));
+    return written == c
+               ? sm_names_candidate_rows(g->names, c, SM_CANDIDATE_STAYS, name, &out->stays, e)
+               : SM_OK;
+}
+
 /* Judges what the table will be: that of `c`. r->asked becomes what the rules ask for. */
 static sm_status make_verdict(smi_flow_guard *g, sm_candidate *written, sm_candidate *c,
                               sm_verdict **out, sm_error *e)
 {
-    const sm_str name = g->run->p->tasks[g->task].name;
-    const sm_plan_node *table = NULL, *rows = NULL;
+    sm_guard_staged rows = {0};
 
     smi_flow_guard_names(g, c);
     do {
         smi_flow_asking_reset(&g->asking);
-        SM_TRY(sm_names_candidate_rows(g->names, c, SM_CANDIDATE_TABLE, name, &table, e));
-        rows = table;
-        if (written != c || sm_candidate_rows(c) != sm_candidate_table_rows(c)) {
-            SM_TRY(
-                sm_names_candidate_rows(g->names, written, SM_CANDIDATE_WRITTEN, name, &rows, e));
-        }
-        SM_TRY(sm_guard_judge(g->guard, &g->report, table, rows, g->run->arena, out, e));
+        SM_TRY(find_staged(g, written, c, &rows, e));
+        SM_TRY(sm_guard_judge(g->guard, &g->report, &rows, g->run->arena, out, e));
     } while (g->run->asked.has_opened_one);
     return SM_OK;
 }
