@@ -563,6 +563,13 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     if (smi_search_none(search)) {
         goto done;
     }
+    if (u->narrow) {
+        bool is_none = false;
+        SM_TRY_GOTO(st, done, u->narrow(u, p.exprs, n, &rows, &is_none, e));
+        if (is_none) {
+            goto done;
+        }
+    }
     if (u->added) {
         SM_TRY_GOTO(st, done, smi_audit_between(u, r, p.exprs, added, &rows, e));
     }

@@ -21,7 +21,7 @@ typedef struct checking {
     sm_budget *budget;
     smi_kept kept;
     smi_kept_files *files; /* what was counted of each file; NULL: it is not kept */
-    sm_str note;           /* why what was kept of files could not be used; "" */
+    sm_str *notes;         /* sm_verdict.notes */
 } checking;
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -190,19 +190,27 @@ static sm_status count_files(smi_audit *u, const sm_bound_rule *rules, int64_t n
 {
     checking *k = u->ctx;
 
-    return smi_files_count(&k->kept, u, rules, n, &k->files, &k->note, e);
+    return smi_files_count(&k->kept, u, rules, n, &k->files, &k->notes[0], e);
+}
+
+/* smi_audit.narrow */
+static sm_status narrow_keys(smi_audit *u, const sm_expr *const *exprs, int32_t n,
+                             const sm_plan_node **rows, bool *is_none, sm_error *e)
+{
+    checking *k = u->ctx;
+
+    return smi_keys_narrow(&k->kept, k->files, u, exprs, n, rows, is_none, k->notes, e);
 }
 
 /* The counts of an audit, which are kept if they can be. */
 static sm_status count_anew(checking *k, const sm_audit *audit, sm_arena *a, smi_kept_counts *out,
                             sm_error *e)
 {
-    smi_audit u = {.in = audit, .a = a, .ctx = k, .count = count_files};
+    smi_audit u = {.in = audit, .a = a, .ctx = k, .count = count_files, .narrow = narrow_keys};
 
-    k->note = out->notes[0];
+    k->notes = out->notes;
     SM_TRY(k->kept.table ? smi_audit_all(&u, e)
                          : sm_contract_audit(audit, a, &u.counts, &u.n_rows, e));
-    out->notes[0] = k->note;
     out->counts = u.counts;
     out->n_rows = u.n_rows;
     out->time_us = audit->now_us;

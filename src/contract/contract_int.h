@@ -304,10 +304,14 @@ struct smi_audit {
     /* For smi_audit_all(): counts the row rules in another way than sm_contract_audit() does, by one
      * pass over in->rows; sets n_rows, and of each rule what such a pass gives. */
     sm_status (*count)(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e);
-    void *ctx; /* of count() */
+    /* Of a rule about duplicates, whose key is n exprs: sets *is_none where no key comes twice, or
+     * else *rows to fewer ones that have all whose key may. NULL: it is not known. */
+    sm_status (*narrow)(smi_audit *u, const sm_expr *const *exprs, int32_t n,
+                        const sm_plan_node **rows, bool *is_none, sm_error *e);
+    void *ctx; /* of count() and narrow() */
 };
 
-/** Counts all rules; `in`, `a` and count() are set. Sets n_rows and counts. */
+/** Counts all rules; `in`, `a`, count() and narrow() are set. Sets n_rows and counts. */
 sm_status smi_audit_all(smi_audit *u, sm_error *e) SM_MUST_USE;
 
 /** Runs a plan that gives one row of `n` BIGINTs; NULL counts as 0. */

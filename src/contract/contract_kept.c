@@ -457,6 +457,7 @@ void smi_kept_get(const smi_kept *k, sm_str key, smi_kept_object *out, sm_str *n
 
     *out = (smi_kept_object){.bytes = {.max_bytes = SMI_KEPT_BYTES}};
     const sm_status st = sm_store_get(sm_snapshot_store(k->table), key, &out->bytes, &e);
+    out->is_there = st != SM_NOT_FOUND;
     if (st == SM_OK && !open_object(k, out, &why)) {
         tell_unused(k, key, why, note);
     } else if (st != SM_OK && st != SM_NOT_FOUND) {

@@ -38,6 +38,7 @@ typedef struct broken {
 
 typedef struct counted_file {
     sm_hash128 id;
+    uint64_t size_bytes;
     int64_t n_rows;
     broken *broken; /* rules that rows of it break, in no order */
     int64_t n_broken, cap_broken;
@@ -78,7 +79,7 @@ typedef smi_kept_files kept_files;
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-static void put_varint(sm_buf *out, uint64_t v)
+void smi_put_varint(sm_buf *out, uint64_t v)
 {
     char bytes[VARINT_BYTES];
     size_t n = 0;
@@ -90,8 +91,7 @@ static void put_varint(sm_buf *out, uint64_t v)
     sm_buf_text(out, (sm_str){bytes, n});
 }
 
-/* Takes a number that is no negative one as int64_t; false: there is none. */
-static bool take_varint(sm_str *in, int64_t *out)
+bool smi_take_varint(sm_str *in, int64_t *out)
 {
     uint64_t v = 0;
 
@@ -147,8 +147,7 @@ static void put_value(sm_buf *out, sm_value v)
     sm_buf_release(&text);
 }
 
-/* All that makes an expression another one. */
-static void put_expr(sm_buf *out, const sm_expr *x, const sm_type *schema)
+void smi_put_expr(sm_buf *out, const sm_expr *x, const sm_type *schema)
 {
     sm_buf type = {0};
 
@@ -167,7 +166,7 @@ static void put_expr(sm_buf *out, const sm_expr *x, const sm_type *schema)
     }
     sm_buf_printf(out, "%d(", (int)x->n_args);
     for (int32_t i = 0; i < x->n_args; i++) {
-        put_expr(out, x->args[i], schema);
+        smi_put_expr(out, x->args[i], schema);
     }
 }
 
@@ -178,10 +177,10 @@ static sm_str rule_hash(smi_audit *u, const sm_bound_rule *b, sm_arena *a)
     const smi_picks p = smi_audit_picks(u, b);
     sm_buf text = {0};
 
-    put_expr(&text, b->holds, schema);
+    smi_put_expr(&text, b->holds, schema);
     for (int32_t i = 0; i < p.n; i++) {
         put_part(&text, p.names[i]);
-        put_expr(&text, p.exprs[i], schema);
+        smi_put_expr(&text, p.exprs[i], schema);
     }
     const sm_str out = smi_kept_hash(sm_buf_str(&text), a);
     sm_buf_release(&text);
@@ -229,13 +228,14 @@ static bool take_counts(const kept_files *f, sm_str *in, counted_file *to, const
 {
     int64_t n_rows = 0, n = 0;
 
-    if (!take_varint(in, &n_rows) || !take_varint(in, &n) || n > f->n_old_rules) {
+    if (!smi_take_varint(in, &n_rows) || !smi_take_varint(in, &n) || n > f->n_old_rules) {
         return false;
     }
     for (int64_t i = 0; i < n; i++) {
         broken b = {0};
         int64_t rule = 0;
-        if (!take_varint(in, &rule) || rule >= f->n_old_rules || !take_varint(in, &b.n_rows)) {
+        if (!smi_take_varint(in, &rule) || rule >= f->n_old_rules ||
+            !smi_take_varint(in, &b.n_rows)) {
             return false;
         }
         b.rule = to ? places[rule] : -1;
@@ -351,7 +351,7 @@ static sm_status list_file(void *ctx, const sm_delta_file *file, sm_error *e)
     f->n_files = l->at;
     f->files = sm_arena_grow(f->a, f->files, f->n_files, &f->cap_files, sizeof(*f->files));
     counted_file *to = &f->files[f->n_files++];
-    *to = (counted_file){.id = smi_kept_file(file)};
+    *to = (counted_file){.id = smi_kept_file(file), .size_bytes = file->size_bytes};
     const char *kept = sm_map_get(f->old_files, id_str(&to->id));
     if (kept) { /* read_files() has seen that it is whole */
         sm_str in = {kept, SIZE_MAX / 2};
@@ -375,8 +375,7 @@ static sm_status copy_file(void *ctx, const sm_delta_file *file, sm_error *e)
     return SM_OK;
 }
 
-/* The rows of files[at[0]], files[at[1]], …, as sm_names_file_rows() gives them. */
-static sm_status rows_of(kept_files *f, const int64_t *at, int64_t n, const sm_plan_node **out,
+sm_status smi_files_rows(kept_files *f, const int64_t *at, int64_t n, const sm_plan_node **out,
                          sm_error *e)
 {
     sm_delta_file *files = SM_NEW_ARRAY(f->a, sm_delta_file, n + 1);
@@ -395,6 +394,31 @@ static sm_status rows_of(kept_files *f, const int64_t *at, int64_t n, const sm_p
         files[i] = *f->files[at[i]].file;
     }
     return sm_names_file_rows(f->k->tables, f->k->table, files, n, f->k->in->uri, out, e);
+}
+
+int64_t smi_files_n(const kept_files *f)
+{
+    return f->n_files;
+}
+
+const sm_hash128 *smi_files_id(const kept_files *f, int64_t i)
+{
+    return &f->files[i].id;
+}
+
+int64_t smi_files_rows_in(const kept_files *f, int64_t i)
+{
+    return f->files[i].n_rows;
+}
+
+uint64_t smi_files_bytes(const kept_files *f, int64_t i)
+{
+    return f->files[i].size_bytes;
+}
+
+sm_str smi_files_table(const kept_files *f)
+{
+    return f->metadata;
 }
 
 /* ---- counting -------------------------------------------------------------------------------- */
@@ -470,7 +494,7 @@ static sm_status count_files(counting *c, smi_audit *u, const sm_bound_rule *rul
     const sm_plan_node *rows = NULL;
     sm_plan *plan = NULL;
 
-    SM_TRY(rows_of(c->f, c->at, n_files, &rows, e));
+    SM_TRY(smi_files_rows(c->f, c->at, n_files, &rows, e));
     exprs[0] = sm_expr_column(rows->schema, rows->schema->n_fields - 1, a);
     names[0] = SM_STR("file");
     for (int32_t i = 0; i < c->n_rules; i++) {
@@ -573,7 +597,7 @@ static sm_status read_segments(kept_files *f, smi_audit *u, const sm_bound_rule 
         return SM_OK;
     }
     /* Of each file but the last all rows are shown that break the rule. */
-    SM_TRY(rows_of(f, at, n_files, &rows, e));
+    SM_TRY(smi_files_rows(f, at, n_files, &rows, e));
     return smi_audit_show_first(u, b, rows, (int32_t)n_rows, out, e);
 }
 
@@ -702,11 +726,11 @@ static void print_body(const kept_files *f, sm_buf *out)
     for (int64_t i = 0; i < f->n_files; i++) {
         const counted_file *file = &f->files[i];
         sm_buf_text(out, id_str(&file->id));
-        put_varint(out, (uint64_t)file->n_rows);
-        put_varint(out, (uint64_t)file->n_broken);
+        smi_put_varint(out, (uint64_t)file->n_rows);
+        smi_put_varint(out, (uint64_t)file->n_broken);
         for (int64_t k = 0; k < file->n_broken; k++) {
-            put_varint(out, (uint64_t)file->broken[k].rule);
-            put_varint(out, (uint64_t)file->broken[k].n_rows);
+            smi_put_varint(out, (uint64_t)file->broken[k].rule);
+            smi_put_varint(out, (uint64_t)file->broken[k].n_rows);
         }
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract_kept_int.h: what checks keep beside a table, between contract_check.c, which
- * asks for it, contract_kept.c (whole verdicts) and contract_kept_files.c (counts of files). */
+ * asks for it, contract_kept.c (whole verdicts), contract_kept_files.c (counts of files) and
+ * contract_kept_keys.c (hashes of their keys). */
 #ifndef SM_CONTRACT_KEPT_INT_H
 #define SM_CONTRACT_KEPT_INT_H
 
@@ -89,6 +90,7 @@ sm_hash128 smi_kept_file(const sm_delta_file *f);
 typedef struct smi_kept_object {
     sm_buf bytes; /* the caller's, who releases it */
     sm_str body; /* in it, what stands behind the first line; {0}: there is none that can be used */
+    bool is_there;
     bool is_aging; /* written so long ago that it should be written again, lest a vacuum takes it */
 } smi_kept_object;
 /** Reads an object. Where one is there that cannot be used, *note says why, unless something is
@@ -112,8 +114,45 @@ typedef struct smi_kept_files smi_kept_files;
  */
 sm_status smi_files_count(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
                           smi_kept_files **out, sm_str *note, sm_error *e) SM_MUST_USE;
+/* What contract_kept_keys.c needs of the files that were counted, in their order. */
+
+int64_t smi_files_n(const smi_kept_files *f);
+/** The hash by which file i is known. */
+const sm_hash128 *smi_files_id(const smi_kept_files *f, int64_t i);
+int64_t smi_files_rows_in(const smi_kept_files *f, int64_t i); /* how many rows are in file i? */
+uint64_t smi_files_bytes(const smi_kept_files *f, int64_t i);  /* how many bytes has it? */
+/** smi_kept_metadata() of the table. */
+sm_str smi_files_table(const smi_kept_files *f);
+/** The rows of files at[0] < at[1] < … as sm_names_file_rows() gives them, by numbers from 0 to
+ * n − 1. Errors: those of it, and of reading the log. */
+sm_status smi_files_rows(smi_kept_files *f, const int64_t *at, int64_t n, const sm_plan_node **out,
+                         sm_error *e) SM_MUST_USE;
+/** Appends all that makes an expression over `schema` another one. */
+void smi_put_expr(sm_buf *out, const sm_expr *x, const sm_type *schema);
+/** Appends a number as LEB128. */
+void smi_put_varint(sm_buf *out, uint64_t v);
+/** Takes such a number from the front, which is none below 0 as int64_t; false: there is none. */
+bool smi_take_varint(sm_str *in, int64_t *out);
+
 /** Keeps the counts for the next check, if they are others than those that were found. *note: as of
  * smi_kept_replace(). Takes NULL. */
 void smi_files_put(smi_kept_files *f, sm_str *note);
+
+/* ---- keys of each file (contract_kept_keys.c) ------------------------------------------------ */
+
+/**
+ * Finds the files in which a key may come more than once, by the hashes that are kept of files and
+ * by reading the keys of others, whose hashes are kept then.
+ *
+ * Shape     exprs: the n parts of the key, over u->in->rows. *is_none: no key comes twice. Else
+ *           *rows are those of the files that may have such keys, their columns first those of
+ *           u->in->rows; it stays as it was where that is not known
+ * Owner     *rows lives as long as the names of the check
+ *           notes: [0] why what is there could not be used, [1] why nothing could be kept
+ * Errors    those of running a plan; where memory is refused, nothing is known, and it is SM_OK
+ */
+sm_status smi_keys_narrow(smi_kept *k, smi_kept_files *f, const smi_audit *u,
+                          const sm_expr *const *exprs, int32_t n, const sm_plan_node **rows,
+                          bool *is_none, sm_str *notes, sm_error *e) SM_MUST_USE;
 
 #endif

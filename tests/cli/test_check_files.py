@@ -65,7 +65,9 @@ class hidden:
 
 
 def insert(smelt, table, *rows):
-    smelt("sql", "--write", f"INSERT INTO '{table}' VALUES " + ", ".join(str(row) for row in rows))
+    """Rows of numbers and "NULL"."""
+    values = ", ".join("(" + ", ".join(map(str, row)) + ")" for row in rows)
+    smelt("sql", "--write", f"INSERT INTO '{table}' VALUES {values}")
 
 
 # ---- what is read ---------------------------------------------------------------------------------------------------
@@ -166,6 +168,104 @@ def test_another_schema_is_counted_anew(smelt, table, ask):
     contract = RULES + "      - {name: more, required: true}\n"
     told, _ = ask(contract)
     assert told == ask(contract, "--no-cache")[0] and told["contracts"][-1]["violations"] == 60
+
+
+# ---- keys -----------------------------------------------------------------------------------------------------------
+
+UNIQUE = RULES.replace("required: true", "unique: true")
+
+
+def key_objects(table):
+    return sorted((table / "_smelt/verdicts").glob("*.keys"))
+
+
+def test_the_keys_of_a_new_file_alone_are_read(smelt, table, ask):
+    ask(UNIQUE)
+    assert len(key_objects(table)) == 1
+    old = data_files(table)
+    insert(smelt, table, (100, -5.0), (101, 1.0))
+    with hidden(old):
+        told, err = ask(UNIQUE)
+    assert told == ask(UNIQUE, "--no-cache")[0] and "the verdict" not in err
+    assert [rule["violations"] for rule in told["contracts"] if rule["kind"] == "unique"] == [0]
+
+
+def test_a_key_that_comes_again_is_looked_for_in_its_files(smelt, table, ask):
+    """Of three old files, one has the key of the new one."""
+    ask(UNIQUE)
+    old = data_files(table)
+    has = [path for path in old if smelt.sql(f"SELECT count(*) AS n FROM read_parquet('{path}') WHERE id = 25")
+           == [{"n": 1}]]
+    insert(smelt, table, (25, 5.0), (102, 1.0), (102, 1.0), ("NULL", 1.0), ("NULL", 1.0))
+    with hidden(set(old) - set(has)):
+        told, _ = ask(UNIQUE)
+    wanted, _ = ask(UNIQUE, "--no-cache")
+    assert told == wanted
+    assert [rule["violations"] for rule in told["contracts"] if rule["kind"] == "unique"] == [2]
+    insert(smelt, table, (103, 5.0))
+    with hidden(set(old) - set(has)):  # what came again before is known
+        told, _ = ask(UNIQUE)
+    assert told == ask(UNIQUE, "--no-cache")[0]
+
+
+def test_many_appends_leave_few_objects(smelt, table, ask):
+    for n in range(12):
+        insert(smelt, table, (200 + n, 1.0))
+        told, _ = ask(UNIQUE)
+    assert len(key_objects(table)) < 5 and told == ask(UNIQUE, "--no-cache")[0]
+    insert(smelt, table, (207, 1.0))
+    assert ask(UNIQUE)[0] == ask(UNIQUE, "--no-cache")[0]
+
+
+def test_where_most_keys_come_again_none_are_kept(smelt, tmp_path, table, ask):
+    (tmp_path / "n.ndjson").write_text("".join(f'{{"id":{n % 66000}}}\n' for n in range(132000)))
+    smelt("sql", "--write", f"INSERT INTO '{table}' SELECT id, 1.0 AS amount FROM 'n.ndjson'")
+    told, err = ask(UNIQUE)
+    assert told == ask(UNIQUE, "--no-cache")[0] and not key_objects(table) and "the verdict" not in err
+    assert told == ask(UNIQUE, "--now", "2022-04-01")[0]
+
+
+def test_hashes_are_not_kept_where_they_are_more_than_the_file(smelt, tmp_path, table, ask):
+    (tmp_path / "n.ndjson").write_text("".join(f'{{"id":{n}}}\n' for n in range(1000, 151000)))
+    smelt("sql", "--write", f"CREATE OR REPLACE TABLE '{table}' AS SELECT id, 1.0 AS amount FROM 'n.ndjson'")
+    contract = UNIQUE.replace("maximum: 1000", "maximum: 1000000")
+    assert ask(contract)[0]["outcome"] == "passed" and not key_objects(table)
+    insert(smelt, table, (1500, 1.0), (7, 1.0))  # a small file, whose keys are kept
+    told, _ = ask(contract)
+    assert told == ask(contract, "--no-cache")[0] and len(key_objects(table)) == 1
+    assert [rule["violations"] for rule in told["contracts"] if rule["kind"] == "unique"] == [1]
+    insert(smelt, table, (8, 1.0))
+    assert ask(contract)[0] == ask(contract, "--no-cache")[0]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b"", lambda b: b.replace(b'"format":', b'"format":9'),
+                                    None])
+def test_damaged_keys_are_told_once(smelt, table, ask, damage):
+    ask(UNIQUE)
+    insert(smelt, table, (25, -5.0))
+    path, = key_objects(table)
+    if damage:
+        path.write_bytes(damage(path.read_bytes()))
+    else:
+        path.unlink()
+    told, err = ask(UNIQUE)
+    assert err.count(f"the verdict at {path} is ") == (1 if damage else 0)
+    assert told == ask(UNIQUE, "--no-cache")[0]
+    insert(smelt, table, (26, -5.0))
+    told, err = ask(UNIQUE)
+    assert "the verdict" not in err and told == ask(UNIQUE, "--no-cache")[0]
+
+
+@pytest.mark.parametrize("key", ["id", "amount", "shop", "id, shop"])
+def test_keys_of_types_and_with_nulls(smelt, table, ask, key):
+    smelt("sql", "--write", f"CREATE OR REPLACE TABLE '{table}' AS SELECT * FROM (VALUES (1, 0.0, 'a'), (2, -0.0, NULL), "
+          "(NULL, 'nan'::DOUBLE, 'b'), (1, 2.5, 'a')) v(id, amount, shop)")
+    contract = ("schema:\n  - name: orders\n    properties: [{name: id}, {name: amount}, {name: shop}]\n    quality: "
+                "[{metric: duplicateValues, arguments: {properties: [%s]}, mustBe: 0}]\n" % key)
+    for rows in [[], [(1, 0.0, "'c'")], [(3, "'nan'::DOUBLE", "NULL"), (2, 9.0, "'a'")], [("NULL", "NULL", "NULL")]]:
+        if rows:
+            insert(smelt, table, *rows)
+        assert ask(contract)[0] == ask(contract, "--no-cache")[0]
 
 
 # ---- trouble --------------------------------------------------------------------------------------------------------
