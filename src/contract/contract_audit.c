@@ -779,6 +779,7 @@ static sm_status plan_checks(sm_audit_watch *w, sm_arena *a, sm_plan **out, sm_e
 {
     sm_plan_watch *p = sm_audit_watch_plan(w);
     const int32_t n = p->rows->schema->n_fields;
+    const sm_value no = {.type = &sm_type_bool, .as.b = false};
     const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
     sm_str *names = SM_NEW_ARRAY(a, sm_str, n + 1);
 
@@ -799,7 +800,9 @@ static sm_status plan_checks(sm_audit_watch *w, sm_arena *a, sm_plan **out, sm_e
         checks[i].holds = sm_expr_mapped(checks[i].holds, place, a);
     }
     SM_TRY(sm_plan_check_first(rows, 1, checks, p->n_checks, p->side, a, &p->check, e));
-    return sm_plan_finish(p->check, a, out, e);
+    /* Nobody waits for rows, nor keeps their memory. */
+    SM_TRY(sm_plan_filter(p->check, sm_expr_constant(no, a), a, &rows, e));
+    return sm_plan_finish(rows, a, out, e);
 }
 
 sm_status sm_contract_audit(const sm_audit *in, sm_arena *a, sm_rule_count **out, int64_t *n_rows,
