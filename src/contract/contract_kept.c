@@ -7,7 +7,8 @@
  *           understood, the table of it, the lake, the places of other tables, variables.
  *             line 1  {"format", "smelt", "written", "hash"}: the version that has counted, the
  *                     time when it was written, the hash of line 2
- *             line 2  {"time", "state", "sources": [{"kind", "parts", "state"}], "rows", "rules":
+ *             line 2  {"time", "state", "sources": [{"kind", "parts", "state"}], "keys": [names of
+ *                     objects], "rows", "rules":
  *                     [counts]}, rules in the order of the contract
  * State     of a table: a hash over its id, columns and properties, then file by file, in their
  *           order, over what is the same of a file as long as its rows are. It is made as the log
@@ -478,23 +479,41 @@ static sm_status is_current(smi_kept *k, const sm_json *o, bool *out, sm_error *
     return SM_OK;
 }
 
-/* Writes an object again as it is. */
-static void renew(const smi_kept *k, sm_str key)
+/* Writes an object again as it is; false: there is none. */
+static bool renew(const smi_kept *k, sm_str key)
 {
     smi_kept_object found = {0};
-    sm_str unused = {0};
+    sm_str unused = {0}; /* who may not write is not told each day */
 
     smi_kept_get(k, key, &found, &unused);
     if (found.body.len > 0) {
         smi_kept_replace(k, key, found.body, &unused);
     }
     sm_buf_release(&found.bytes);
+    return found.is_there;
+}
+
+/* Writes all again that a check of this contract will use once the table has changed. o: line 2 of
+ * the verdict, which names the objects of keys. */
+static void renew_all(const smi_kept *k, const sm_json *o)
+{
+    const sm_json *keys = sm_json_get(o, "keys");
+
+    (void)renew(k, k->key);
+    (void)renew(k, k->files_key);
+    for (const sm_json *x = keys ? keys->child : NULL; x; x = x->next) {
+        const sm_str name = sm_json_text(x);
+        int i = 0;
+        while (name.len == HEX_BYTES - 1 && !memchr(name.data, '/', name.len) &&
+               renew(k, sm_arena_strf(k->a, SMI_KEYS_OBJECT, SM_STR_ARG(name), i))) {
+            i++;
+        }
+    }
 }
 
 sm_status smi_kept_find(smi_kept *k, smi_kept_counts *out, sm_error *e)
 {
     smi_kept_object found = {0};
-    sm_str unused = {0};
     const sm_json *o = NULL;
     bool is_there = false;
     sm_status st = SM_OK;
@@ -515,9 +534,8 @@ sm_status smi_kept_find(smi_kept *k, smi_kept_counts *out, sm_error *e)
     if (is_there && !read_counts(k, o, out)) {
         tell_unused(k, k->key, "is damaged", &out->notes[0]);
     }
-    if (out->counts && found.is_aging) { /* who may not write is not told each day */
-        smi_kept_replace(k, k->key, found.body, &unused);
-        renew(k, k->files_key);
+    if (out->counts && found.is_aging) {
+        renew_all(k, o);
     }
 done:
     sm_buf_release(&found.bytes);
@@ -577,6 +595,11 @@ static sm_status print_body(smi_kept *k, const smi_kept_counts *counts, sm_buf *
     sm_json_set_array(&w, "sources");
     for (int64_t i = 0; i < k->n_sources; i++) {
         SM_TRY(put_source(k, &k->sources[i], &w, e));
+    }
+    sm_json_end_array(&w);
+    sm_json_set_array(&w, "keys");
+    for (int64_t i = 0; i < k->n_keys; i++) {
+        sm_json_put_text(&w, k->keys[i]);
     }
     sm_json_end_array(&w);
     sm_json_set_i64(&w, "rows", counts->n_rows);

@@ -38,6 +38,8 @@ typedef struct smi_kept {
     sm_str state;             /* of the rows, once it is known; else "" */
     smi_source *sources;      /* that the audit has read, each once */
     int64_t n_sources, cap_sources;
+    sm_str *keys; /* names of objects of keys that the audit used (contract_kept_keys.c) */
+    int64_t n_keys, cap_keys;
     bool is_open; /* the audit has read what has no snapshot: its verdict is not kept */
 } smi_kept;
 
@@ -76,7 +78,9 @@ sm_status smi_kept_put(smi_kept *k, smi_kept_counts *counts, sm_error *e) SM_MUS
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-#define SMI_KEPT_BYTES ((size_t)64 << 20) /* that an object has at most */
+/* Object i of keys, by its name, 32 digits. */
+#define SMI_KEYS_OBJECT SM_VERDICTS_FOLDER "%.*s-%d.keys"
+#define SMI_KEPT_BYTES  ((size_t)64 << 20) /* that an object has at most */
 
 /** The hash of bytes as 32 digits. In `a`. */
 sm_str smi_kept_hash(sm_str bytes, sm_arena *a);

@@ -337,7 +337,7 @@ typedef struct key_object {
 
 static sm_str key_of(const keys *s, int64_t n)
 {
-    return sm_arena_strf(s->a, SM_VERDICTS_FOLDER "%.*s-%d.keys", SM_STR_ARG(s->name), (int)n);
+    return sm_arena_strf(s->a, SMI_KEYS_OBJECT, SM_STR_ARG(s->name), (int)n);
 }
 
 static void open_body(const keys *s, sm_str body, key_object *out)
@@ -742,6 +742,8 @@ sm_status smi_keys_narrow(smi_kept *k, smi_kept_files *f, const smi_audit *u,
     keys_init(&s, k, f, u);
     s.notes = notes;
     s.name = name_of(u, exprs, n, k->a);
+    k->keys = sm_arena_grow(k->a, k->keys, k->n_keys, &k->cap_keys, sizeof(*k->keys));
+    k->keys[k->n_keys++] = s.name;
     sm_status st = find_files(&s, exprs, n, e);
     if (st == SM_OK) {
         keep(&s);
