@@ -15,7 +15,8 @@
  * Order    Joins and windows keep the order of their input, so of duplicates always the same row
  *          stays, and rows are written in the order in which they came.
  * Memory   The different keys of the rows that stay, or values of the other table, are the right
- *          side of a join; all rows that are written wait for the window. Both spill. */
+ *          side of a join; all rows that are written wait for the window. Both spill, however many
+ *          rows have one key, or none. */
 #include "contract/contract_guard_int.h"
 
 /* A set rule on its way to a CHECK. */

@@ -18,15 +18,27 @@ static const size_t MEGA = (size_t)1 << 20;
 
 /* ---- levels ---------------------------------------------------------------------------------- */
 
+/* What has to stay free beside the rows that operators keep. */
+static size_t free_bytes(const smi_execution *exec)
+{
+    /* Half: where over three quarters must be free, sorted rows go to disk twice (order 94.4 MB,
+     * states 53.9, join 93.8). A quarter saves 6 % at most (states 40.8, order 49.6, join 82.3);
+     * at an eighth the peak of states is 74 to 77 MB instead of 59 to 65. */
+    const size_t limit = sm_budget_limit(exec->env->budget);
+    const size_t most = limit - limit / 4;
+    /* A side output may open a file of its own when its first row comes, behind the operator that
+     * keeps rows: a writer of a quarantine takes 15 MB. */
+    const size_t each = 16 * MEGA;
+    const size_t n = (size_t)exec->n_sides;
+    return n < (most - limit / 2) / each ? limit / 2 + n * each : n > 0 ? most : limit / 2;
+}
+
 bool smi_memory_is_short(const smi_execution *exec, size_t more_bytes)
 {
     const size_t limit = sm_budget_limit(exec->env->budget);
     const size_t room = sm_budget_room(exec->env->budget);
     SM_ASSERT(room <= limit);
-    /* Half: where over three quarters must be free, sorted rows go to disk twice (order 94.4 MB,
-     * states 53.9, join 93.8). A quarter saves 6 % at most (states 40.8, order 49.6, join 82.3);
-     * at an eighth the peak of states is 74 to 77 MB instead of 59 to 65. */
-    return limit != SIZE_MAX && (room < more_bytes || room - more_bytes < limit / 2);
+    return limit != SIZE_MAX && (room < more_bytes || room - more_bytes < free_bytes(exec));
 }
 
 bool smi_memory_is_pressed(const smi_execution *exec)

@@ -20,9 +20,15 @@
 
 /* ---- one block of partitions ----------------------------------------------------------------- */
 
-static bool starts_partition(const smi_window_job *job, int64_t i)
+bool smi_window_starts_part(const smi_window_job *job, int64_t i)
 {
     return i == 0 || smi_sort_cmp(&job->spec, 0, job->item->n_partition, job->order[i - 1].ref,
+                                  job->order[i].ref) != 0;
+}
+
+bool smi_window_starts_group(const smi_window_job *job, int64_t i)
+{
+    return i == 0 || smi_sort_cmp(&job->spec, 0, job->spec.n_keys, job->order[i - 1].ref,
                                   job->order[i].ref) != 0;
 }
 
@@ -35,14 +41,15 @@ typedef struct block_layout {
     int64_t n_padded;
 } block_layout;
 
-/* Sets bit i − first where a partition starts at row i. *n_parts is their number. */
+/* Sets bit i − first where a partition starts at row i, and for the first row, which may go on with
+ * one. *n_parts is their number. */
 static sm_status mark_starts(const smi_window_job *job, int64_t first, int64_t end, uint8_t *bits,
                              int64_t *n_parts, sm_error *e)
 {
     int64_t n = 0;
     for (int64_t i = first; i < end; i++) {
         SM_TRY(smi_check_cancel_at(job->w->exec, i, e));
-        if (starts_partition(job, i)) {
+        if (i == first || smi_window_starts_part(job, i)) {
             sm_bit_set(bits, i - first);
             n++;
         }
@@ -72,10 +79,10 @@ static sm_status lay_out_block(const smi_window_job *job, int64_t first, int64_t
             }
             l.first[l.n_parts++] = l.n_padded;
         }
-        const bool is_peer =
-            !is_start && smi_sort_cmp(&job->spec, job->item->n_partition, job->spec.n_keys,
-                                      job->order[i - 1].ref, job->order[i].ref) == 0;
-        if (!is_peer) {
+        if (i == first
+                ? smi_window_starts_group(job, i)
+                : is_start || smi_sort_cmp(&job->spec, job->item->n_partition, job->spec.n_keys,
+                                           job->order[i - 1].ref, job->order[i].ref) != 0) {
             sm_bit_set(l.peer_start, l.n_padded);
         }
         l.refs[l.n_padded++] = job->order[i].ref;
@@ -111,6 +118,7 @@ sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
         const sm_window_in in = {.args = columns,
                                  .n_args = n_args,
                                  .n_rows = l.n[p],
+                                 .before = p == 0 && b == 0 ? job->before : (sm_window_before){0},
                                  .peer_start = l.peer_start + l.first[p] / 8,
                                  .budget = job->w->budget};
         st = job->item->call->fn->window(job->item->call, &in, result, e);
@@ -206,7 +214,7 @@ static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_e
     int64_t n_blocks = 0;
     for (int64_t at = 0; at < n;) {
         int64_t end = at + SMI_WINDOW_BLOCK < n ? at + SMI_WINDOW_BLOCK : n;
-        while (end < n && !starts_partition(job, end)) {
+        while (end < n && !smi_window_starts_part(job, end)) {
             SM_TRY(smi_check_cancel_at(job->w->exec, end, e));
             end++;
         }

@@ -45,14 +45,18 @@ typedef struct smi_window_job {
     smi_batches wide;   /* keys and arguments, beside w->rows */
     smi_sort_spec spec; /* over `wide` */
     const smi_sort_row *order;
-    const sm_type *args;   /* schema of the arguments */
-    const sm_type *result; /* a struct of the result alone */
-    int64_t *block_first;  /* of sorted rows; one more at the end */
+    sm_window_before before; /* of the partition in which block 0 begins */
+    const sm_type *args;     /* schema of the arguments */
+    const sm_type *result;   /* a struct of the result alone */
+    int64_t *block_first;    /* of sorted rows; one more at the end */
     sm_batch **blocks;
 } smi_window_job;
 
 /* Makes the job of a function: its expressions, the keys first, in *exprs; their schema; spec. */
 void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema);
+/* Does a partition, or a group of peers, start at row i of the job's sorted rows? */
+bool smi_window_starts_part(const smi_window_job *job, int64_t i);
+bool smi_window_starts_group(const smi_window_job *job, int64_t i);
 /* Block b of a job's (ctx) sorted rows, whole partitions, to its blocks[b]. For sm_pool_for. */
 sm_status smi_window_block(void *ctx, int64_t b, sm_error *e) SM_MUST_USE;
 /* Makes the results of one function by way of sorted runs on disk. */

@@ -7,7 +7,9 @@
  *          which gives them in the order of PARTITION BY and ORDER BY. Whole partitions, of some
  *          thousand rows together (a *stretch*), are handled as in exec_window.c. The results, with
  *          their places, go through a second sorter and are cut into the input's batches again.
- * Memory   One partition, and its results, must fit. */
+ * Pieces   A function that can (sm_function.in_pieces) is given the stretch as it comes: the last
+ *          partition may go on in the next one, for which its last row and counts are kept.
+ * Memory   One partition, and its results, must fit, unless the function takes pieces. */
 #include "exec/exec_window_int.h"
 
 /* ---- rows in ------------------------------------------------------------------------------- */
@@ -44,6 +46,7 @@ static sm_status add_batch(smi_window_all *w, smi_sorter *to, const sm_expr *con
 typedef struct stretch {
     smi_window_job *job;
     int64_t n_rows;
+    int64_t n_done; /* of them: 1 where the first has its result, and stands for its partition */
     smi_sorter *results;
 } stretch;
 
@@ -72,19 +75,42 @@ static sm_status add_results(stretch *s, sm_batch *results, const smi_sort_row *
     return st == SM_OK ? smi_sorter_add(s->results, copy, e) : st;
 }
 
-/* Makes the results of the stretch's first n rows, which are whole partitions. */
+/* Counts rows of the stretch to what their partition had before. */
+static void count_before(smi_window_job *job, int64_t first, int64_t end)
+{
+    sm_window_before *before = &job->before;
+
+    for (int64_t i = first; i < end; i++) {
+        if (smi_window_starts_part(job, i)) {
+            *before = (sm_window_before){0};
+        }
+        if (smi_window_starts_group(job, i)) {
+            before->last_group = before->n_rows;
+            before->n_groups++;
+        }
+        before->n_rows++;
+    }
+}
+
+/* Makes the results of the stretch's first n rows: whole partitions, or pieces. */
 static sm_status run_stretch(stretch *s, const smi_sort_row *order, int64_t n, sm_error *e)
 {
     smi_window_job *job = s->job;
-    SM_ASSERT(n <= s->n_rows && !job->blocks);
-    int64_t first[2] = {0, n};
+    SM_ASSERT(s->n_done < n && n <= s->n_rows && !job->blocks);
+    int64_t first[2] = {s->n_done, n};
     sm_batch *results = NULL;
     job->order = order;
     job->block_first = first;
     job->blocks = &results;
+    if (smi_window_starts_part(job, s->n_done)) {
+        job->before = (sm_window_before){0};
+    }
     sm_status st = smi_window_block(job, 0, e);
     if (st == SM_OK) {
-        st = add_results(s, results, order, e);
+        st = add_results(s, results, order + s->n_done, e);
+    }
+    if (job->item->call->fn->in_pieces) {
+        count_before(job, s->n_done, n);
     }
     sm_batch_release(results);
     job->block_first = NULL;
@@ -128,7 +154,8 @@ static sm_status keep_rest(stretch *s, const smi_sort_row *order, int64_t first,
     return st;
 }
 
-/* Handles the whole partitions of the stretch; all of it where no more rows come. */
+/* Handles the whole partitions of the stretch; all of it where no more rows come, or where the
+ * function takes pieces. */
 static sm_status look_at_whole(stretch *s, const sm_type *schema, bool is_end, sm_error *e)
 {
     smi_window_job *job = s->job;
@@ -143,10 +170,12 @@ static sm_status look_at_whole(stretch *s, const sm_type *schema, bool is_end, s
         }
     }
     SM_ASSERT(at == n);
-    const int64_t n_whole = is_end ? n : last_start(job, order, n);
-    sm_status st = n_whole > 0 ? run_stretch(s, order, n_whole, e) : SM_OK;
-    if (st == SM_OK && n_whole > 0) {
-        st = keep_rest(s, order, n_whole, n, schema, e);
+    const bool in_pieces = job->item->call->fn->in_pieces;
+    const int64_t n_whole = is_end || in_pieces ? n : last_start(job, order, n);
+    sm_status st = n_whole > s->n_done ? run_stretch(s, order, n_whole, e) : SM_OK;
+    if (st == SM_OK && n_whole > s->n_done) {
+        s->n_done = in_pieces;
+        st = keep_rest(s, order, n_whole - s->n_done, n, schema, e);
     }
     sm_block_release(block);
     return st;

@@ -280,11 +280,20 @@ void sm_agg_heap_free(sm_agg_heap *h);
 /** The bytes of its blocks. */
 size_t sm_agg_heap_bytes(const sm_agg_heap *h);
 
-/* A window function is given one partition's rows, sorted by its ORDER BY. */
+/* What a partition had before some of its rows. */
+typedef struct sm_window_before {
+    int64_t n_rows;
+    int64_t n_groups;   /* of peers: rows that are equal in ORDER BY */
+    int64_t last_group; /* the number of rows before the last of them */
+} sm_window_before;
+
+/* A window function is given one partition's rows, sorted by its ORDER BY; one that can be given it
+ * in pieces (in_pieces), some of them. */
 typedef struct sm_window_in {
     const sm_column *args; /* of the sorted rows */
     int32_t n_args;
     int64_t n_rows;
+    sm_window_before before; /* {0}: the rows begin the partition */
     const uint8_t
         *peer_start;   /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
     sm_budget *budget; /* for what the function needs meanwhile; NULL: uncounted */
@@ -329,6 +338,7 @@ struct sm_function {
     const void *(*prepare)(const sm_expr *call, sm_arena *a, sm_error *e); /* NULL: nothing to */
     const sm_aggregate *aggregate;
     sm_window_fn window;
+    bool in_pieces;           /* it needs of a partition the rows given, and what was before them */
     const sm_whole_fn *whole; /* for OVER (), or NULL */
     const char *summary, *example, *answer;
 };

@@ -19,6 +19,8 @@
 /* Of sm_refused_out_schema; the table's own columns follow them. */
 #define N_READ_COLUMNS SMI_QUARANTINE_RUN
 
+#define GROUP_ROWS 16384
+
 static const sm_field quarantine_fields[] = {
     {.name = {"file", 4}, .type = &sm_type_string, .is_nullable = true},
     {.name = {"line", 4}, .type = &sm_type_i64, .is_nullable = true},
@@ -42,6 +44,16 @@ _Static_assert(SMI_QUARANTINE_COLUMN == SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMN
 
 /* ---- opening and ending ---------------------------------------------------------------------- */
 
+/* A row may have 64 KiB, and each side output a file of its own: a row group of the usual number
+ * of rows, which waits in memory, would be large, and reserve much. */
+static sm_status shorten_groups(sm_stage *s, sm_error *e)
+{
+    int64_t n = 0;
+
+    SM_TRY(smi_group_rows(smi_candidate_metadata(s->candidate), &n, e));
+    return n > 0 ? SM_OK : smi_stage_group_rows(s, GROUP_ROWS, e);
+}
+
 sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
                              const sm_exec_env *env, sm_quarantine **out, sm_error *e)
 {
@@ -52,6 +64,11 @@ sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
 
     write.adds_columns = w->mode != SM_WRITE_OVERWRITE;
     SM_TRY(sm_stage_open(&write, &smi_quarantine_schema, env, &stage, e));
+    const sm_status st = shorten_groups(stage, e);
+    if (st != SM_OK) {
+        sm_stage_close(stage);
+        return st;
+    }
     sm_quarantine *q = sm_alloc_zero(sizeof(*q));
     sm_mutex_init(&q->lock);
     stage->out.arena_lock = &q->lock;

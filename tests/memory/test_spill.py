@@ -45,6 +45,9 @@ QUERIES = {
     "windows": "SELECT id, row_number() OVER (PARTITION BY s ORDER BY d DESC, id) AS r, text, "
                "sum(d) OVER (PARTITION BY k ORDER BY few) AS t, qcut(id, 3) OVER (PARTITION BY k % 1000) AS c "
                "FROM {t}",
+    "one partition": "SELECT id, row_number() OVER (PARTITION BY p) AS n, text, rank() OVER (PARTITION BY p ORDER BY few, "
+                     "run % 1000) AS r, dense_rank() OVER (PARTITION BY p ORDER BY run) AS d FROM "
+                     "(SELECT *, CASE WHEN id % 8 > 0 THEN 'the same key' ELSE s END AS p FROM {t})",
     "classes": "SELECT id, s, qcut(d, 4) OVER () AS c, qcut(id, 10) OVER () AS i, text FROM {t}",
 }
 

@@ -65,7 +65,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 #define SM_AGG(name, signature, aggregate, bind, summary, example, answer)                         \
     extern const sm_aggregate aggregate;
 extern const sm_whole_fn smi_whole_qcut;
-#define SM_WIN(name, signature, window, whole, bind, summary, example, answer)                     \
+#define SM_WIN(name, signature, window, in_pieces, whole, bind, summary, example, answer)          \
     sm_status window(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e);
 #include "query/function/functions.def"
 #undef SM_FN

@@ -26,11 +26,12 @@
      .summary = (text),                                                                            \
      .example = (in),                                                                              \
      .answer = (gives)},
-#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives)                               \
+#define SM_WIN(fn_name, sig, win, pieces, all_rows, binder, text, in, gives)                       \
     {.name = (fn_name),                                                                            \
      .signature = (sig),                                                                           \
      .kind = SM_FN_WINDOW,                                                                         \
      .window = (win),                                                                              \
+     .in_pieces = (pieces),                                                                        \
      .whole = (all_rows),                                                                          \
      .summary = (text),                                                                            \
      .example = (in),                                                                              \
@@ -49,8 +50,8 @@ typedef struct fn_more {
 } fn_more;
 #define SM_FN(fn_name, sig, kernel, fn_flags, binder, prep, text, in, gives)                       \
     {.bind = (binder), .flags = (fn_flags)},
-#define SM_AGG(fn_name, sig, agg, binder, text, in, gives)           {.bind = (binder)},
-#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives) {.bind = (binder)},
+#define SM_AGG(fn_name, sig, agg, binder, text, in, gives)                   {.bind = (binder)},
+#define SM_WIN(fn_name, sig, win, pieces, all_rows, binder, text, in, gives) {.bind = (binder)},
 static const fn_more more[] = {
 #include "query/function/functions.def"
 };
@@ -67,7 +68,7 @@ _Static_assert(SM_COUNT(more) == SM_COUNT(functions), "one row each: more_of() g
                    "what becomes a CASE sees NULLs");
 #define SM_AGG(fn_name, sig, agg, binder, text, in, gives)                                         \
     _Static_assert(sizeof(fn_name) <= MAX_NAME_BYTES, "a name that cannot be looked up");
-#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives)                               \
+#define SM_WIN(fn_name, sig, win, pieces, all_rows, binder, text, in, gives)                       \
     _Static_assert(sizeof(fn_name) <= MAX_NAME_BYTES, "a name that cannot be looked up");
 #include "query/function/functions.def"
 #undef SM_FN

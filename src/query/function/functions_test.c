@@ -237,7 +237,8 @@ static void check_window(const sm_function *fn)
             peers |= (uint8_t)(!sm_column_eq(&key, i - 1, &key, i) << i);
         }
     }
-    const sm_window_in in = {args, w->call->n_args, 4, &peers};
+    const sm_window_in in = {
+        .args = args, .n_args = w->call->n_args, .n_rows = 4, .peer_start = &peers};
     sm_builder *const b = sm_builder_new(w->call->type, s.budget);
     sm_column c = {0};
     sm_buf text = {0};

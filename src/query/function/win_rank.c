@@ -8,17 +8,17 @@ sm_status win_row_number(const sm_expr *call, const sm_window_in *in, sm_builder
 {
     for (int64_t i = 0; i < in->n_rows; i++) {
         SM_TRY(sm_check_cancel_at(in->budget, i, e));
-        sm_builder_i64(out, i + 1);
+        sm_builder_i64(out, in->before.n_rows + i + 1);
     }
     return SM_OK;
 }
 
 sm_status win_rank(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
 {
-    int64_t first = 0; /* the first of the row's peers */
+    int64_t first = in->before.last_group; /* of the row's peers */
     for (int64_t i = 0; i < in->n_rows; i++) {
         SM_TRY(sm_check_cancel_at(in->budget, i, e));
-        first = sm_bit_get(in->peer_start, i) ? i : first;
+        first = sm_bit_get(in->peer_start, i) ? in->before.n_rows + i : first;
         sm_builder_i64(out, first + 1);
     }
     return SM_OK;
@@ -26,10 +26,10 @@ sm_status win_rank(const sm_expr *call, const sm_window_in *in, sm_builder *out,
 
 sm_status win_dense_rank(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
 {
-    int64_t n_groups = 0;
+    int64_t n_groups = in->before.n_groups;
     for (int64_t i = 0; i < in->n_rows; i++) {
         SM_TRY(sm_check_cancel_at(in->budget, i, e));
-        n_groups += i == 0 || sm_bit_get(in->peer_start, i);
+        n_groups += (i == 0 && in->before.n_rows == 0) || sm_bit_get(in->peer_start, i);
         sm_builder_i64(out, n_groups);
     }
     return SM_OK;

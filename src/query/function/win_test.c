@@ -33,6 +33,19 @@ static sm_status run(const sm_expr *call, const sm_window_in *in, sm_column *out
     return st;
 }
 
+static sm_window_before before_of(const char *peers, int64_t n)
+{
+    sm_window_before before = {0};
+
+    for (; before.n_rows < n; before.n_rows++) {
+        if (peers[before.n_rows] == '1') {
+            before.last_group = before.n_rows;
+            before.n_groups++;
+        }
+    }
+    return before;
+}
+
 /* ---- by order ---------------------------------------------------------------------------------
  * */
 
@@ -127,6 +140,40 @@ static void test_answers(void **state)
                 assert_ok(run(call, &in, &out, &e), &e);
                 kit_assert_rows(&out, cases[i].want, cases[i].name);
             }
+        }
+    }
+}
+
+/* A partition in two pieces has the numbers that it has as one. */
+static void test_pieces(void **state)
+{
+    static const struct {
+        const char *name;
+        sm_window_fn window;
+        const char *want;
+    } numbers[] = {
+        {"row_number", win_row_number, "1;2;3;4;5;6;7;8;9;10;11"},
+        {"rank", win_rank, "1;1;3;4;4;4;4;8;8;10;10"},
+        {"dense_rank", win_dense_rank, "1;1;2;3;3;3;3;4;4;5;5"},
+    };
+    const char peers[] = "10110001010";
+    const int64_t n = sizeof(peers) - 1;
+
+    for (int i = 0; i < SM_COUNT(numbers); i++) {
+        const sm_function fn = {.name = numbers[i].name, .window = numbers[i].window};
+        const sm_expr *const call = kit_call(&fn, &sm_type_i64, NULL, 0);
+        for (int64_t cut = 0; cut <= n; cut++) {
+            const sm_window_in second = {.n_rows = n - cut,
+                                         .peer_start = peer_bits(peers + cut),
+                                         .before = before_of(peers, cut)};
+            const sm_window_in first = {.n_rows = cut, .peer_start = peer_bits(peers)};
+            sm_builder *b = sm_builder_new(&sm_type_i64, budget);
+            sm_error e = {0};
+            assert_ok(fn.window(call, &first, b, &e), &e);
+            assert_ok(fn.window(call, &second, b, &e), &e);
+            const sm_column out = kit_finish(b);
+            kit_assert_rows(&out, numbers[i].want, numbers[i].name);
+            sm_builder_free(b);
         }
     }
 }
@@ -342,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(test_pieces, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(test_over, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(test_over_count_rows, kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(test_over_fails, kit_setup, kit_teardown),
