@@ -262,6 +262,15 @@ const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t
     return smi_node_limit(a, link_of(in), limit, offset);
 }
 
+const sm_plan_node *sm_plan_counted(const sm_plan_node *rows, const int64_t *n_rows, sm_arena *a)
+{
+    sm_plan_node *const n = SM_NEW(a, sm_plan_node);
+
+    *n = *rows;
+    n->n_rows = n_rows;
+    return n;
+}
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 /* The first n of the input's columns, then the number of the check. */

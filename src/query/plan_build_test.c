@@ -432,6 +432,77 @@ static void test_relation(void **unused)
     sm_arena_free(b.a);
 }
 
+static sm_status counted_table(void *ctx, const sm_str *parts, int32_t n, sm_arena *a,
+                               sm_relation *out, sm_error *e)
+{
+    static const int64_t n_rows = 42;
+
+    if (sm_str_is(parts[n - 1], "log")) {
+        *out = (sm_relation){.dataset = &kit_log_data};
+    } else if (sm_str_is(parts[n - 1], "v")) {
+        *out = (sm_relation){.view = {SM_STR("v"), SM_STR("SELECT Key, Secs FROM log")},
+                             .n_rows = &n_rows};
+    } else if (sm_str_is(parts[n - 1], "named")) {
+        *out = (sm_relation){.node = relation_node, .n_rows = &n_rows};
+    } else {
+        *out = (sm_relation){.node = sm_plan_counted(relation_node, &n_rows, a)};
+    }
+    return SM_OK;
+}
+
+/* Rows whose number is known are not read to be counted, and only then. */
+static void test_counted(void **unused)
+{
+    static const struct {
+        const char *query;
+        int n_scans;
+    } rows[] = {
+        {"SELECT count(*) FROM named", 0},
+        {"SELECT count(*), count(1) FROM v", 0},
+        {"SELECT count(*) FROM counted", 0},
+        {"SELECT count(*) - (SELECT count(*) FROM v) FROM named", 0},
+        {"SELECT count(*) FROM (SELECT more, row_number() OVER (ORDER BY Key) AS n FROM named)", 0},
+        {"WITH w AS (FROM v) SELECT count(*) FROM w", 0},
+        {"SELECT count(*) FROM log", 1},
+        {"SELECT count(Key) FROM named", 1},
+        {"SELECT count(DISTINCT Key), count(*) FROM named", 1},
+        {"SELECT count(*), sum(more) FROM named", 1},
+        {"SELECT count(*) FILTER (WHERE more > 7) FROM named", 1},
+        {"SELECT count(*) FROM named WHERE more > 7", 1},
+        {"SELECT count(*) FROM (FROM v LIMIT 3)", 1},
+        {"SELECT count(*) FROM v GROUP BY Key", 1},
+        {"SELECT Key FROM v", 1},
+        {"SELECT count(*) FROM v JOIN named USING (Key)", 2},
+        {"SELECT count(*) FROM (FROM v UNION ALL FROM v)", 2},
+    };
+    const sm_resolver resolver = {.table = counted_table};
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        builder b = builder_new();
+        const sm_sql sql = {.name = SM_STR("q.sql"), .text = sm_str_of(rows[i].query)};
+        sm_plan *plan = NULL;
+        sm_error e = {0};
+        relation_node = filter_project(&b);
+        assert_ok(sm_query_plan(&sql, &resolver, b.a, &plan, &e), &e);
+        char *const text = plan_text(plan);
+        int n_scans = 0;
+        for (const char *at = text; (at = strstr(at, "SCAN ")); at++) {
+            n_scans++;
+        }
+        if (n_scans != rows[i].n_scans) {
+            fail_msg("%s:\n%s", rows[i].query, text);
+        }
+        const sm_plan_node *leaf = plan->root;
+        while (leaf->n_inputs > 0) {
+            leaf = leaf->inputs[0];
+        }
+        if (n_scans == 0) {
+            assert_int_equal(leaf->as.values.rows[0]->value.as.i, 42);
+        }
+        free(text);
+        sm_arena_free(b.a);
+    }
+}
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 /* Secs > 5 else QUARANTINE, and Key = 'k' else NULL in App. */
@@ -865,19 +936,145 @@ static void test_watched(void **state)
     }
 }
 
-/* A relation that is more than columns of one scan is watched by no plan. */
-static void test_not_watched(void **state)
+/* The rows of a query as a relation, and a check over a column of it; NULL: its rows are counted. */
+static sm_plan_watch watch_query(builder *b, const char *query, const char *column)
 {
-    builder b = builder_new();
-    sm_plan_watch w = watch_log(&b);
-    w.rows = filter(&b, w.rows, call(&b, ">", col(&b, w.rows, "More"), number(&b, 1)));
-    char *is = watched_text(&b, "SELECT Key FROM log", &w);
-    char *own = sql_text(&b, "SELECT Key FROM log");
-    assert_string_equal(is, own);
-    assert_null(w.check);
-    free(is);
-    free(own);
-    sm_arena_free(b.a);
+    sm_statement *s = NULL;
+    sm_plan_watch w = {0};
+    sm_error e = {0};
+    const sm_sql sql = {SM_STR("relation"), sm_str_of(query)};
+    assert_ok(sm_query_select(&sql, &kit_resolver, false, b->a, &s, &e), &e);
+    sm_plan_watch_rows(s->target, 0, b->a, &w);
+    if (column) {
+        sm_check *check = SM_NEW(b->a, sm_check);
+        *check = (sm_check){.name = SM_STR("few"),
+                            .holds = call(b, "<", col(b, s->target, column), number(b, 9)),
+                            .action = SM_POLICY_WARN};
+        w.rows = s->target;
+        w.checks = check;
+    }
+    return w;
+}
+
+/* The node whose rows the plan's first CHECK looks at, without its inputs. */
+static char *checked_line(const char *plan)
+{
+    const char *at = strstr(plan, "CHECK ");
+    for (int i = 0; i < 2; i++) { /* what follows is the projection of both columns */
+        at = strchr(at, '\n') + 1;
+    }
+    at += strspn(at, " ");
+    return strndup(at, strcspn(at, "\n"));
+}
+
+/* A relation that is filtered, joined or grouped is checked where the plan has its rows, and there
+ * alone. */
+static void test_watched_rows(void **state)
+{
+    static const struct {
+        const char *relation, *column; /* that the check looks at; NULL: it counts rows */
+        const char *query, *checked;   /* NULL: the plan stays as it is */
+    } rows[] = {
+        {"FROM sums", NULL,
+         "SELECT s.Xs, m.n FROM sums s JOIN (SELECT Key, max(Secs) AS n FROM kinds GROUP BY Key) m "
+         "ON m.Key = s.Key",
+         "AGGREGATE by Key: sum(Secs) FILTER ((Kind = 'X')), max(Secs)"},
+        {"SELECT Key, Xs + 1 AS More FROM sums", "More", "SELECT Xs, Key FROM sums WHERE Xs > 1",
+         "AGGREGATE by Key: sum(Secs) FILTER ((Kind = 'X'))"},
+        {"FROM kinds", NULL, "SELECT Key, max(Secs) AS n FROM kinds GROUP BY Key",
+         "FILTER ((Key <> '0') AND (Secs > 0))"},
+        {"SELECT Secs FROM kinds", "Secs", "SELECT Key, max(Secs) AS n FROM kinds GROUP BY Key",
+         "FILTER ((Key <> '0') AND (Secs > 0))"},
+        {"SELECT a.b FROM t a JOIN t c ON a.i = c.i", "b",
+         "SELECT c.s, a.b FROM t a JOIN t c ON a.i = c.i", "JOIN INNER on i = i"},
+        {"SELECT row_number() OVER (PARTITION BY s) AS n FROM t", "n",
+         "SELECT row_number() OVER (PARTITION BY s) AS n, rank() OVER (ORDER BY b) AS r FROM t",
+         "WINDOW row_number() OVER (PARTITION BY s), rank() OVER (ORDER BY b)"},
+        {"SELECT s, b, count(*) AS n FROM t GROUP BY s, b", "n",
+         "SELECT b, s, count(*) AS n, max(d) AS d FROM t GROUP BY b, s",
+         "AGGREGATE by b, s: count(*), max(d)"},
+        {"SELECT DISTINCT s FROM t", NULL, "SELECT s, max(b) AS b FROM t GROUP BY s",
+         "AGGREGATE by s: max(b)"},
+        /* other rows */
+        {"FROM sums", NULL, "SELECT Key FROM sums WHERE Key > 'k'", NULL},
+        {"FROM sums", NULL, "SELECT Day, sum(Secs) AS s FROM kinds GROUP BY Day", NULL},
+        {"FROM sums", NULL, "SELECT Key, sum(Secs) AS s FROM log GROUP BY Key", NULL},
+        {"FROM kinds", NULL, "SELECT Key FROM kinds WHERE Day > DATE '2022-04-01'", NULL},
+        {"SELECT s, max(b) AS b FROM t GROUP BY s", NULL, "SELECT s, b FROM t WHERE b > 1", NULL},
+        {"SELECT s, max(b) AS b FROM t GROUP BY s", NULL,
+         "SELECT s, max(b) AS b FROM t WHERE b > 1 GROUP BY s", NULL},
+        {"SELECT s FROM t WHERE b > 1", NULL, "SELECT s FROM t WHERE b > 2", NULL},
+        {"SELECT a.b FROM t a JOIN t c ON a.i = c.i", NULL,
+         "SELECT c.s, a.b FROM t a LEFT JOIN t c ON a.i = c.i", NULL},
+        {"SELECT a.b FROM t a JOIN t c ON a.i = c.i", NULL,
+         "SELECT c.s, a.b FROM t a JOIN t c ON a.i = c.b", NULL},
+        {"SELECT a.b FROM t a LEFT JOIN t c ON a.i = c.i AND a.b > c.b", NULL,
+         "SELECT c.s, a.b FROM t a LEFT JOIN t c ON a.i = c.i AND a.b < c.b", NULL},
+        {"SELECT s FROM t LIMIT 2", NULL, "SELECT s FROM t LIMIT 2", NULL},
+        {"SELECT s FROM t UNION ALL SELECT s FROM t", NULL,
+         "SELECT s FROM t UNION ALL SELECT s FROM t", NULL},
+        {"SELECT DISTINCT s FROM t", NULL, "SELECT s, b FROM t GROUP BY s, b", NULL},
+        {"SELECT s, b FROM t GROUP BY s, b", NULL, "SELECT DISTINCT s FROM t", NULL},
+        {"SELECT s, s AS z FROM t GROUP BY s, z", NULL, "SELECT s, b FROM t GROUP BY s, b", NULL},
+        /* columns that the plan does not have */
+        {"SELECT Ys FROM sums", "Ys", "SELECT Xs FROM sums", NULL},
+        {"SELECT a.b, a.i FROM t a JOIN t c ON a.i = c.i", "i",
+         "SELECT c.s, a.b FROM t a JOIN t c ON a.i = c.i", NULL},
+        {"SELECT row_number() OVER (PARTITION BY s) AS n FROM t", "n",
+         "SELECT row_number() OVER (PARTITION BY b) AS n FROM t", NULL},
+        {"FROM kinds", NULL, "SELECT 1 AS one FROM log", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        builder b = builder_new();
+        sm_plan_watch w = watch_query(&b, rows[i].relation, rows[i].column);
+        char *is = watched_text(&b, rows[i].query, &w), *own = sql_text(&b, rows[i].query);
+        char *checked = w.check ? checked_line(is) : NULL;
+        assert_true((w.check != NULL) == (rows[i].checked != NULL));
+        if (checked) {
+            assert_string_equal(checked, rows[i].checked);
+        } else {
+            assert_string_equal(is, own);
+        }
+        free(is);
+        free(own);
+        free(checked);
+        sm_arena_free(b.a);
+    }
+}
+
+/* A relation and others that it stands on are watched in one plan, in any order. */
+static void test_watched_twice(void **state)
+{
+    static const char query[] = "SELECT App, max(Secs) AS n FROM log WHERE length(App) > 1 "
+                                "GROUP BY App";
+    for (int i = 0; i < 2; i++) {
+        builder b = builder_new();
+        sm_statement *s = NULL;
+        sm_plan *plan = NULL;
+        sm_error e = {0};
+        const sm_sql sql = {SM_STR("q"), sm_str_of(query)};
+        const sm_plan_watch of_filter = watch_query(&b, "FROM log WHERE length(App) > 1", NULL);
+        sm_plan_watch w[] = {i == 0 ? watch_log(&b) : of_filter, watch_query(&b, query, NULL),
+                             i == 0 ? of_filter : watch_log(&b)};
+        for (int k = 0; k < 3; k++) {
+            w[k].side = k;
+        }
+        assert_ok(sm_query_select(&sql, &kit_resolver, false, b.a, &s, &e), &e);
+        assert_ok(sm_statement_watched(s, s->target, w, 3, b.a, &plan, &e), &e);
+        char *is = plan_text(plan);
+        assert_string_equal(is, "PROJECT App, \"max(Secs)\" AS n\n"
+                                "  CHECK rows: true else warn\n"
+                                "    PROJECT App, \"max(Secs)\"\n"
+                                "      AGGREGATE by App: max(Secs)\n"
+                                "        CHECK rows: true else warn\n"
+                                "          PROJECT App, Secs\n"
+                                "            FILTER (length(App) > 1)\n"
+                                "              CHECK few: (More < 9) else warn\n"
+                                "                PROJECT App, Secs, App, (Secs + 1) AS More\n"
+                                "                  SCAN log [App, Secs]\n");
+        free(is);
+        sm_arena_free(b.a);
+    }
 }
 
 /* It is asked for a query alone. */
@@ -897,11 +1094,13 @@ int main(void)
         cmocka_unit_test(test_on_a_query),
         cmocka_unit_test(test_on_no_query),
         cmocka_unit_test(test_watched),
-        cmocka_unit_test(test_not_watched),
+        cmocka_unit_test(test_watched_rows),
+        cmocka_unit_test(test_watched_twice),
         cmocka_unit_test(test_same_as_sql),
         cmocka_unit_test(test_nodes_stay),
         cmocka_unit_test(test_node_twice),
         cmocka_unit_test(test_relation),
+        cmocka_unit_test(test_counted),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_check_columns),
         cmocka_unit_test(test_expressions_refused),

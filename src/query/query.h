@@ -46,6 +46,8 @@ typedef struct sm_relation {
     const sm_dataset *dataset; /* in the resolver's arena, or outlives the plan */
     const sm_plan_node *node;  /* likewise; where dataset is NULL */
     sm_sql view;               /* where both are NULL */
+    const int64_t *n_rows;     /* how many rows a view or node has, if that is known: they are not
+                                * read to be counted. As long as the plan; NULL: it is not */
     sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
     const void *table;         /* what the resolver knows of a table that statements may change;
                                 * NULL: it is none */
@@ -404,6 +406,7 @@ struct sm_plan_node {
     const sm_type *schema; /* what it gives: a struct type */
     sm_plan_node *inputs[2];
     int32_t n_inputs;
+    const int64_t *n_rows; /* sm_relation.n_rows; only until the plan is optimised */
     union {
         struct {
             const sm_dataset *dataset;
@@ -637,13 +640,15 @@ sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, s
 
 /* Checks that look at the rows of a relation in a query that reads them for its own purpose. */
 typedef struct sm_plan_watch {
-    const sm_plan_node *rows; /* the relation's: projections over one scan, without subqueries */
+    const sm_plan_node *rows; /* the relation's, without subqueries */
     const sm_check *checks;   /* over their columns; FAIL or WARN, for all rows go on */
     int32_t n_checks;
     int32_t side;              /* as of sm_plan_check() */
     const sm_plan_node *check; /* set by sm_statement_watched(): the CHECK, whose input has the
                                 * relation's columns behind those that go on; NULL: there is none */
 } sm_plan_watch;
+/** A watch that counts the rows of a relation: all that its one check looks at. */
+void sm_plan_watch_rows(const sm_plan_node *rows, int32_t side, sm_arena *a, sm_plan_watch *out);
 /**
  * sm_statement_finish() of a plan that gives the same rows, and in which n watches look at all rows
  * of their relations (plan_watch.c).
@@ -814,6 +819,8 @@ extern const sm_type sm_origin_schema;
  * Owner     lives in `a`; shares nodes, expressions and files of `rows`, which must outlive it
  */
 const sm_plan_node *sm_plan_with_origin(const sm_plan_node *rows, sm_arena *a);
+/** The same rows, of which it is known how many they are (sm_relation.n_rows). */
+const sm_plan_node *sm_plan_counted(const sm_plan_node *rows, const int64_t *n_rows, sm_arena *a);
 /** Where the columns of sm_origin_schema begin among those of rows; −1: they are not there. */
 int32_t sm_origin_find(const sm_type *columns);
 /** The rows without their origin, if they have it. */

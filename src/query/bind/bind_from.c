@@ -64,13 +64,16 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
     }
     if (r->node) { /* its builder has told its scans what is taken whole */
         b->q->whole = (smi_whole){0};
-        return smi_plan_clone(b->q->a, r->node, out, e);
+        SM_TRY(smi_plan_clone(b->q->a, r->node, out, e));
+    } else {
+        sm_sql *const sql = SM_NEW(b->q->a, sm_sql);
+        smi_select *select = NULL;
+        *sql = r->view;
+        SM_TRY(smi_parse_select(sql, b->q->a, &select, e));
+        SM_TRY(smi_bind_select(b->q, sql, NULL, select, out, e));
     }
-    sm_sql *const sql = SM_NEW(b->q->a, sm_sql);
-    smi_select *select = NULL;
-    *sql = r->view;
-    SM_TRY(smi_parse_select(sql, b->q->a, &select, e));
-    return smi_bind_select(b->q, sql, NULL, select, out, e);
+    (*out)->n_rows = r->n_rows ? r->n_rows : (*out)->n_rows;
+    return SM_OK;
 }
 
 /* Gives a resolver's error its place: that of the argument whose offset is in e->byte

@@ -3,9 +3,11 @@
  * query/optimize/optimize.c: makes a bound plan a better one that gives the same rows in the same
  * order.
  *
- * Passes    1 Joins of aggregates over equal inputs become one aggregate (opt_merge.c). This comes
- *             first, while filters still stand above the aggregates: there both sides may have
- *             different ones.
+ * Passes    0 Rows whose number is known are not counted (opt_count.c). It is known of nodes that
+ *             no pass has changed, so this comes first.
+ *           1 Joins of aggregates over equal inputs become one aggregate (opt_merge.c). This comes
+ *             while filters still stand above the aggregates: there both sides may have different
+ *             ones.
  *           2 Filters move down to where their columns come from; equalities between the two sides
  *             of a cross join become its keys. Then 1 and 2 again, for the joins that this made.
  *           3 Columns that nothing uses are left out, from the scans on (opt_prune.c).
@@ -233,6 +235,7 @@ sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
 {
     const sm_type *const schema = root->schema;
     root = checked(root, schema);
+    root = checked(smi_opt_count(a, root), schema);
     root = checked(smi_opt_merge_aggregates(a, root), schema);
     root = checked(push_filters(a, root), schema);
     root = checked(smi_opt_merge_aggregates(a, root), schema);

@@ -7,6 +7,8 @@
 
 #include "query/query_int.h"
 
+/** Takes the number of rows where it is known, instead of counting them. */
+sm_plan_node *smi_opt_count(sm_arena *a, sm_plan_node *n);
 /** Joins of aggregates over equal inputs become one aggregate. */
 sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
 /** Leaves out columns that nothing uses. */
