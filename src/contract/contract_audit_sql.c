@@ -24,6 +24,13 @@ static sm_status give_node(const sm_plan_node *node, sm_str label, sm_relation *
     return SM_OK;
 }
 
+/* The rows that are audited, which were counted before any query. */
+static sm_status give_rows(const smi_audit *u, sm_relation *out)
+{
+    *out = (sm_relation){.node = u->in->rows, .label = u->in->table->name, .n_rows = &u->n_rows};
+    return SM_OK;
+}
+
 /* sm_resolver.table */
 static sm_status find_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
                             sm_relation *out, sm_error *e)
@@ -34,7 +41,7 @@ static sm_status find_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_
 
     if (n_parts == 1 &&
         (sm_str_is(parts[0], OBJECT) || sm_str_eq_nocase(parts[0], in->table->name))) {
-        return give_node(in->rows, in->table->name, out);
+        return give_rows(u, out);
     }
     if (n_parts == 1 && sm_str_is(parts[0], FILES)) {
         SM_TRY(in->other(in->ctx, parts[0], a, &node, e));

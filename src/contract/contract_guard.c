@@ -217,12 +217,7 @@ static sm_status take_checks(const sm_guard *g, const smi_guard_checks *c,
     smi_audit u = {.in = &in, .a = a, .columns = columns_there(in.table, in.rows->schema, a)};
 
     for (int32_t i = 0; i < c->n_rules; i++) {
-        const sm_check_report *found = NULL;
-        for (int32_t k = 0; k < report->n_checks && !found; k++) {
-            const sm_check_report *one = &report->checks[k];
-            found = one->side == c->side && one->check == i ? one : NULL;
-        }
-        SM_ENSURE(found);
+        const sm_check_report *found = sm_exec_report_check(report, c->side, i);
         sm_rule_count *out = &counts[c->rules[i].rule - in.table->rules];
         *out = (sm_rule_count){
             .n_rows = found->n_rows, .n_broken = found->n_broken, .n_mended = found->n_done};

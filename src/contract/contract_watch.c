@@ -61,7 +61,6 @@ static void make_checks(sm_audit_watch *w)
 {
     const sm_type *columns = w->plan.rows->schema;
     const smi_searches *s = &w->searches;
-    const sm_value yes = {.type = &sm_type_bool, .as.b = true};
     sm_check *checks = SM_NEW_ARRAY(w->a, sm_check, w->n_rules + s->n + 1);
     int32_t n = 0;
 
@@ -74,7 +73,8 @@ static void make_checks(sm_audit_watch *w)
             (sm_check){.name = s->rules[i]->name, .holds = smi_searches_take(s, i, columns, w->a)};
     }
     if (n == 0) {
-        checks[n++] = (sm_check){.name = SM_STR("rows"), .holds = sm_expr_constant(yes, w->a)};
+        sm_plan_watch_rows(w->in.rows, w->plan.side, w->a, &w->plan);
+        return;
     }
     for (int32_t i = 0; i < n; i++) {
         checks[i].action = SM_POLICY_WARN;
@@ -106,19 +106,6 @@ sm_plan_watch *sm_audit_watch_plan(sm_audit_watch *w)
 }
 
 /* ---- what they found ------------------------------------------------------------------------- */
-
-static const sm_check_report *report_of(const sm_audit_watch *w, const sm_exec_report *report,
-                                        int32_t check)
-{
-    const sm_check_report *c = report->checks;
-
-    while (c < report->checks + report->n_checks &&
-           (c->side != w->plan.side || c->check != check)) {
-        c++;
-    }
-    SM_ENSURE(c < report->checks + report->n_checks);
-    return c;
-}
 
 /* Example rows with the columns of the view: NULL where no rule reads one. */
 static sm_status view_rows(const sm_audit_watch *w, sm_batch *examples, sm_batch **out, sm_error *e)
@@ -152,7 +139,7 @@ static sm_status take_rule(const sm_audit_watch *w, smi_audit *u, int32_t i,
                            const sm_exec_report *report, sm_error *e)
 {
     const sm_bound_rule *rule = &w->rules[i];
-    const sm_check_report *found = report_of(w, report, i);
+    const sm_check_report *found = sm_exec_report_check(report, w->plan.side, i);
     sm_rule_count *out = &u->counts[rule->rule - w->in.table->rules];
     sm_batch *shown = NULL;
 
@@ -172,7 +159,7 @@ sm_status sm_audit_watch_end(sm_audit_watch *w, const sm_exec_report *report, sm
     const sm_contract_table *t = w->in.table;
     smi_audit u = {.in = &w->in,
                    .a = a,
-                   .n_rows = report_of(w, report, 0)->n_rows,
+                   .n_rows = sm_exec_report_check(report, w->plan.side, 0)->n_rows,
                    .searches = w->searches.of_rule,
                    .counts = SM_NEW_ARRAY(a, sm_rule_count, t->n_rules + 1)};
 

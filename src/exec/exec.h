@@ -196,6 +196,9 @@ typedef struct sm_exec_report {
     int32_t n_checks;
     int64_t wall_ns;
 } sm_exec_report;
+/** What a check of the plan counted: number `check` of the CHECK of side output `side`, which the
+ * plan has. */
+const sm_check_report *sm_exec_report_check(const sm_exec_report *r, int32_t side, int32_t check);
 /** Frees what the report holds. Takes {0}. */
 void sm_exec_report_release(sm_exec_report *r);
 

@@ -77,6 +77,17 @@ sm_status smi_report_checks(smi_execution *exec, sm_error *e)
     return SM_OK;
 }
 
+const sm_check_report *sm_exec_report_check(const sm_exec_report *r, int32_t side, int32_t check)
+{
+    const sm_check_report *c = r->checks;
+
+    while (c < r->checks + r->n_checks && (c->side != side || c->check != check)) {
+        c++;
+    }
+    SM_ENSURE(c < r->checks + r->n_checks);
+    return c;
+}
+
 void sm_exec_report_release(sm_exec_report *r)
 {
     for (int32_t i = 0; i < r->n_checks; i++) {

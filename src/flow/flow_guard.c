@@ -31,7 +31,7 @@ static sm_status rows_of(const smi_flow_guard *g, const sm_relation *of, sm_aren
         return SM_OK;
     }
     SM_TRY(sm_query_select(&of->view, &g->resolver, false, a, &view, e));
-    *out = view->target;
+    *out = of->n_rows ? sm_plan_counted(view->target, of->n_rows, a) : view->target;
     return view->n_params == 0
                ? SM_OK
                : sm_fail(e, SM_UNSUPPORTED, "the view has a subquery that gives one value");
@@ -161,6 +161,7 @@ void smi_flow_guard_names(smi_flow_guard *g, sm_candidate *c)
         sm_names_set_candidate(g->names, r->p->tasks[g->task].name, c);
     }
     g->resolver = smi_flow_asking_init(&g->asking, r, g->names);
+    g->asking.has_counted = true;
 }
 
 /* ---- rows that stay -------------------------------------------------------------------------- */

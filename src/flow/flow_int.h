@@ -265,7 +265,10 @@ typedef struct smi_flow_task_state {
     const sm_contract_report *verdict; /* of the last attempt; NULL: it was not judged */
     bool is_due;                       /* a view: its contract is still to be judged, … */
     int32_t judged_by; /* … or the execution of this task has judged it; −1: no other one */
-    sm_str period;     /* a table: the month or date that all its rows are of; "" for none */
+    bool is_counted;   /* a view: it is known how many rows it has, … */
+    int64_t n_rows;
+    int32_t counted_by; /* … from the execution of this task; −1: from a pass of its own */
+    sm_str period;      /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
 } smi_flow_task_state;
 
@@ -287,7 +290,8 @@ typedef struct smi_flow_asking {
     sm_run *run;
     sm_names *names;
     sm_resolver inner;
-    int32_t own; /* the source whose files the caller has set, or −1 */
+    int32_t own;      /* the source whose files the caller has set, or −1 */
+    bool has_counted; /* of views that the run has counted, the number of rows is known */
 } smi_flow_asking;
 
 #define SMI_MAX_SOURCES 16
@@ -505,15 +509,18 @@ void smi_flow_drop_kept(sm_run *r);
 /** Does a view, if it has a contract: its rules are bound. Its rows are judged where no table task
  * of the run reads it; else that is due. */
 sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
-/** Puts the checks of views that are due and read by the guard's task into its plan. Where they
- * cannot be there, the views stay due. */
+/** Puts the checks of views that are due and read by the guard's task into its plan, and counts the
+ * rows of those that a rule of the run names. Where the checks cannot be there, the views stay due,
+ * and uncounted. */
 sm_status smi_flow_watch_open(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
-/** Judges these views by what the execution of the guard's plan has reported. SM_CONTRACT. */
+/** Judges these views by what the execution of the guard's plan has reported, which has also counted
+ * them. SM_CONTRACT. */
 sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
 void smi_flow_watch_close(smi_flow_guard *g);
 /** Judges the views that are still due, by passes of their own. When all tables are made. */
 sm_status smi_flow_views_finish(sm_run *r, sm_error *e) SM_MUST_USE;
-/** The views that a failed attempt at a task has judged are due again. */
+/** The views that a failed attempt at a task has judged are due again, those that it has counted are
+ * not counted. */
 void smi_flow_watch_undo(sm_run *r, int32_t task);
 /** After the candidate is judged, or never will be. Takes {0}. */
 void smi_flow_guard_close(smi_flow_guard *g);

@@ -77,6 +77,8 @@ static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_a
         sm_buf_printf(&k->run->asked.text, "view %.*s\n", SM_STR_ARG(p->tasks[task].name));
         sm_buf_text(&k->run->asked.text, p->tasks[task].sql.text);
         sm_buf_text(&k->run->asked.text, SM_STR("\n"));
+        const smi_flow_task_state *view = &k->run->tasks[task];
+        out->n_rows = k->has_counted && view->is_counted ? &view->n_rows : NULL;
     } else {
         note_table(k, name);
     }

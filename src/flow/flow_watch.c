@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_watch.c: the contracts of views. A view is not stored: its rows are judged as the run
- * reads them for a table, or else by passes of their own.
+ * computes them for a table, or else by passes of their own.
  *
  * View      A view's task binds the rules, so that a mistake there ends the run before its work. If
  *           a table task of the run will read the view, the verdict is due; else it comes now.
  * Watched   The first table task whose plan can have the view's checks (plan_watch.c) judges it,
- *           behind its execution: before its table is judged or published. A view of a view whose
- *           rows are filtered, a table that is merged, and text that is judged by the columns that
- *           are read (no validate => 'all') are not watched.
+ *           behind its execution: before its table is judged or published. A view whose rows the
+ *           plan does not have as they are, a table that is merged, and text that is judged by the
+ *           columns that are read (no validate => 'all') are not watched.
+ * Counted   A rule may ask how many rows a view has: `SELECT count(*) FROM view`. Rows that are
+ *           watched are counted, too, and so are those of a view without contract that the rule of
+ *           some task names: the rule does not read them once more.
  * Rest      Views that are due when all tables are made are judged before these are published.
  * Verdict   The report has it, and is the same whichever way it came. One of severity error fails
  *           the task that judges it, and so the run. */
@@ -16,7 +19,8 @@
 
 struct smi_flow_watching {
     smi_flow_guard guard;  /* of the view: what its rules name; it stays where it is */
-    sm_audit_watch *watch; /* NULL: its checks are not there */
+    sm_audit_watch *watch; /* of its contract; NULL: it is only counted */
+    sm_plan_watch plan;    /* its check is NULL where the plan does not have its rows */
 };
 
 /* What searches of keys may take together of what is free: the rest is the query's own. */
@@ -34,6 +38,14 @@ static sm_status plan_view(smi_flow_guard *g, const sm_statement **out, sm_error
     return SM_OK;
 }
 
+/* by: the task whose execution has counted them, or −1. */
+static void note_rows(sm_run *r, int32_t view, int64_t n_rows, int32_t by)
+{
+    r->tasks[view].is_counted = true;
+    r->tasks[view].n_rows = n_rows;
+    r->tasks[view].counted_by = by;
+}
+
 /* What was counted becomes the view's verdict. */
 static sm_status tell_verdict(const smi_flow_guard *g, int64_t n_rows, const sm_rule_count *counts,
                               sm_error *e)
@@ -43,6 +55,7 @@ static sm_status tell_verdict(const smi_flow_guard *g, int64_t n_rows, const sm_
     SM_ASSERT(t->kind == SM_TASK_VIEW && t->contract);
     sm_verdict *v = sm_contract_judge(t->contract->model, t->contracted, n_rows, counts, r->arena);
 
+    note_rows(r, g->task, n_rows, r->tasks[g->task].judged_by);
     v->name = t->name;
     smi_flow_report_verdict(r, g->task, v);
     return sm_within(e, sm_verdict_status(v, e), "view %.*s", SM_STR_ARG(t->name));
@@ -133,6 +146,7 @@ sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e)
 
     SM_ASSERT(!r->tasks[task].is_due);
     r->tasks[task].judged_by = -1;
+    r->tasks[task].is_counted = false;
     if (!t->contract) {
         return SM_OK;
     }
@@ -158,28 +172,57 @@ void smi_flow_watch_undo(sm_run *r, int32_t task)
 {
     for (int32_t i = 0; i < r->n_made; i++) {
         smi_flow_task_state *view = &r->tasks[r->order[i]];
-        if (r->p->tasks[r->order[i]].kind == SM_TASK_VIEW && view->judged_by == task) {
+        if (r->p->tasks[r->order[i]].kind != SM_TASK_VIEW) {
+            continue;
+        }
+        if (view->judged_by == task) {
             view->judged_by = -1;
             view->is_due = true;
         }
+        view->is_counted = view->is_counted && view->counted_by != task;
     }
 }
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
+/* Does a rule of some task name the view? */
+static bool is_named(const sm_run *r, int32_t view)
+{
+    for (int32_t i = 0; i < r->n_made; i++) {
+        const smi_flow_task *t = &r->p->tasks[r->order[i]];
+        for (int32_t k = 0; k < t->n_checks; k++) {
+            if (smi_flow_task_find(r->p, t->checks[k]) == view) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Makes the checks of a view; where nothing can look at its rows, it has none. */
 static sm_status watch_view(smi_flow_watching *w, int32_t side, size_t room_bytes, sm_error *e)
 {
+    sm_run *r = w->guard.run;
     const sm_statement *select = NULL;
     sm_audit in;
 
     SM_TRY(plan_view(&w->guard, &select, e));
+    if (!r->tasks[w->guard.task].is_due) {
+        if (select->n_params == 0) {
+            sm_plan_watch_rows(select->target, side, w->guard.arena, &w->plan);
+        }
+        return SM_OK;
+    }
     smi_flow_guard_names(&w->guard, NULL);
     smi_flow_asking_reset(&w->guard.asking);
     SM_TRY(smi_flow_guard_audit(&w->guard, select, &in, e));
-    return sm_audit_watch_new(&in, side, room_bytes, w->guard.arena, &w->watch, e);
+    SM_TRY(sm_audit_watch_new(&in, side, room_bytes, w->guard.arena, &w->watch, e));
+    w->plan = *sm_audit_watch_plan(w->watch);
+    return SM_OK;
 }
 
-/* Makes the checks of all views that are due. r->asked becomes what they ask for. */
+/* Makes the checks of all views that are due or to be counted. r->asked becomes what they ask
+ * for. */
 static sm_status watch_views(smi_flow_guard *g, int32_t first_side, sm_error *e)
 {
     sm_run *r = g->run;
@@ -187,7 +230,10 @@ static sm_status watch_views(smi_flow_guard *g, int32_t first_side, sm_error *e)
     g->watching = SM_NEW_ARRAY(g->arena, smi_flow_watching, r->n_made);
     for (int32_t i = 0; i < r->n_made; i++) {
         const int32_t view = r->order[i];
-        if (r->tasks[view].is_due && reads_view(r->p, g->task, view)) {
+        const bool is_wanted =
+            r->tasks[view].is_due || (!r->tasks[view].is_counted && is_named(r, view));
+        if (r->p->tasks[view].kind == SM_TASK_VIEW && is_wanted &&
+            reads_view(r->p, g->task, view)) {
             g->watching[g->n_watching++].guard =
                 (smi_flow_guard){.run = r, .task = view, .arena = g->arena};
         }
@@ -206,19 +252,25 @@ static sm_status plan_watched(smi_flow_guard *g, const sm_statement *select, sm_
 {
     sm_plan_watch *plans = SM_NEW_ARRAY(g->arena, sm_plan_watch, g->n_watching);
     sm_plan *plan = NULL;
+    int32_t n = 0;
 
-    SM_ASSERT(g->n_watching > 0 && g->plan);
+    SM_ASSERT(g->plan);
     for (int32_t i = 0; i < g->n_watching; i++) {
-        plans[i] = *sm_audit_watch_plan(g->watching[i].watch);
+        if (g->watching[i].plan.rows) {
+            plans[n++] = g->watching[i].plan;
+        }
     }
-    SM_TRY(sm_statement_watched(select, g->rows ? g->rows : select->target, plans, g->n_watching,
-                                g->arena, &plan, e));
+    SM_TRY(sm_statement_watched(select, g->rows ? g->rows : select->target, plans, n, g->arena,
+                                &plan, e));
     g->plan = plan;
-    for (int32_t i = 0; i < g->n_watching; i++) {
-        *sm_audit_watch_plan(g->watching[i].watch) = plans[i];
-        if (!plans[i].check) {
-            sm_audit_watch_free(g->watching[i].watch);
-            g->watching[i].watch = NULL;
+    for (int32_t i = 0, k = 0; i < g->n_watching; i++) {
+        smi_flow_watching *w = &g->watching[i];
+        w->plan = w->plan.rows ? plans[k++] : w->plan;
+        if (w->watch && w->plan.check) {
+            sm_audit_watch_plan(w->watch)->check = w->plan.check;
+        } else {
+            sm_audit_watch_free(w->watch);
+            w->watch = NULL;
         }
     }
     return SM_OK;
@@ -276,7 +328,16 @@ static sm_status judge_watched(smi_flow_guard *g, smi_flow_watching *w, sm_error
 
 sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e)
 {
-    for (int32_t i = 0; i < g->n_watching && !g->report.is_partial; i++) {
+    const int32_t n = g->report.is_partial ? 0 : g->n_watching;
+
+    for (int32_t i = 0; i < n; i++) { /* rules of one view may name another */
+        const sm_plan_watch *plan = &g->watching[i].plan;
+        if (plan->check) {
+            note_rows(g->run, g->watching[i].guard.task,
+                      sm_exec_report_check(&g->report, plan->side, 0)->n_rows, g->task);
+        }
+    }
+    for (int32_t i = 0; i < n; i++) {
         SM_TRY(g->watching[i].watch ? judge_watched(g, &g->watching[i], e) : SM_OK);
     }
     smi_flow_watch_close(g);
