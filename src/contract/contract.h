@@ -647,6 +647,7 @@ typedef struct sm_guarded {
     sm_status (*other)(void *ctx, sm_str table, sm_arena *a, const sm_plan_node **out, sm_error *e);
     void *ctx;
     const sm_exec_env *env;
+    bool writes_as_is; /* what is left of the rows is written as it is, each once */
     /* As of sm_audit: of the table before these rows are written. */
     sm_status (*earlier)(void *ctx, int32_t n, sm_arena *a, int64_t **out, int32_t *n_out,
                          sm_error *e);

@@ -545,6 +545,23 @@ static sm_status show_alike(smi_audit *u, const sm_plan_node *in, const sm_plan_
     return st;
 }
 
+/* Do the rows of a plan differ in the columns of a rule, by the plan alone? A type that is another
+ * one in the table may have made equal values of different ones. */
+static sm_status are_different(smi_audit *u, const sm_rule *r, const sm_plan_node *plan, bool *out,
+                               sm_error *e)
+{
+    const sm_expr **all = NULL, **own = SM_NEW_ARRAY(u->a, const sm_expr *, r->n_columns);
+    bool is_same = true;
+
+    SM_TRY(smi_bind_columns(u->in->contract, u->in->table, plan->schema, u->a, &all, e));
+    for (int32_t i = 0; i < r->n_columns; i++) {
+        own[i] = all[r->columns[i]];
+        is_same = is_same && sm_type_eq(own[i]->type, u->columns[r->columns[i]]->type);
+    }
+    *out = is_same && sm_plan_is_unique(plan, own, r->n_columns, u->a);
+    return SM_OK;
+}
+
 static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
 {
     const int32_t n = r->n_columns;
@@ -554,13 +571,15 @@ static sm_status audit_unique(smi_audit *u, const sm_rule *r, sm_rule_count *out
     smi_search *search = begun ? begun : smi_search_new(u->in->env, 0, u->a);
     const sm_plan_node *rows = u->in->rows, *groups = NULL;
     int64_t n_groups = 0, n_alike = 0;
+    bool is_proved = false;
     sm_status st = SM_OK;
 
     out->n_rows = u->n_rows;
     pick_columns(u, &p, r);
     /* fails where a column can be no key */
     SM_TRY_GOTO(st, done, groups_alike(u, rows, &p, &groups, e));
-    if (smi_search_none(search)) {
+    SM_TRY_GOTO(st, done, are_different(u, r, u->from ? u->from : rows, &is_proved, e));
+    if (is_proved || smi_search_none(search)) {
         goto done;
     }
     if (u->narrow) {

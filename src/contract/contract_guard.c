@@ -73,7 +73,7 @@ static void count_checks(sm_guard *g)
 static sm_status search_keys(sm_guard *g, sm_error *e)
 {
     const sm_audit in = smi_guard_audit(g, g->rows);
-    smi_audit u = {.in = &in, .a = g->a};
+    smi_audit u = {.in = &in, .a = g->a, .from = g->in.writes_as_is ? g->rows : NULL};
     const int32_t n_columns = g->rows->schema->n_fields;
 
     SM_TRY(smi_bind_columns(in.contract, in.table, in.rows->schema, g->a, &u.columns, e));
@@ -292,8 +292,12 @@ static sm_status audit_sets(const sm_guard *g, const sm_plan_node *rows, bool of
                             sm_error *e)
 {
     const sm_audit in = smi_guard_audit(g, rows);
-    smi_audit u = {
-        .in = &in, .a = a, .counts = counts, .added = added, .searches = g->searches.of_rule};
+    smi_audit u = {.in = &in,
+                   .a = a,
+                   .counts = counts,
+                   .added = added,
+                   .searches = g->searches.of_rule,
+                   .from = of_table && !added && g->in.writes_as_is ? g->rows : NULL};
     bool is_ready = false;
 
     for (int64_t i = 0; i < in.table->n_rules; i++) {

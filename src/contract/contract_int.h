@@ -297,6 +297,8 @@ struct smi_audit {
     const sm_expr **columns;   /* of the table, over the rows */
     const sm_plan_node *added; /* of the rows, those that a write adds: duplicates count only of
                                 * them; NULL: of all */
+    const sm_plan_node *from;  /* the plan that has written all of the rows, each as it is, with
+                                * columns of the same names; NULL: it is not known */
     int64_t n_rows;
     struct smi_search **searches; /* one a rule: of its keys; NULL: none was begun */
     sm_rule_count *counts;        /* one a rule */

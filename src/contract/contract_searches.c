@@ -29,6 +29,12 @@ static const sm_expr **key_of(const smi_audit *u, const sm_rule *r)
     return keys;
 }
 
+/* Has the plan itself one row for each key? */
+static bool is_proved(const smi_audit *u, const sm_expr *const *keys, int32_t n)
+{
+    return u->from && sm_plan_is_unique(u->from, keys, n, u->a);
+}
+
 void smi_searches_begin(smi_searches *s, const smi_audit *u, bool of_mending, size_t room_bytes)
 {
     const sm_contract_table *t = u->in->table;
@@ -42,7 +48,7 @@ void smi_searches_begin(smi_searches *s, const smi_audit *u, bool of_mending, si
         if (is_of_duplicates(r) && (of_mending || !smi_mends(r->action))) {
             keys[s->n] = key_of(u, r);
             s->rules[s->n] = r;
-            s->n += keys[s->n] != NULL;
+            s->n += keys[s->n] && !is_proved(u, keys[s->n], r->n_columns);
         }
     }
     for (int32_t i = 0; i < s->n; i++) {

@@ -6,7 +6,8 @@
  * Calls    new; the plan gets the watch's checks (plan_watch.c) and is executed; end; free. By
  *          flow, for the contracts of views; by contract_audit.c, whose plan has no other purpose.
  * Checks   One for each row rule. For each rule about duplicates one that is always TRUE and takes
- *          the hash of the row's key (contract_searches.c). Where there is none of both, one that
+ *          the hash of the row's key (contract_searches.c), unless the plan itself tells that no
+ *          two are alike. Where there is none of both, one that
  *          counts the rows.
  * Columns  are those that the rules read and their examples show, then a hash for each search.
  * End      Row rules are counted by the pass, and its examples are theirs. If no key of a search
@@ -89,7 +90,7 @@ sm_status sm_audit_watch_new(const sm_audit *in, int32_t side, size_t room_bytes
     sm_audit_watch *w = SM_NEW(a, sm_audit_watch);
 
     *w = (sm_audit_watch){.in = *in, .a = a, .plan = {.side = side}};
-    smi_audit u = {.in = &w->in, .a = a};
+    smi_audit u = {.in = &w->in, .a = a, .from = in->rows};
     SM_TRY(smi_bind_columns(in->contract, in->table, in->rows->schema, a, &u.columns, e));
     SM_TRY(sm_contract_bind(in->contract, in->table, in->rows->schema, &in->names, a, &w->rules,
                             &w->n_rules, e));

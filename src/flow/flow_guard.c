@@ -279,6 +279,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
                      .other = find_other,
                      .ctx = g,
                      .env = g->run->env,
+                     .writes_as_is = t->kind == SM_TASK_TABLE && !t->merge,
                      .earlier = find_earlier};
 
     do {

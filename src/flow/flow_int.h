@@ -513,14 +513,14 @@ sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
  * rows of those that a rule of the run names. Where the checks cannot be there, the views stay due,
  * and uncounted. */
 sm_status smi_flow_watch_open(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
-/** Judges these views by what the execution of the guard's plan has reported, which has also counted
- * them. SM_CONTRACT. */
+/** Judges these views by what the execution of the guard's plan has reported; the views are counted
+ * then. SM_CONTRACT. */
 sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
 void smi_flow_watch_close(smi_flow_guard *g);
 /** Judges the views that are still due, by passes of their own. When all tables are made. */
 sm_status smi_flow_views_finish(sm_run *r, sm_error *e) SM_MUST_USE;
-/** The views that a failed attempt at a task has judged are due again, those that it has counted are
- * not counted. */
+/** The views that a failed attempt at a task has judged are due again; what it has counted is
+ * forgotten. */
 void smi_flow_watch_undo(sm_run *r, int32_t task);
 /** After the candidate is judged, or never will be. Takes {0}. */
 void smi_flow_guard_close(smi_flow_guard *g);

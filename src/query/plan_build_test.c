@@ -936,7 +936,7 @@ static void test_watched(void **state)
     }
 }
 
-/* The rows of a query as a relation, and a check over a column of it; NULL: its rows are counted. */
+/* The rows of a query as a relation, and a check over a column of it; NULL: they are counted. */
 static sm_plan_watch watch_query(builder *b, const char *query, const char *column)
 {
     sm_statement *s = NULL;
@@ -1077,6 +1077,93 @@ static void test_watched_twice(void **state)
     }
 }
 
+/* ---- unique rows ----------------------------------------------------------------------------- */
+
+/* Which columns of a query's rows are certain to differ from row to row. */
+static void test_unique(void **state)
+{
+    static const struct {
+        const char *query;
+        int32_t columns; /* the first so many */
+        bool is_unique;
+    } rows[] = {
+        {"SELECT Key, sum(Secs) FROM log GROUP BY Key", 1, true},
+        {"SELECT sum(Secs), Key FROM log GROUP BY Key", 1, false},
+        {"SELECT sum(Secs), Key FROM log GROUP BY Key", 2, true},
+        {"SELECT Key, App FROM log GROUP BY Key, App", 1, false},
+        {"SELECT App, Key FROM log GROUP BY Key, App", 2, true},
+        {"SELECT lower(Key) FROM log GROUP BY Key", 1, false},
+        {"SELECT lower(Key) AS k FROM log GROUP BY k", 1, true},
+        {"SELECT DISTINCT Key FROM log", 1, true},
+        {"SELECT count(*) FROM log", 1, true},
+        {"SELECT 1", 1, true},
+        {"SELECT Key FROM log", 1, false},
+        {"SELECT Key FROM (SELECT Key, max(Secs) AS n FROM log GROUP BY Key) WHERE n > 5 "
+         "ORDER BY n LIMIT 3",
+         1, true},
+        {"SELECT Key, row_number() OVER () FROM (SELECT DISTINCT Key FROM log)", 1, true},
+        {"SELECT DISTINCT Key FROM log UNION ALL SELECT 'k'", 1, false},
+        {"SELECT DISTINCT Key FROM (SELECT Key FROM log UNION ALL SELECT 'k')", 1, true},
+        /* joins: of one row each, of many to one, of many to many */
+        {"SELECT a.Key FROM sums a JOIN sums b ON a.Key = b.Key", 1, true},
+        {"SELECT b.Key FROM sums a JOIN sums b ON a.Key = b.Key", 1, true},
+        {"SELECT a.Key FROM sums a LEFT JOIN sums b ON a.Key = b.Key", 1, true},
+        {"SELECT b.Key FROM sums a LEFT JOIN sums b ON a.Key = b.Key", 1, false},
+        {"SELECT a.Key FROM sums a JOIN log b ON a.Key = b.Key", 1, false},
+        {"SELECT a.Key FROM sums a LEFT JOIN log b ON a.Key = b.Key", 1, false},
+        {"SELECT b.Key FROM log a JOIN sums b ON a.Key = b.Key", 1, false},
+        {"SELECT a.Key FROM sums a JOIN sums b ON a.Xs = b.Xs", 1, false},
+        {"SELECT a.Key, b.Key FROM sums a JOIN sums b ON a.Xs = b.Xs", 2, true},
+        {"SELECT a.Key, b.Key FROM sums a LEFT JOIN sums b ON a.Xs = b.Xs", 2, true},
+        {"SELECT a.Key FROM sums a, sums b", 1, false},
+        {"SELECT a.Key, b.Key FROM sums a, sums b", 2, true},
+        {"SELECT a.Key FROM sums a, (SELECT max(Secs) FROM log) b", 1, true},
+        {"SELECT a.Key FROM sums a JOIN sums b ON lower(a.Key) = b.Key", 1, true},
+        {"SELECT a.Key FROM sums a JOIN sums b ON a.Key = lower(b.Key)", 1, false},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        builder b = builder_new();
+        sm_statement *s = NULL;
+        sm_error e = {0};
+        const sm_sql sql = {SM_STR("q"), sm_str_of(rows[i].query)};
+        const sm_expr *keys[2] = {0};
+        assert_ok(sm_query_select(&sql, &kit_resolver, false, b.a, &s, &e), &e);
+        for (int32_t c = 0; c < rows[i].columns; c++) {
+            keys[c] = sm_expr_column(s->target->schema, c, b.a);
+        }
+        if (sm_plan_is_unique(s->target, keys, rows[i].columns, b.a) != rows[i].is_unique) {
+            fail_msg("%s", rows[i].query);
+        }
+        sm_arena_free(b.a);
+    }
+}
+
+/* A check takes rows away, or puts NULL in the place of a value. */
+static void test_unique_checked(void **state)
+{
+    builder b = builder_new();
+    const sm_expr *key = col(&b, b.log, "Key"), *app = NULL;
+    const sm_plan_node *some = NULL, *rows = NULL;
+    sm_error e = {0};
+    const sm_expr *const both[] = {key, col(&b, b.log, "App")};
+    assert_ok(sm_plan_aggregate(b.log, both, 2, NULL, 0, b.a, &some, &e), &e);
+    const sm_check checks[] = {{.name = SM_STR("k"),
+                                .holds = call(&b, "=", col(&b, some, "Key"), text(&b, "k")),
+                                .action = SM_POLICY_QUARANTINE},
+                               {.name = SM_STR("a"),
+                                .holds = call(&b, "=", col(&b, some, "App"), text(&b, "a")),
+                                .action = SM_POLICY_NULL,
+                                .column = 1}};
+    for (int n = 1; n <= 2; n++) {
+        assert_ok(sm_plan_check(some, checks, n, 0, b.a, &rows, &e), &e);
+        key = col(&b, rows, "Key");
+        app = col(&b, rows, "App");
+        const sm_expr *const keys[] = {app, key};
+        assert_true(sm_plan_is_unique(rows, keys, 2, b.a) == (n == 1));
+    }
+    sm_arena_free(b.a);
+}
+
 /* It is asked for a query alone. */
 static void test_on_no_query(void **state)
 {
@@ -1096,6 +1183,8 @@ int main(void)
         cmocka_unit_test(test_watched),
         cmocka_unit_test(test_watched_rows),
         cmocka_unit_test(test_watched_twice),
+        cmocka_unit_test(test_unique),
+        cmocka_unit_test(test_unique_checked),
         cmocka_unit_test(test_same_as_sql),
         cmocka_unit_test(test_nodes_stay),
         cmocka_unit_test(test_node_twice),

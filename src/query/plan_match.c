@@ -11,7 +11,7 @@
  *           them. An AGGREGATE may have more items, a WINDOW too.
  * Doubt     is no: a node that is not known to give the same rows (LIMIT, SORT, UNION, constant
  *           rows, a check that takes rows away) is another one. So is a scan of text that does not
- *           look at all columns of a line: which lines it refuses depends on those that are read. */
+ *           look at all columns of a line: what is read decides which lines it refuses. */
 #include "query/query_int.h"
 
 #define MAX_NODES 100000 /* of a node's expressions once they are written out */
@@ -256,6 +256,7 @@ const int32_t *smi_plan_match(sm_arena *a, const sm_plan_node *v, const sm_plan_
     for (int32_t i = 0; i < v->schema->n_fields; i++) {
         map[i] = -1;
     }
+    SM_ASSERT(v->n_inputs == smi_node_inputs(v->kind) && n->n_inputs == smi_node_inputs(n->kind));
     if (v->kind != n->kind) {
         return NULL;
     }
@@ -277,6 +278,11 @@ const int32_t *smi_plan_match(sm_arena *a, const sm_plan_node *v, const sm_plan_
         break;
     default:
         break;
+    }
+    for (int32_t i = 0; i < v->schema->n_fields && is_same; i++) {
+        SM_ASSERT(map[i] < n->schema->n_fields);
+        SM_ASSERT(map[i] < 0 ||
+                  sm_type_eq(v->schema->fields[i].type, n->schema->fields[map[i]].type));
     }
     return is_same ? map : NULL;
 }

@@ -12,7 +12,7 @@
  * Scans     A relation of columns of one scan may read some that the plan does not: the scan reads
  *           these, too.
  * Others    Of a relation that is filtered, joined or grouped, the plan must have a node that gives
- *           its rows and all columns that the checks read (plan_match.c). The CHECK stands above it.
+ *           its rows and all columns that the checks read (plan_match.c). The CHECK is above it.
  * Rows      go on as they were: no check takes one away. The scan gives all of them: a CHECK is
  *           read to its end whatever stands above it, and bounds, by which the scan could pass over
  *           files, are taken off it; the filter that they come from stays.
@@ -199,10 +199,11 @@ static sm_plan_node **find_rows(sm_plan_node **at, const relation *of, sm_arena 
 /* ---- the check ------------------------------------------------------------------------------- */
 
 /* `n` gives `from`'s columns, at the places `own`, and by `map` those of the relation's node. Gives
- * from's columns, and behind them the relation's. */
-static const sm_plan_node *both_columns(sm_plan_node *n, const sm_type *from, const int32_t *own,
-                                        const relation *of, const int32_t *map,
-                                        const sm_type *names, sm_arena *a)
+ * from's columns, and behind them the relation's, which are written out: what several of them have
+ * in common is computed once. */
+static sm_plan_node *both_columns(sm_plan_node *n, const sm_type *from, const int32_t *own,
+                                  const relation *of, const int32_t *map, const sm_type *names,
+                                  sm_arena *a)
 {
     const int32_t n_own = from->n_fields, n_all = n_own + of->n;
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n_all);
@@ -213,7 +214,7 @@ static const sm_plan_node *both_columns(sm_plan_node *n, const sm_type *from, co
                              : smi_remap(a, of->exprs[i - n_own], map);
         of_all[i] = i < n_own ? from->fields[i].name : names->fields[i - n_own].name;
     }
-    return sm_plan_project(n, exprs, of_all, n_all, a);
+    return smi_opt_share(a, smi_node_project(a, n, exprs, of_all, n_all));
 }
 
 /* Puts the checks where the plan links to a node; `both` gives that node's columns, and behind them
@@ -259,6 +260,7 @@ static sm_status watch_relation(sm_plan_watch *w, sm_arena *a, sm_plan_node **ro
     for (int32_t i = 0; i < from->n_fields; i++) {
         own[i] = i;
     }
+    SM_ASSERT(from->n_fields > 0); /* a CHECK passes some columns on */
     sm_plan_node *const n = is_scan ? watch_scan(*at, &of, a, own, map) : *at;
     return put_check(w, both_columns(n, from, own, &of, map, w->rows->schema, a), a, at, e);
 }

@@ -825,6 +825,10 @@ const sm_plan_node *sm_plan_counted(const sm_plan_node *rows, const int64_t *n_r
 int32_t sm_origin_find(const sm_type *columns);
 /** The rows without their origin, if they have it. */
 const sm_plan_node *sm_plan_without_origin(const sm_plan_node *rows, sm_arena *a);
+/** Is it certain that no two rows are alike in n >= 1 keys, expressions over them, of which columns
+ * alone count? NULL is like NULL (plan_unique.c). */
+bool sm_plan_is_unique(const sm_plan_node *rows, const sm_expr *const *keys, int32_t n,
+                       sm_arena *a);
 /** Is there a CHECK among the node and all below it? */
 bool sm_plan_has_check(const sm_plan_node *n);
 /**

@@ -155,13 +155,13 @@ typedef struct smi_watches {
 /** Puts a CHECK of each where the plan has the rows of its relation, if it can take it there. *root
  * is optimised, but for what counts the fields of structs. Errors: those of sm_plan_check(). */
 sm_status smi_watch(smi_watches w, sm_arena *a, sm_plan_node **root, sm_error *e) SM_MUST_USE;
-/** Does node n of a plan give the rows of v, of another one? Both are optimised, as for smi_watch(),
+/** Does node n of a plan give the rows of v, of another one? Both are optimised as for smi_watch(),
  * and v has no subqueries (plan_match.c).
  *
  * Returns   which column of n is column i of v, −1: n does not have it; NULL: it is not known that
  *           they give the same rows */
 const int32_t *smi_plan_match(sm_arena *a, const sm_plan_node *v, const sm_plan_node *n);
-/** Is it text, of which a scan may refuse lines? Tests of this room have datasets without format. */
+/** Is it text, of which a scan may refuse lines? Tests of this room have no format. */
 static inline bool smi_is_text(const sm_dataset *d)
 {
     return d->format && d->format->is_text;

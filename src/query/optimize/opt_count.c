@@ -36,6 +36,7 @@ static sm_plan_node *number_row(sm_arena *a, const sm_plan_node *n, int64_t n_ro
         SM_ASSERT(n->schema->fields[i].type->id == SM_TYPE_I64);
         values[i] = sm_expr_constant(sm_value_i64(n_rows), a);
     }
+    SM_ASSERT(n_rows >= 0);
     row->as.values.rows = values;
     row->as.values.n_rows = 1;
     return row;
