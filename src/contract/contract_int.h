@@ -303,8 +303,8 @@ struct smi_audit {
     struct smi_search **searches; /* one a rule: of its keys; NULL: none was begun */
     sm_rule_count *counts;        /* one a rule */
     sm_exec_report *report;       /* of the plan that is executed; NULL: not wanted */
-    /* For smi_audit_all(): counts the row rules in another way than sm_contract_audit() does, by one
-     * pass over in->rows; sets n_rows, and of each rule what such a pass gives. */
+    /* For smi_audit_all(): counts the row rules in another way than sm_contract_audit() does, by
+     * one pass over in->rows; sets n_rows, and of each rule what such a pass gives. */
     sm_status (*count)(smi_audit *u, const sm_bound_rule *rules, int64_t n, sm_error *e);
     /* Of a rule about duplicates, whose key is n exprs: sets *is_none where no key comes twice, or
      * else *rows to fewer ones that have all whose key may. NULL: it is not known. */
