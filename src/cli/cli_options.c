@@ -119,8 +119,12 @@ static sm_status fail_no_option(const smi_command *c, sm_str word, sm_error *e)
     int n = 0;
 
     for (const smi_opt *o = c->options; o->name; o++) {
-        SM_ENSURE(n < SM_COUNT(names));
+        const char *second = strstr(o->name, " --"); /* a second long form */
+        SM_ENSURE(n + 1 < SM_COUNT(names));
         names[n++] = (sm_str){o->name, strcspn(o->name, " ")};
+        if (second) {
+            names[n++] = sm_str_of(second + 1);
+        }
     }
     for (const smi_opt *o = global_options; o->name; o++) {
         SM_ENSURE(n < SM_COUNT(names));

@@ -558,7 +558,7 @@ def test_a_load_that_had_no_contract_says_it_too(shop):
 @pytest.mark.parametrize("way", [way for way in WAYS if way not in ("load", "append")])
 def test_other_tables_are_made_and_judged_again(shop, way):
     """Of a table that keeps rows of other runs, those of this run; a view is judged in each run."""
-    way_of(shop, way)
+    shop.way(way)
     shop.give("2022-04-01", row(1), row(2, 5.0))
     shop.run()
     shop.contract(ORDERS.replace("minimum: 0", "minimum: 2"))
@@ -566,7 +566,7 @@ def test_other_tables_are_made_and_judged_again(shop, way):
 
 
 def test_rows_that_were_added_stay_and_are_not_judged_again(shop):
-    way_of(shop, "append")
+    shop.way("append")
     shop.give("2022-04-01", row(1))
     shop.run()
     shop.contract(ORDERS.replace("minimum: 0", "minimum: 2"))
@@ -575,7 +575,7 @@ def test_rows_that_were_added_stay_and_are_not_judged_again(shop):
 
 def test_all_rows_of_a_history_are_judged_by_run_and_check_alike(shop):
     """Rows that have ended too; for those of now there is a view."""
-    way_of(shop, "scd2")
+    shop.way("scd2")
     shop.sql("now", "SELECT * FROM mart.orders WHERE is_current")
     shop.give("2022-04-01", row(1), row(2))
     shop.give("2022-04-02", row(1, 9.0), row(2))
