@@ -241,7 +241,8 @@ static sm_status check_layout(const smi_scan *s, int64_t file, sm_error *e)
 {
     const sm_scan_counts *c = &s->files[file].counts;
     const int64_t n_lines = c->lines - c->blank;
-    if (n_lines < FOREIGN_MIN_LINES || c->no_objects * 100 <= n_lines * FOREIGN_PERCENT) {
+    if (s->dataset->files[file].is_lines || n_lines < FOREIGN_MIN_LINES ||
+        c->no_objects * 100 <= n_lines * FOREIGN_PERCENT) {
         return SM_OK;
     }
     sm_fail(e, SM_UNSUPPORTED, "%lld of %lld lines are no JSON objects: over %d%%",

@@ -80,6 +80,8 @@ typedef struct sm_datafile {
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
     const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
     const bool *parts;         /* parquet: of each row group, is it read? NULL: all are */
+    bool is_lines; /* text: one value a line, even if most lines are broken; else a file of another
+                    * layout is told by such lines, and refused */
     sm_str within; /* errors in it are told with this: "version 5 of Delta table t"; "": nothing */
     sm_content *content_out; /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;

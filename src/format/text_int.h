@@ -73,6 +73,7 @@ typedef struct smi_text_file {
     sm_str uri;
     uint64_t size_bytes; /* as stored */
     smi_codec_kind codec;
+    bool is_lines;      /* sm_datafile */
     bool wants_content; /* compressed only: hash the decoded bytes while they are read */
     size_t morsel_bytes;
 } smi_text_file;

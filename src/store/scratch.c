@@ -2,7 +2,7 @@
  *
  * store/scratch.c: a local file without a name, for data that an operator has no memory for.
  *
- * Callers  only exec, which spills to it.
+ * Callers  exec, which spills to it, and scratch_store.c, by which its ranges are objects.
  * Method   O_TMPFILE if the file system has it, else a file that is unlinked at once: nothing is
  *          left behind, however the process ends. It is never synced, as nobody reads it after a
  *          crash. The free space of the disk is checked after every CHECK_BYTES that are written,

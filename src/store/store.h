@@ -363,6 +363,12 @@ sm_status sm_scratch_read(sm_scratch *s, uint64_t off_bytes, size_t len, void *o
 void sm_scratch_drop(sm_scratch *s, uint64_t off_bytes, uint64_t len);
 #define SM_SCRATCH_SPARE_BYTES ((uint64_t)64 << 20)
 
+/** A store whose objects are ranges of a scratch file, for reading alone; it takes the file, which
+ * goes on to be written to meanwhile. Owner: sm_store_release() it; it retains `stores`. */
+sm_store *sm_store_of_scratch(sm_stores *stores, sm_scratch *taken);
+/** The key of a range. In `a`. */
+sm_str sm_scratch_key(uint64_t off_bytes, uint64_t bytes, sm_arena *a);
+
 /* ---- counts ---------------------------------------------------------------------------------- */
 
 typedef struct sm_store_counts {

@@ -91,6 +91,7 @@ static sm_status json_open(const sm_dataset *d, int64_t file, sm_blob *blob,
                 .uri = data->uri,
                 .size_bytes = data->size_bytes,
                 .codec = smi_codec_of_name(data->key.len > 0 ? data->key : data->uri),
+                .is_lines = data->is_lines,
                 .wants_content = data->content_out != NULL,
                 .morsel_bytes = d->morsel_bytes > 0 ? d->morsel_bytes : MORSEL_BYTES,
             },
@@ -366,7 +367,7 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         }
         return SM_OK;
     }
-    if (is_first && (line->is_too_long || is_no_object(why.reason))) {
+    if (is_first && !r->lines.file->is_lines && (line->is_too_long || is_no_object(why.reason))) {
         SM_TRY(smi_json_foreign(&r->lines, line, e));
     }
     if (!r->want.keep_refused) {
