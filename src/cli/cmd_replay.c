@@ -30,14 +30,20 @@ static void print_summary(sm_str table, const sm_replay_report *r)
     char replayed[SM_SIZE_TEXT_BYTES], refused[SM_SIZE_TEXT_BYTES], left[SM_SIZE_TEXT_BYTES];
     char rows[SM_COUNTED_TEXT_BYTES];
 
-    SM_ASSERT(r->n_replayed > 0 || r->n_rows == 0);
+    SM_ASSERT(r->n_replayed > 0 || r->n_rows + r->n_changed + r->n_deleted == 0);
     sm_format_count(r->n_replayed, replayed);
     sm_format_count(r->n_refused, refused);
     sm_format_count(r->n_not_replayed, left);
     sm_format_counted(r->n_rows, "row", rows);
     fprintf(stderr, "%.*s: %s replayed, %s still refused, %s not replayed\n",
             SM_STR_ARG(r->quarantine), replayed, refused, left);
-    fprintf(stderr, "%.*s: %s added\n", SM_STR_ARG(table), rows);
+    fprintf(stderr, "%.*s: %s added", SM_STR_ARG(table), rows);
+    if (r->n_changed + r->n_deleted > 0) { /* rows were merged */
+        sm_format_count(r->n_changed, replayed);
+        sm_format_count(r->n_deleted, refused);
+        fprintf(stderr, ", %s changed, %s deleted", replayed, refused);
+    }
+    fputc('\n', stderr);
 }
 
 /* The object is the same after a failure, of a replay that did nothing. */
@@ -53,6 +59,8 @@ static void print_json(smi_cli *cli, sm_str table, const sm_replay_report *r, co
     sm_json_set_i64(&w, "refused", r->n_refused);
     sm_json_set_i64(&w, "not_replayed", r->n_not_replayed);
     sm_json_set_i64(&w, "rows", r->n_rows);
+    sm_json_set_i64(&w, "changed", r->n_changed);
+    sm_json_set_i64(&w, "deleted", r->n_deleted);
     sm_json_set_i64_or_null(&w, "version", r->version);
     sm_json_set_i64_or_null(&w, "quarantine_version", r->quarantine_version);
     sm_json_set_array(&w, "warnings");

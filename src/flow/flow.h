@@ -385,6 +385,7 @@ typedef struct sm_replay_report {
     int64_t n_not_replayed;              /* not tried: why, is in the warnings */
     int64_t version, quarantine_version; /* that were published; −1: none */
     int64_t n_rows;                      /* that were added to the table */
+    int64_t n_changed, n_deleted;        /* of a table into which they were merged */
     sm_str quarantine;                   /* its name; in the arena */
     sm_run_report run;                   /* warnings, contracts; its arena has all texts */
 } sm_replay_report;

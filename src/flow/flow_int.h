@@ -605,6 +605,11 @@ sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_
  * which is judged. */
 sm_status smi_flow_merge_rows(smi_flow_guard *guarded, const smi_flow_merging *g, const sm_write *w,
                               sm_error *e) SM_MUST_USE;
+/** The same in two steps, for rows that the caller runs into the stage. */
+sm_status smi_flow_merge_open(sm_run *r, const smi_flow_task *t, const sm_write *w,
+                              const sm_type *schema, sm_stage **out, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_merge_staged(smi_flow_guard *guarded, const smi_flow_merging *g,
+                                const sm_write *w, sm_candidate *rows, sm_error *e) SM_MUST_USE;
 /** Binds an expression of the pipeline file over a schema; its variables are added to r->asked. */
 sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
                         const sm_expr **out, sm_error *e) SM_MUST_USE;

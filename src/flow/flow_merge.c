@@ -335,22 +335,28 @@ sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_
 
 /* ---- the rows ------------------------------------------------------------------------------- */
 
-/* Runs the SQL into files beside the table's. */
-static sm_status stage_rows(smi_flow_guard *rows, const sm_write *w, sm_candidate **out,
-                            sm_error *e)
+sm_status smi_flow_merge_open(sm_run *r, const smi_flow_task *t, const sm_write *w,
+                              const sm_type *schema, sm_stage **out, sm_error *e)
 {
-    sm_run *r = rows->run;
-    const smi_flow_task *t = &r->p->tasks[rows->task];
-    const sm_type *schema = rows->plan->root->schema;
     const bool are_table = !w->base && !t->merge->is_history; /* the rows may be all of it */
     sm_write own = {.uri = w->uri,
                     .mode = SM_WRITE_OVERWRITE,
                     .user_metadata = w->user_metadata,
                     .has_base = true};
+
+    return are_table ? smi_flow_stage_open(r, t, &own, schema, out, e)
+                     : sm_stage_open(&own, schema, r->env, out, e);
+}
+
+/* Runs the SQL into files beside the table's. */
+static sm_status stage_rows(smi_flow_guard *rows, const sm_write *w, sm_candidate **out,
+                            sm_error *e)
+{
+    sm_run *r = rows->run;
     sm_stage *stage = NULL;
 
-    SM_TRY(are_table ? smi_flow_stage_open(r, t, &own, schema, &stage, e)
-                     : sm_stage_open(&own, schema, r->env, &stage, e));
+    SM_TRY(
+        smi_flow_merge_open(r, &r->p->tasks[rows->task], w, rows->plan->root->schema, &stage, e));
     sm_status st = smi_flow_execute_into(rows, stage, e);
     if (st == SM_OK) {
         st = sm_stage_candidate(stage, out, e);
@@ -362,14 +368,23 @@ static sm_status stage_rows(smi_flow_guard *rows, const sm_write *w, sm_candidat
 sm_status smi_flow_merge_rows(smi_flow_guard *guarded, const smi_flow_merging *g, const sm_write *w,
                               sm_error *e)
 {
+    sm_candidate *rows = NULL;
+
+    SM_TRY(stage_rows(guarded, w, &rows, e));
+    const sm_status st = smi_flow_merge_staged(guarded, g, w, rows, e);
+    sm_candidate_release(rows);
+    return st;
+}
+
+sm_status smi_flow_merge_staged(smi_flow_guard *guarded, const smi_flow_merging *g,
+                                const sm_write *w, sm_candidate *rows, sm_error *e)
+{
     sm_run *r = guarded->run;
     const smi_flow_task *t = &r->p->tasks[guarded->task];
     smi_flow_task_state *state = &r->tasks[guarded->task];
-    sm_candidate *rows = NULL;
     sm_merge merge = g->merge;
 
     SM_ASSERT(t->merge && merge.n_keys > 0 && w->has_base);
-    SM_TRY(stage_rows(guarded, w, &rows, e));
     merge.write = *w;
     merge.write.partition_by = t->partition_by;
     merge.write.n_partition_by = t->n_partition_by;
@@ -380,7 +395,6 @@ sm_status smi_flow_merge_rows(smi_flow_guard *guarded, const smi_flow_merging *g
     if (st == SM_OK) {
         st = smi_flow_guard_judge(guarded, rows, state->candidate, e);
     }
-    sm_candidate_release(rows);
     if (st == SM_NAME && t->n_partition_by > 0) {
         return smi_flow_at(r->p, t->partition_at, st, e);
     }

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from peak import run_within
 from quarantined import HEAD
 
 LIMIT = 96_000_000
@@ -63,3 +64,19 @@ def test_half_of_the_keys_are_alike(smelt, tmp_path, key, n_alike, threads):
     assert found == [{"n": ROWS - kept, "keys": ROWS - kept - n_null, "nulls": n_null}]
     if kept:
         assert smelt.sql("SELECT count(*) AS n FROM quarantine.t", "--lake", tmp_path / "lake") == [{"n": kept}]
+
+
+def test_replay_of_two_million_rows(smelt, tmp_path):
+    make(tmp_path, lambda i: f'"a key of more than twelve bytes {i}"', LEAST % ROWS)
+    limited(smelt, "run")
+    assert smelt.sql("SELECT count(*) AS n FROM quarantine.t", "--lake", tmp_path / "lake") == [{"n": ROWS}]
+    (tmp_path / "c.yaml").write_text(HEAD + LEAST % (ROWS // 4))
+    done = run_within(smelt.path, "replay", tmp_path / "p.yaml", "raw.t", "--json", "--memory-limit", LIMIT, "--var",
+                      f"in={tmp_path}/in", "--var", f"lake={tmp_path}/lake", most=LIMIT)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["replayed"], report["refused"], report["not_replayed"]) == (ROWS - ROWS // 4, ROWS // 4, 0)
+    assert smelt.sql("SELECT count(*) AS n, count(DISTINCT id) AS ids, min(id) AS least FROM raw.t", "--lake",
+                     tmp_path / "lake") == [{"n": ROWS - ROWS // 4, "ids": ROWS - ROWS // 4, "least": ROWS // 4}]
+    assert smelt.sql("SELECT count(*) AS n, count(replayed) AS marked FROM quarantine.t", "--lake",
+                     tmp_path / "lake") == [{"n": ROWS, "marked": ROWS - ROWS // 4}]

@@ -170,6 +170,8 @@ LIMITS = {
     "catalogs, the scheduler": InTest("tests/cli/test_usage.py", "== 2"),
     "replaying all that is in a quarantine": InTest(
         "tests/cli/test_replay.py", "def test_a_row_that_is_cut_stays_where_its_file_does_not"),
+    "replaying into a table with overwrite": InTest(
+        "tests/cli/test_replay_kinds.py", "def test_partitions_that_are_overwritten_are_refused"),
     "verdicts of smelt check": InTest(
         "tests/cli/test_check_files.py", "def test_where_most_keys_come_again_none_are_kept"),
     "drift": InTest("tests/cli/test_drift.py", "def test_a_thousand_keys_are_not_told_by_what_is_cut"),
