@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import deltalake
+import pyarrow
 import pytest
 import quarantined
 from quarantined import CITIES_RULES, ORDERS, UNIQUE, order
@@ -282,17 +283,26 @@ def test_a_row_that_is_cut_is_read_from_its_file(shop):
     assert counts(replay(shop)) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("change", ["other", "gone", "compressed"])
+@pytest.mark.parametrize("change", ["other", "gone", "gz", "zst", "truncated", "renamed", "grown"])
 def test_a_row_that_is_cut_stays_where_its_file_does_not(shop, change):
     lines = order(1, n=-5, city="x" * 70000) + order(2) + order(3, n=-5)
-    name = "20220401.json.gz" if change == "compressed" else "20220401.json"
-    path = shop.folder / "in" / name
-    path.write_bytes(gzip.compress(lines.encode()) if change == "compressed" else lines.encode())
+    path = shop.folder / "in" / ("20220401.json" + (f".{change}" if change in ("gz", "zst") else ""))
+    path.write_text(lines)
+    if change == "gz":
+        path.write_bytes(gzip.compress(lines.encode()))
+    elif change == "zst":
+        path.write_bytes(pyarrow.compress(lines.encode(), codec="zstd", asbytes=True))
     shop.run()
     if change == "other":
         path.write_text(lines.replace("xx", "yy"))
     elif change == "gone":
         path.rename(shop.folder / "elsewhere.json")
+    elif change == "truncated":
+        os.truncate(path, len(lines) - 5)
+    elif change == "renamed":
+        path.rename(shop.folder / "in/x20220401.json")
+    elif change == "grown":
+        path.write_text(lines + order(4))
     shop.contract(NEGATIVE + CITIES_RULES)
     report = replay(shop)
     assert counts(report) == (1, 0, 1, 1) and "65,536" in report["warnings"][0]
