@@ -93,6 +93,7 @@ static sm_status add_word(const sm_pipeline *p, const word *w, bool *chosen, sm_
     }
     for (int32_t i = 0; i < p->n_tasks && w->with_users; i++) {
         for (int32_t k = 0; k < p->tasks[i].n_needs; k++) {
+            SM_ASSERT(p->tasks[i].needs[k] < i);
             meant[i] = meant[i] || meant[p->tasks[i].needs[k]];
         }
     }
@@ -117,6 +118,8 @@ sm_status sm_pipeline_select(const sm_pipeline *p, sm_str which, sm_arena *a, bo
 {
     bool *chosen = SM_NEW_ARRAY(a, bool, p->n_tasks);
     int32_t n_words = 0;
+
+    SM_ASSERT(p->n_tasks > 0 && (which.len == 0 || which.data));
 
     for (size_t at = 0; at < which.len;) {
         size_t end = at;
