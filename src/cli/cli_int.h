@@ -40,7 +40,7 @@ typedef struct smi_list {
 
 /* A row of a command's table of options. */
 typedef struct smi_opt {
-    const char *name; /* "--threads"; a second, short form after a space: "--output -o" */
+    const char *name; /* "--threads"; a second form after a space: "--output -o" */
     smi_opt_type type;
     const char *arg; /* what help calls its value, NULL for a flag */
     const char *help;

@@ -50,7 +50,8 @@ static void assert_name(const char *name)
     const char *space = strchr(name, ' ');
 
     SM_ASSERT(strncmp(name, "--", 2) == 0 && name[2] >= 'a' && name[2] <= 'z');
-    SM_ASSERT(!space || (space[1] == '-' && space[2] != '-' && strlen(space) == 3));
+    SM_ASSERT(!space || (space[1] == '-' && !strchr(space + 1, ' ')));
+    SM_ASSERT(!space || space[2] == '-' || strlen(space) == 3);
     SM_ASSERT(!strchr(name, '=')); /* find_option() is asked for what stands before it */
 }
 
