@@ -364,13 +364,25 @@ static bool stays_there(const smi_flow_quarantine *q, int64_t i)
     return (f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED) && !f->is_read;
 }
 
+/* Rows that a rule took are of the load then; of several loads they may be of any. */
+static bool is_only_load(const sm_pipeline *p, int32_t task)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        n += p->tasks[i].source == p->tasks[task].source;
+    }
+    SM_ASSERT(n > 0);
+    return n == 1;
+}
+
 sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_books *b, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     smi_flow_source_state *s = &r->sources[t->source];
     smi_flow_quarantine *q = &s->quarantine;
 
-    if (q->uri.len == 0) {
+    if (q->uri.len == 0 || (t->quarantine.len == 0 && !is_only_load(r->p, task))) {
         return SM_OK;
     }
     SM_ASSERT(t->quarantine.len == 0 || sm_str_eq(t->quarantine, q->name));

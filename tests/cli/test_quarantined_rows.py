@@ -180,6 +180,19 @@ def test_a_moved_file_of_another_root_is_there_once(shop):
     assert shop.ids() == [2, 5]
 
 
+def test_a_second_load_leaves_the_rows_of_the_first(shop):
+    """It has no rule and reads the same files, later; what the first one's rules took is none of its own."""
+    shop.put("01", order(1, n=-1), "{\n", order(2))
+    shop.run()
+    before = shop.quarantine()
+    shop.pipeline("tasks:\n", "tasks:\n  - {load: raw.copies, from: in, sql: orders.sql, by: day}\n")
+    shop.run()
+    assert shop.sql("SELECT count(*) AS n FROM raw.copies") == [{"n": 2}]
+    assert shop.quarantine() == before and len(before) == 2
+    shop.run("--full-refresh", "raw.copies")
+    assert shop.quarantine() == before and shop.ids() == [2]
+
+
 def test_a_full_refresh_makes_both_anew(shop):
     shop.put("01", order(1, n=-1), "{\n", order(2))
     shop.run()
