@@ -232,7 +232,7 @@ sm_str sm_store_place(const sm_store *s, sm_arena *a)
     sm_buf path = {0};
 
     if (n > 0 && !sm_str_eq_nocase((sm_str){uri.data, n}, SM_STR("file"))) {
-        return uri;
+        return sm_arena_str(a, uri); /* the store may be released before it */
     }
     if (n > 0) { /* file:///data, file://localhost/data: the path begins at the third '/' */
         const char *start = memchr(uri.data + n + 3, '/', uri.len - n - 3);

@@ -86,7 +86,7 @@ sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a);
 /** The log for troubles of the store that do not fail a call: that of the wire. May be NULL. */
 const sm_logger *sm_store_log(const sm_store *s);
 /** The root by a name that does not depend on how the user wrote it or on the working directory: a
- * local one is an absolute path without "." and ".." that leads where the name leads. */
+ * local one is an absolute path without "." and ".." that leads where the name leads. In `a`. */
 sm_str sm_store_place(const sm_store *s, sm_arena *a);
 /** Are two places one root? Local folders are compared on disk, where links and mounts may give one
  * folder several names; those that cannot be looked at, and all other stores, by their names. */
