@@ -21,6 +21,25 @@ bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *
     return false;
 }
 
+/* The quarantine of a source is made anew with a load of it, so rows of another load would be lost
+ * that its rules have put there. */
+static sm_status check_shared(const sm_run *r, int32_t task, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+
+    for (int32_t i = 0; i < r->p->n_tasks && t->source >= 0; i++) {
+        const smi_flow_task *other = &r->p->tasks[i];
+        if (i != task && other->source == t->source && other->quarantine.len > 0) {
+            const sm_status st =
+                sm_fail(e, SM_UNSUPPORTED, "%.*s has rows that the rules of %.*s took",
+                        SM_STR_ARG(other->quarantine), SM_STR_ARG(other->name));
+            sm_error_todo(e, "A full refresh of another load of the source would lose them.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status check_refresh(const sm_run *r, sm_error *e)
 {
     const sm_pipeline *p = r->p;
@@ -30,7 +49,7 @@ static sm_status check_refresh(const sm_run *r, sm_error *e)
     for (int32_t i = 0; i < p->n_tasks; i++) {
         const bool is_table = p->tasks[i].kind == SM_TASK_LOAD || p->tasks[i].kind == SM_TASK_TABLE;
         if (is_table && r->tasks[i].is_chosen && smi_flow_is_refreshed(r, i)) {
-            return SM_OK;
+            return check_shared(r, i, e);
         }
         if (is_table && r->tasks[i].is_chosen) {
             names[n++] = p->tasks[i].name;

@@ -190,6 +190,9 @@ def test_a_second_load_leaves_the_rows_of_the_first(shop):
     assert shop.sql("SELECT count(*) AS n FROM raw.copies") == [{"n": 2}]
     assert shop.quarantine() == before and len(before) == 2
     assert shop.ids() == [2]
+    refused = shop.process("--full-refresh", "raw.copies", code=1).stderr  # it would make the quarantine anew
+    assert "quarantine.orders has rows that the rules of raw.orders took" in refused
+    assert shop.quarantine() == before
 
 
 def test_a_full_refresh_makes_both_anew(shop):
