@@ -405,6 +405,7 @@ sm_status smi_flow_books_settle(sm_run *r, const smi_flow_source_state *s, smi_f
         const smi_flow_file *state = &s->states[i];
         smi_match_read *read = &b->reads[i];
         read->uri = s->found.items[i].file.uri;
+        read->loaded_us = r->start_us;
         if (b->match.files[i].is_read) {
             SM_ASSERT(read->version > smi_flow_books_version(r, b, i));
             read->content = state->content;
@@ -527,6 +528,7 @@ static void enter_others(const sm_run *r, const smi_flow_books *b, smi_flow_know
             continue;
         }
         k->uri = o->found.file.uri;
+        k->loaded_us = r->start_us;
         k->mark = smi_flow_mark_of(&o->found.file);
         k->has_identity = true;
         k->hash = o->state->content.hash;

@@ -131,7 +131,7 @@ static bool is_same_mark(const smi_flow_mark *x, const smi_flow_mark *y)
 
 static bool is_same_entry(const smi_flow_known *x, const smi_flow_known *y)
 {
-    return sm_str_eq(x->uri, y->uri) && x->version == y->version &&
+    return sm_str_eq(x->uri, y->uri) && x->loaded_us == y->loaded_us && x->version == y->version &&
            is_same_mark(&x->mark, &y->mark) && x->has_identity == y->has_identity &&
            is_same_hash(x->hash, y->hash) && x->content_bytes == y->content_bytes &&
            x->head == y->head && x->n_lines == y->n_lines && x->n_rows == y->n_rows &&
@@ -183,6 +183,9 @@ static void put_entry(sm_json_writer *w, const smi_flow_known *k)
     sm_json_set_i64(w, "root", k->root);
     sm_json_set_text(w, "path", k->path);
     sm_json_set_text(w, "uri", k->uri);
+    if (k->loaded_us) {
+        sm_json_set_i64(w, "loaded_us", k->loaded_us);
+    }
     sm_json_set_i64(w, "version", k->version);
     if (!is_same_mark(&k->mark, &(smi_flow_mark){0})) {
         put_mark(w, &k->mark);
@@ -221,6 +224,7 @@ static bool take_entry(const sm_json *o, int32_t n_roots, sm_arena *a, smi_flow_
         .root = (int32_t)root,
         .path = sm_arena_str(a, sm_json_text(sm_json_get(o, "path"))),
         .uri = sm_arena_str(a, sm_json_text(sm_json_get(o, "uri"))),
+        .loaded_us = number_or(o, "loaded_us", 0),
         .version = number_or(o, "version", -1),
         .mark = {.size_bytes = (uint64_t)number_or(o, "size", 0),
                  .modified_us = number_or(o, "modified_us", 0),

@@ -111,6 +111,7 @@ static void test_entries(void **state)
     const smi_flow_known known[] = {
         {.path = SM_STR("a \"b\" \xc3\xa9\n.json"),
          .uri = SM_STR("s3://bucket/a"),
+         .loaded_us = 1234567890123456,
          .version = 3,
          .mark = mark,
          .has_identity = true,
@@ -184,6 +185,7 @@ static void test_entries(void **state)
         const smi_flow_known *x = &b.known[i], *y = &known[i];
         assert_true(sm_str_eq(x->path, y->path) && sm_str_eq(x->uri, y->uri));
         assert_int_equal(x->root, y->root);
+        assert_int_equal(x->loaded_us, y->loaded_us);
         assert_int_equal(x->version, y->version);
         assert_int_equal(x->has_identity, y->has_identity);
         assert_int_equal(x->mark.size_bytes, y->mark.size_bytes);

@@ -199,6 +199,13 @@ sm_status smi_flow_at(const sm_pipeline *p, sm_yaml_place at, sm_status st,
 
 /* ---- a run (flow_run.c) ---------------------------------------------------------------------- */
 
+/* The rows of a file whose URI the rows of other files have, too: those of a time. */
+typedef struct smi_flow_leaving_file {
+    sm_str uri;
+    int64_t time_us;
+    bool is_whole; /* false: only its refused lines */
+} smi_flow_leaving_file;
+
 /* A quarantine table being written (flow_quarantine.c). */
 typedef struct smi_flow_quarantine {
     smi_flow_books books; /* matched, even if there is no quarantine and so no table */
@@ -211,8 +218,8 @@ typedef struct smi_flow_quarantine {
     const sm_str *paths;   /* of columns in the source's lines, */
     const sm_str *columns; /* and how the loaded table calls them */
     int32_t n_columns;
-    bool *is_claimed;    /* of each file found: a load reads it, so all its rows are replaced */
-    const sm_str *again; /* other files of which all are, by URI: of other roots */
+    bool *is_claimed; /* of each file found: a load reads it, so all its rows are replaced */
+    const smi_flow_leaving_file *again; /* other files of which all are: of other roots */
     int64_t n_again;
 } smi_flow_quarantine;
 
@@ -466,6 +473,9 @@ sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, co
 /** Runs the plan of the rows, which r->asked is of, into the stage, in the order in which that
  * wants them. */
 sm_status smi_flow_execute_into(smi_flow_guard *rows, sm_stage *stage, sm_error *e) SM_MUST_USE;
+/** What the searches for keys that come again may take of the memory together while a run writes
+ * rows (contract.h): of what the run itself can spare. 0: they read the rows afterwards. */
+size_t smi_flow_search_room(const sm_run *r);
 /**
  * Puts the rules of a task's contract, if it has one, around the rows of its SQL.
  *
@@ -648,8 +658,10 @@ sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_book
 typedef struct smi_flow_leaving {
     smi_flow_rows files; /* all rows of these, by URI */
     smi_flow_rows lines; /* only the refused lines of these */
-    bool has_before;     /* and, of all, … */
-    sm_value before;     /* … those of a time before this */
+    const smi_flow_leaving_file *shared;
+    int64_t n_shared;
+    bool has_before; /* and, of all, … */
+    sm_value before; /* … those of a time before this */
 } smi_flow_leaving;
 /** Adds the rows that are older than the pipeline keeps, if the table has any; `there` may be
  * NULL. */

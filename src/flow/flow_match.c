@@ -586,6 +586,7 @@ static smi_flow_known entry_of(const smi_match_in *in, const smi_match_out *out,
     SM_ASSERT(!is_kept || f->known >= 0);
     if (f->is_read) {
         now = (smi_flow_known){.uri = read->uri,
+                               .loaded_us = read->loaded_us,
                                .version = read->version,
                                .has_identity = true,
                                .hash = read->content.hash,

@@ -40,10 +40,11 @@ typedef struct smi_flow_mark {
 
 /* A file as the books have it. */
 typedef struct smi_flow_known {
-    int32_t root;    /* index in the roots */
-    sm_str path;     /* below the root */
-    sm_str uri;      /* as the rows of quarantine have it */
-    int64_t version; /* of its transaction */
+    int32_t root;      /* index in the roots */
+    sm_str path;       /* below the root */
+    sm_str uri;        /* as the rows of quarantine have it */
+    int64_t loaded_us; /* when the run began that read it: their time; 0: not known */
+    int64_t version;   /* of its transaction */
     smi_flow_mark mark;
     bool has_identity;
     sm_hash128 hash;       /* of its decompressed content */
@@ -189,7 +190,7 @@ bool smi_match_is_replaced(const smi_match_out *out, int32_t date);
 /* What a load found out about a file by reading it. */
 typedef struct smi_match_read {
     sm_content content;
-    int64_t n_lines, n_rows, version;
+    int64_t n_lines, n_rows, version, loaded_us;
     sm_str uri;
 } smi_match_read;
 

@@ -16,8 +16,9 @@
  *              files are deleted, and those of other tasks stay.
  * Other roots  Their files are read again if a load replaces their dates; their refused lines are
  *              in the table already. A full refresh writes these lines again too.
- * URI          A row has the URI by which its file was opened, even after the file has moved. If
- *              the rows of a file leave, other files whose rows have the same URI are read again.
+ * URI          A row has the URI by which its file was opened, even after the file has moved, so
+ *              rows of other files may have the same one. A run reads one file by it, so where
+ *              others stay, the rows leave by URI and time.
  * Rules        Rows that the contract of a load takes away go into the same table
  *              (flow_quarantine_rows.c). The books of the load decide of them: all that the table
  *              has of a file that it reads is replaced (claim), also where its contract takes no
@@ -53,53 +54,98 @@ static bool has_rules(const smi_flow_source *s, const sm_pipeline *p)
     return has;
 }
 
-static void add_leaving(sm_map *uris, sm_str uri, leaves what)
-{
-    void **there = sm_map_at(uris, uri);
-
-    if ((intptr_t)*there < (intptr_t)what) {
-        *there = (void *)(intptr_t)what;
-    }
-}
-
-/* The URIs whose rows leave the table, and which of them do. */
-static sm_map *uris_that_leave(const sm_run *r, const smi_flow_source_state *s, sm_arena *a)
+/* Which rows of each known file leave the table; 0: none do. */
+static leaves *known_that_leave(const sm_run *r, const smi_flow_source_state *s, sm_arena *a)
 {
     const smi_flow_quarantine *q = &s->quarantine;
     const smi_flow_books *b = &q->books;
     const bool may_stay = has_rules(s->def, r->p);
-    sm_map *out = sm_map_new(a);
+    leaves *out = SM_NEW_ARRAY(a, leaves, b->n_known);
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
         if (f->is_read && f->known >= 0 && smi_known_has_rows(&b->known[f->known])) {
             const bool is_whole = !may_stay || (q->is_claimed && q->is_claimed[i]);
-            add_leaving(out, uri_of(s, &b->known[f->known], a),
-                        is_whole ? LEAVES_ALL : LEAVES_LINES);
+            out[f->known] = is_whole ? LEAVES_ALL : LEAVES_LINES;
         }
     }
-    for (int64_t i = 0; i < b->n_known; i++) {
-        if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_known_has_rows(&b->known[i])) {
-            add_leaving(out, uri_of(s, &b->known[i], a), LEAVES_ALL);
+    for (int64_t k = 0; k < b->n_known; k++) {
+        const smi_flow_known *known = &b->known[k];
+        if (!smi_known_has_rows(known)) {
+            continue;
         }
-    }
-    for (int64_t i = 0; i < q->n_again; i++) {
-        add_leaving(out, q->again[i], LEAVES_ALL);
+        if (b->match.left[k] == SMI_KNOWN_DROPPED) {
+            out[k] = LEAVES_ALL;
+        }
+        for (int64_t i = 0; i < q->n_again && known->root != b->match.root; i++) {
+            if (sm_str_eq(known->uri, q->again[i].uri)) {
+                out[k] = LEAVES_ALL;
+            }
+        }
     }
     return out;
 }
 
-/* Reads files again that share a URI with rows that leave: a moved file keeps its old URI in its
- * rows, and another file may have that URI now. */
+/* What leaves, by URI; files whose URI the rows of others have that stay are apart. */
+typedef struct leaving {
+    sm_map *uris; /* URI -> leaves */
+    smi_flow_leaving_file *shared;
+    int64_t n_shared;
+} leaving;
+
+static void add_leaving(leaving *l, const sm_map *staying, smi_flow_leaving_file file)
+{
+    const leaves what = file.is_whole ? LEAVES_ALL : LEAVES_LINES;
+
+    if (file.time_us && sm_map_get(staying, file.uri)) {
+        l->shared[l->n_shared++] = file;
+        return;
+    }
+    void **there = sm_map_at(l->uris, file.uri);
+    if ((intptr_t)*there < (intptr_t)what) {
+        *there = (void *)(intptr_t)what;
+    }
+}
+
+static leaving what_leaves(const sm_run *r, const smi_flow_source_state *s, sm_arena *a)
+{
+    const smi_flow_quarantine *q = &s->quarantine;
+    const smi_flow_books *b = &q->books;
+    const leaves *of = known_that_leave(r, s, a);
+    sm_map *staying = sm_map_new(a);
+    leaving l = {.uris = sm_map_new(a),
+                 .shared = SM_NEW_ARRAY(a, smi_flow_leaving_file, b->n_known + q->n_again)};
+
+    for (int64_t k = 0; k < b->n_known; k++) {
+        if (!of[k] && smi_known_has_rows(&b->known[k])) {
+            *sm_map_at(staying, uri_of(s, &b->known[k], a)) = (void *)&b->known[k];
+        }
+    }
+    for (int64_t k = 0; k < b->n_known; k++) {
+        if (of[k]) {
+            add_leaving(&l, staying,
+                        (smi_flow_leaving_file){.uri = uri_of(s, &b->known[k], a),
+                                                .time_us = b->known[k].loaded_us,
+                                                .is_whole = of[k] == LEAVES_ALL});
+        }
+    }
+    for (int64_t i = 0; i < q->n_again; i++) {
+        add_leaving(&l, staying, q->again[i]);
+    }
+    return l;
+}
+
+/* Books of earlier versions do not say of what time the rows of a file are: where these leave by
+ * their URI, files that share it are read again. Whenever more rows are to leave. */
 static void read_sharers(const sm_run *r, smi_flow_source_state *s, sm_arena *a)
 {
-    const sm_map *uris = uris_that_leave(r, s, a);
+    const leaving l = what_leaves(r, s, a);
     const smi_flow_books *b = &s->quarantine.books;
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         smi_match_file *f = &b->match.files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
-        if (is_kept && !f->is_read && sm_map_get(uris, uri_of(s, &b->known[f->known], a))) {
+        if (is_kept && !f->is_read && sm_map_get(l.uris, uri_of(s, &b->known[f->known], a))) {
             f->is_read = true;
         }
     }
@@ -207,10 +253,12 @@ static smi_flow_rows uris_that(const sm_map *uris, leaves what, sm_arena *a)
 /* Those of files whose lines are written again, or that leave the table. */
 static smi_flow_leaving replaced_files(sm_run *r, const smi_flow_source_state *s)
 {
-    const sm_map *uris = uris_that_leave(r, s, r->arena);
+    const leaving l = what_leaves(r, s, r->arena);
 
-    return (smi_flow_leaving){.files = uris_that(uris, LEAVES_ALL, r->arena),
-                              .lines = uris_that(uris, LEAVES_LINES, r->arena)};
+    return (smi_flow_leaving){.files = uris_that(l.uris, LEAVES_ALL, r->arena),
+                              .lines = uris_that(l.uris, LEAVES_LINES, r->arena),
+                              .shared = l.shared,
+                              .n_shared = l.n_shared};
 }
 
 /* Has the file rows of before that time, as far as its statistics say? */
@@ -264,11 +312,32 @@ static sm_status bind_lines(const smi_flow_rows *lines, const sm_type *columns, 
     return sm_expr_and(parts, 2, a, out, e);
 }
 
+/* file = … AND time = …, and where it is not whole the reasons */
+static sm_status bind_shared(const smi_flow_leaving_file *f, const sm_type *columns, sm_arena *a,
+                             const sm_expr **out, sm_error *e)
+{
+    const sm_value uri = sm_value_str(f->uri);
+    const sm_value time = {.type = &sm_type_timestamp, .as.i = f->time_us};
+    const smi_flow_rows file = {.column = SM_STR("file"), .values = &uri, .n = 1};
+    const smi_flow_rows times = {.column = SM_STR("time"), .values = &time, .n = 1};
+    const sm_condition at = smi_flow_condition(&times);
+    const sm_expr *parts[2];
+
+    if (f->is_whole) {
+        const sm_condition c = smi_flow_condition(&file);
+        SM_TRY(c.bind(c.ctx, columns, a, &parts[0], e));
+    } else {
+        SM_TRY(bind_lines(&file, columns, a, &parts[0], e));
+    }
+    SM_TRY(at.bind(at.ctx, columns, a, &parts[1], e));
+    return sm_expr_and(parts, 2, a, out, e);
+}
+
 static sm_status bind_leaving(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,
                               sm_error *e)
 {
     const smi_flow_leaving *l = ctx;
-    const sm_expr *parts[3];
+    const sm_expr **parts = SM_NEW_ARRAY(a, const sm_expr *, l->n_shared + 3);
     int32_t n = 0;
 
     if (l->files.n > 0) {
@@ -277,6 +346,9 @@ static sm_status bind_leaving(void *ctx, const sm_type *columns, sm_arena *a, co
     }
     if (l->lines.n > 0) {
         SM_TRY(bind_lines(&l->lines, columns, a, &parts[n++], e));
+    }
+    for (int64_t i = 0; i < l->n_shared; i++) {
+        SM_TRY(bind_shared(&l->shared[i], columns, a, &parts[n++], e));
     }
     if (l->has_before) {
         const sm_expr *args[] = {sm_expr_column(columns, sm_type_find(columns, SM_STR("time")), a),
@@ -290,7 +362,7 @@ static sm_status bind_leaving(void *ctx, const sm_type *columns, sm_arena *a, co
 
 void smi_flow_quarantine_leave(const smi_flow_leaving *l, sm_write *w)
 {
-    const bool any = l->files.n > 0 || l->lines.n > 0 || l->has_before;
+    const bool any = l->files.n > 0 || l->lines.n > 0 || l->n_shared > 0 || l->has_before;
 
     w->mode = any ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND;
     w->where = (sm_condition){.ctx = (void *)l, .bind = bind_leaving};
@@ -344,11 +416,15 @@ static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, i
  * is there of them has the URI that the load has in its books. */
 static void claim_others(sm_run *r, smi_flow_quarantine *q, const smi_flow_books *b)
 {
-    sm_str *again = SM_NEW_ARRAY(r->arena, sm_str, b->n_others);
+    smi_flow_leaving_file *again = SM_NEW_ARRAY(r->arena, smi_flow_leaving_file, b->n_others);
 
     for (int64_t i = 0; i < b->n_others; i++) {
         const smi_flow_known *k = &b->known[b->others[i].known];
-        again[i] = k->uri.len > 0 ? k->uri : b->others[i].found.file.uri;
+        again[i] = (smi_flow_leaving_file){
+            .uri = k->uri.len > 0 ? k->uri : b->others[i].found.file.uri,
+            .time_us = k->loaded_us,
+            .is_whole = true,
+        };
         b->others[i].state->is_again = true;
     }
     q->again = again;
@@ -396,6 +472,7 @@ sm_status smi_flow_quarantine_claim(sm_run *r, int32_t task, const smi_flow_book
     if (t->quarantine.len > 0) { /* their refused lines are there already */
         claim_others(r, q, b);
     }
+    read_sharers(r, s, r->arena);
     return SM_OK;
 }
 
@@ -452,7 +529,7 @@ static void find_columns(sm_run *r, smi_flow_source_state *s)
 static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    smi_flow_leaving leaving = replaced_files(r, s);
+    smi_flow_leaving all = replaced_files(r, s);
     sm_write write = {
         .uri = q->uri,
         .user_metadata = smi_flow_metadata(r),
@@ -467,8 +544,8 @@ static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
         .n_columns = q->n_columns,
     };
 
-    SM_TRY(smi_flow_quarantine_age(r, q->books.snapshot, &leaving, e));
-    smi_flow_quarantine_leave(&leaving, &write);
+    SM_TRY(smi_flow_quarantine_age(r, q->books.snapshot, &all, e));
+    smi_flow_quarantine_leave(&all, &write);
     if (smi_flow_is_source_refreshed(r, s)) {
         write.mode = SM_WRITE_OVERWRITE;
     }

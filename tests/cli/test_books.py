@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 
+import deltalake
 import pytest
 
 from shop import BOOKS, PIPELINE, Shop, actions, line, make_old, transactions
@@ -157,6 +158,21 @@ def test_a_compressed_file_is_the_same(shop):
     (shop.logs / "20220401.json.gz").unlink()
     assert shop.run()["files"]["read"] == 0
     assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_a_new_file_at_the_path_of_one_that_was_renamed_and_went(shop):
+    """The rows of both have the same path in the quarantine, and those of the first cannot be read again."""
+    os.rename(shop.logs / "20220401.json", shop.logs / "old_20220401.json")
+    shop.run()
+    (shop.logs / "old_20220401.json").unlink()
+    shop.put("20220401.json", line(5), line(6), "bad\n")
+    shop.run()
+    lines = [("20220401.json", 3), ("20220401.json", 3), ("20220402.json", 2)]
+    assert shop.refused() == lines
+    deltalake.DeltaTable(str(shop.lake / "raw/orders")).restore(1)  # so the new one is loaded again
+    assert shop.run()["files"]["read"] == 1
+    assert shop.ids() == [1, 2, 3, 4, 5, 6] and shop.refused() == lines
+    assert shop.run()["files"]["read"] == 0
 
 
 def test_a_file_beside_its_compressed_twin(shop):

@@ -686,7 +686,8 @@ class World:
             both = [self.start(*options)]
             if not self.rng.randrange(2):  # a file comes in the meantime
                 self.number += 1
-                self.write(f"late{self.number}_{self.rng.choice(DATES)}.json", self.lines(3))
+                dates = [date for date in DATES if date.startswith(self.month or "")]
+                self.write(f"late{self.number}_{self.rng.choice(dates)}.json", self.lines(3))
                 wanted = self.expect(*options)
             both.append(self.start(*options))
             said = [process.communicate(timeout=60)[1] for process in both]
