@@ -18,7 +18,8 @@
  *          to the part's last piece of memory: so what is written is written whole.
  * Table    32 bits of a hash in the slot that others of its bits say. The hashes of a table of 2^k
  *          slots have 8 + k + 31 bits to differ in, near to all 64 of them.
- * Memory   8 bytes a row, and 1 MiB for each lane at most. Where there is less, the upper half of
+ * Memory   8 bytes a row, and 1 MiB for each lane at most. Where there is none, no pass keeps
+ *          hashes, and find reads all rows. Where there is less than that, the upper half of
  *          the parts is dropped: another scan looks at them (find). The rows are read again for it.
  * Twice    A batch that is evaluated twice makes its keys come again; they are looked at then, as
  *          all are that come again.
@@ -560,8 +561,10 @@ smi_search *smi_search_new(const sm_exec_env *env, size_t most_bytes, sm_arena *
 {
     search *s = SM_NEW(a, search);
 
-    *s = (search){
-        .env = env, .n_parts = PARTS, .most_bytes = most_bytes, .found = {.budget = env->budget}};
+    *s = (search){.env = env,
+                  .n_parts = most_bytes > 0 ? PARTS : 0,
+                  .most_bytes = most_bytes,
+                  .found = {.budget = env->budget}};
     sm_mutex_init(&s->lock);
     return s;
 }

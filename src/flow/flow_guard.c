@@ -15,8 +15,8 @@
 #include "base/time.h"
 #include "flow/flow_int.h"
 
-/* What searches of keys may take together of what is free while rows are written. */
-#define ROOM_SHARE 4
+/* What a run itself needs within the least limit that there is (96 MB for the process). */
+#define RUN_BYTES ((size_t)84 * 1000 * 1000)
 
 /* ---- what rules name ------------------------------------------------------------------------- */
 
@@ -267,6 +267,14 @@ static sm_status find_stays(const smi_flow_guard *g, const smi_flow_staying *sta
 
 /* ---- around the rows ------------------------------------------------------------------------- */
 
+size_t smi_flow_search_room(const sm_run *r)
+{
+    const size_t room = sm_budget_room(r->env->budget);
+    const size_t spare = room > RUN_BYTES ? room - RUN_BYTES : 0;
+
+    return spare < room / 4 ? spare : room / 4;
+}
+
 /* Puts the rules around rows; r->asked becomes what they ask for. */
 static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
                             const smi_flow_staying *stays, sm_error *e)
@@ -275,7 +283,7 @@ static sm_status guard_rows(smi_flow_guard *g, const sm_plan_node *rows,
     sm_guarded in = {.contract = t->contract->model,
                      .table = t->contracted,
                      .rows = rows,
-                     .room_bytes = t->merge ? 0 : sm_budget_room(g->run->env->budget) / ROOM_SHARE,
+                     .room_bytes = t->merge ? 0 : smi_flow_search_room(g->run),
                      .other = find_other,
                      .ctx = g,
                      .env = g->run->env,

@@ -23,9 +23,6 @@ struct smi_flow_watching {
     sm_plan_watch plan;    /* its check is NULL where the plan does not have its rows */
 };
 
-/* What searches of keys may take together of what is free: the rest is the query's own. */
-#define ROOM_SHARE 4
-
 /* ---- passes of their own --------------------------------------------------------------------- */
 
 /* Plans the view's SQL. r->asked becomes what it asks for. */
@@ -238,7 +235,7 @@ static sm_status watch_views(smi_flow_guard *g, int32_t first_side, sm_error *e)
                 (smi_flow_guard){.run = r, .task = view, .arena = g->arena};
         }
     }
-    const size_t room_bytes = sm_budget_room(r->env->budget) / ROOM_SHARE;
+    const size_t room_bytes = smi_flow_search_room(r);
     for (int32_t i = 0; i < g->n_watching; i++) {
         smi_flow_watching *w = &g->watching[i];
         const sm_status st = watch_view(w, first_side + i, room_bytes / (size_t)g->n_watching, e);
