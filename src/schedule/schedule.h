@@ -29,8 +29,8 @@ sm_str sm_state_folder(sm_str path, sm_arena *a);
  * Shape     `make`: the folder and the state are made where they are not there
  * Owner     sm_state_close() *out
  * Errors    SM_NOT_FOUND: there is none, and `make` is false; SM_CORRUPT: it is damaged (with the
- *           file, and what to do: nothing of the lake is in it); SM_UNSUPPORTED: of a later version;
- *           SM_DENIED, SM_IO; SM_CONFLICT: others have held it for ten seconds
+ *           file, and what to do: nothing of the lake is in it); SM_UNSUPPORTED: of a later
+ *           version; SM_DENIED, SM_IO; SM_CONFLICT: others have held it for ten seconds
  * Threads   one thread at a time a state; any number of processes
  */
 sm_status sm_state_open(sm_str folder, bool make, sm_state **out, sm_error *e) SM_MUST_USE;
@@ -55,13 +55,14 @@ typedef enum sm_run_state {
     SM_RUN_STATE_FAILED,
     SM_RUN_STATE_CANCELLED,
 } sm_run_state;
-/** The words for them: "backfill", "success". */
+/** The word for it: "backfill". */
 const char *sm_run_kind_name(sm_run_kind kind);
+/** The word for it: "success". */
 const char *sm_run_state_name(sm_run_state state);
 
 /* A run, as the state has it. */
 typedef struct sm_run_row {
-    sm_str id;            /* "customer360-2022-04-30-0a1b2c3d" */
+    sm_str id;            /* "sales-2022-04-30-0a1b2c3d" */
     int64_t number;       /* of the state, from 1: later runs have greater ones */
     sm_str pipeline;      /* its name */
     sm_str file;          /* absolute */
@@ -86,6 +87,7 @@ typedef enum sm_attempt_state {
     SM_ATTEMPT_FAILED,
     SM_ATTEMPT_LOST, /* its process ended in it */
 } sm_attempt_state;
+/** The word for it: "lost". */
 const char *sm_attempt_state_name(sm_attempt_state state);
 
 /* An attempt at a task of a run. */
@@ -161,6 +163,7 @@ typedef struct sm_run_notes sm_run_notes;
  */
 sm_status sm_run_notes_open(sm_state *s, sm_str id, const sm_run_new *run, sm_run_notes **out,
                             sm_error *e) SM_MUST_USE;
+/** The run's id; as long as the notes. */
 sm_str sm_run_notes_id(const sm_run_notes *n);
 /** What earlier processes of this run have finished: all that it published, and the tasks behind
  * the publication that succeeded. Names of tasks, in `a`. */
@@ -207,6 +210,7 @@ typedef struct sm_scheduler_status {
     bool is_alive;
     int64_t pid, since_us;
 } sm_scheduler_status;
+/** Looks whether one has the lock. */
 sm_status sm_scheduler_look(sm_state *s, sm_scheduler_status *out, sm_error *e) SM_MUST_USE;
 
 /* An interval of a schedule. */
