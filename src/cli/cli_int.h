@@ -152,6 +152,8 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
 /** Prints the answer, which is one whole value, and releases its buffer. `cli` is NULL before there
  * is one. A command prints one answer. */
 void smi_answer_print(smi_cli *cli, sm_json_writer *w);
+/** Writes a page of HTML (--html) to a file or URI, whole or not at all. Replaces what is there. */
+sm_status smi_page_write(smi_cli *cli, sm_str page, const char *file, sm_error *e) SM_MUST_USE;
 
 /* ---- smelt table vacuum (cli_vacuum.c) ------------------------------------------------------- */
 

@@ -140,23 +140,17 @@ static void print_table(const sm_verdict *v)
     sm_buf_release(&text);
 }
 
-/* The page, whole or not at all. */
-static sm_status write_page(smi_cli *cli, const sm_verdict *v, sm_str uri, sm_str file, sm_error *e)
+static sm_status write_page(smi_cli *cli, const sm_verdict *v, sm_str uri, const char *file,
+                            sm_error *e)
 {
     const sm_page_table table = {.verdict = v, .uri = uri};
-    sm_str folder = {0}, name = {0};
-    sm_store *store = NULL;
     sm_buf page = {0};
 
     SM_ASSERT(v->profile); /* it was asked for */
-    sm_verdict_page((sm_str){0}, &table, 1, &page);
-    SM_ASSERT(page.len > 0);
-    sm_uri_split(file, &folder, &name);
-    sm_status st = sm_store_open(cli->env.stores, folder, &store, e);
-    st = st == SM_OK ? sm_store_put(store, name, page.data, page.len, SM_PUT_REPLACE, e) : st;
-    sm_store_release(store);
+    sm_verdict_page((sm_str){0}, (sm_str){0}, &table, 1, &page);
+    const sm_status st = smi_page_write(cli, sm_buf_str(&page), file, e);
     sm_buf_release(&page);
-    return sm_within(e, st, "the page of the verdict at %.*s", SM_STR_ARG(file));
+    return st;
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -265,8 +259,7 @@ static sm_status run_check(smi_cli *cli, const void *opts, char **args, int n_ar
     SM_TRY(st);
     SM_ASSERT(verdict && verdict->table == check.table);
     SM_ASSERT(!verdict->is_kept || (check.keeps && !o->now)); /* else the rows were wanted */
-    sm_status failure =
-        o->html ? write_page(cli, verdict, check.uri, sm_str_of(o->html), e) : SM_OK;
+    sm_status failure = o->html ? write_page(cli, verdict, check.uri, o->html, e) : SM_OK;
     failure = failure == SM_OK ? sm_verdict_status(verdict, e) : failure;
     if (failure == SM_OK && o->publish) {
         failure = publish_candidate(cli, verdict, &c, e);

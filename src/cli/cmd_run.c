@@ -13,7 +13,7 @@
 
 typedef struct options {
     smi_list vars;
-    const char *date, *task, *refresh;
+    const char *date, *task, *refresh, *html;
     bool no_retries, keep_old, same_root, other_root;
     size_t morsel_bytes;
 } options;
@@ -31,6 +31,9 @@ static const smi_opt option_table[] = {
     {"--full-refresh", SMI_OPT_TEXT, "TABLE",
      "rebuild this table; a loaded table from all files it was ever loaded from",
      offsetof(options, refresh)},
+    {"--html", SMI_OPT_TEXT, "FILE",
+     "write the verdicts of all contracts to FILE as a page, also of a run that fails",
+     offsetof(options, html)},
     {"--no-retries", SMI_OPT_FLAG, NULL,
      "a task that failed is not done again, whatever the pipeline says",
      offsetof(options, no_retries)},
@@ -385,6 +388,7 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     out->task = sm_str_of(o->task);
     out->refresh = sm_str_of(o->refresh);
     out->no_retries = o->no_retries;
+    out->wants_page = o->html != NULL;
     out->keep_old = o->keep_old;
     out->same_root = o->same_root;
     out->other_root = o->other_root;
@@ -425,14 +429,34 @@ static void say_again(void *ctx, const sm_task_report *failed, const sm_error *w
             (double)wait_ms / 1000, failed->attempt, why->what);
 }
 
+/* Writes the page of a run that has ended so; its own failure counts more than one of the page. */
+static sm_status write_page(smi_cli *cli, const sm_run_report *r, const char *file, sm_status run,
+                            sm_error *e)
+{
+    sm_error why = {0};
+
+    if (!file || r->page.len == 0) { /* it did not begin */
+        return run;
+    }
+    const sm_status st = smi_page_write(cli, r->page, file, &why);
+    if (st != SM_OK && run != SM_OK) {
+        fprintf(stderr, "warning the page could not be written to %s: %s\n", file, why.what);
+    } else if (st != SM_OK) {
+        sm_error_todo(&why, "The run is done, and its tables are published.");
+        *e = why;
+    }
+    return run != SM_OK ? run : st;
+}
+
 static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
+    const options *o = opts;
     sm_run_opts run_opts = {
         .listener = {.ctx = cli, .begin = show_task, .end = hide_task, .again = say_again}};
     sm_pipeline *pipeline = NULL;
     sm_run_report report = {.peak_bytes = sm_peak_bytes()};
 
-    SM_TRY(read_options(cli, opts, &run_opts, e));
+    SM_TRY(read_options(cli, o, &run_opts, e));
     sm_status st = sm_pipeline_open(cli->env.stores, sm_str_of(args[0]), &pipeline, e);
     if (st == SM_OK) {
         st = sm_pipeline_run(pipeline, &run_opts, &cli->env, &report, e);
@@ -446,6 +470,7 @@ static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n
     } else {
         print_broken(&report);
     }
+    st = write_page(cli, &report, o->html, st, e);
     if (cli->globals.json) {
         print_json(cli, &report, st == SM_OK ? NULL : e);
     }

@@ -621,10 +621,11 @@ typedef struct sm_page_table {
  *
  * Shape     a whole document, for a screen of any width. It needs no other resource and no script.
  *           Where a verdict has a profile, what the columns look like is drawn beside their rules.
- *           title: "": the name of the only table
+ *           title: of a run, which `told` says more of; "": the page is of its only table
  * Owner     `out` has no bound and no budget
  */
-void sm_verdict_page(sm_str title, const sm_page_table *tables, int32_t n, sm_buf *out);
+void sm_verdict_page(sm_str title, sm_str told, const sm_page_table *tables, int32_t n,
+                     sm_buf *out);
 
 /* ---- rows that are written ------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * contract/contract_page.c: verdicts as one page of HTML, for a browser or a mail. Called for
- * `smelt check --html`; a page may have the verdicts of several tables.
+ * `smelt check --html`, which has one table, and `smelt run --html`, which has all of a run.
  *
  * Page      For each table a head, all rules as a table, then each column with its rules beside
  *           what its values look like (contract_page_draw.c), then the rules of the whole table.
@@ -52,7 +52,8 @@ static const char style[] =
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th{font-weight:400;font-size:13px;text-align:left}"
     "th,td{padding:8px 0 8px 20px;border-top:1px solid var(--line);vertical-align:baseline}"
-    "thead th,.numbers tr:first-child th,.numbers tr:first-child td{border-top:0}"
+    "thead th,.numbers tr:first-child th,.numbers tr:first-child td,"
+    "tbody:first-child tr:first-child td{border-top:0}"
     "th:first-child,td:first-child{padding-left:0}"
     ".rules .wide,.rules th{white-space:nowrap}"
     ".rules td{font-size:15px}.rules td.n,.rules th.n,.numbers td,.numbers th+th{text-align:right;"
@@ -507,6 +508,14 @@ static void put_facts(smi_html *h, const sm_verdict *v)
     smi_html_count(h, v->n_failed);
     smi_html_put(h, "</dd></div><div><dt>Warned</dt><dd>");
     smi_html_count(h, v->n_warned);
+    if (v->n_quarantined > 0) {
+        smi_html_put(h, "</dd></div><div><dt>Quarantined</dt><dd>");
+        smi_html_count(h, v->n_quarantined);
+    }
+    if (v->n_nulled > 0) {
+        smi_html_put(h, "</dd></div><div><dt>Made NULL</dt><dd>");
+        smi_html_count(h, v->n_nulled);
+    }
     put_in(h, "</dd></div><div><dt>Data contract</dt><dd>", v->contract->id, "");
     put_in(h, " <span class=\"soft\">", v->contract->version, "</span>");
     smi_html_put(h, "</dd></div><div><dt>Checked</dt><dd>");
@@ -531,7 +540,7 @@ static void put_table(smi_html *h, const sm_page_table *t, int32_t i)
     const sm_verdict *v = t->verdict;
 
     sm_buf_printf(h->out, "<article id=\"table%d\"><header><div class=\"head\">", (int)i);
-    put_in(h, "<h1><bdi>", v->table->name, "</bdi></h1>");
+    put_in(h, "<h1><bdi>", v->name, "</bdi></h1>");
     put_badge(h, v->outcome);
     smi_html_put(h, "</div>");
     put_in(h, "<p class=\"uri soft\"><bdi>", t->uri, "</bdi></p>");
@@ -546,13 +555,21 @@ static void put_table(smi_html *h, const sm_page_table *t, int32_t i)
     smi_html_put(h, "</article>");
 }
 
-/* Where there are several tables: which, with a way to each. */
-static void put_contents(smi_html *h, sm_str title, const sm_page_table *tables, int32_t n)
+/* The head of a run: which tables it has judged, with a way to each. */
+static void put_contents(smi_html *h, sm_str title, sm_str told, const sm_page_table *tables,
+                         int32_t n)
 {
-    put_in(h, "<h1>", title, "</h1><div class=\"card table\"><table class=\"rules\"><tbody>");
+    put_in(h, "<h1>", title, "</h1>");
+    if (told.len > 0) {
+        put_in(h, "<p class=\"uri soft\">", told, "</p>");
+    }
+    if (n == 0) {
+        return;
+    }
+    smi_html_put(h, "<div class=\"card table\"><table class=\"rules\"><tbody>");
     for (int32_t i = 0; i < n; i++) {
         sm_buf_printf(h->out, "<tr><td><a href=\"#table%d\"><bdi>", (int)i);
-        put_in(h, "", tables[i].verdict->table->name, "</bdi></a></td><td class=\"n\">");
+        put_in(h, "", tables[i].verdict->name, "</bdi></a></td><td class=\"n\">");
         smi_html_counted(h, tables[i].verdict->n_rows, "row");
         smi_html_put(h, "</td><td>");
         put_badge(h, tables[i].verdict->outcome);
@@ -561,22 +578,22 @@ static void put_contents(smi_html *h, sm_str title, const sm_page_table *tables,
     smi_html_put(h, "</tbody></table></div>");
 }
 
-void sm_verdict_page(sm_str title, const sm_page_table *tables, int32_t n, sm_buf *out)
+void sm_verdict_page(sm_str title, sm_str told, const sm_page_table *tables, int32_t n, sm_buf *out)
 {
     smi_html h = {.out = out};
 
-    SM_ASSERT(n > 0 || title.len > 0);
+    SM_ASSERT(n == 1 || title.len > 0);
     smi_html_put(&h, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
                      "style-src 'unsafe-inline'\">"
                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                      "<meta name=\"color-scheme\" content=\"light dark\"><title>");
-    smi_html_text(out, title.len ? title : tables[0].verdict->table->name);
+    smi_html_text(out, title.len ? title : tables[0].verdict->name);
     smi_html_put(&h, "</title><style>");
     sm_buf_text(out, (sm_str){style, sizeof(style) - 1});
     smi_html_put(&h, "</style></head>\n<body><main>");
-    if (n != 1) {
-        put_contents(&h, title, tables, n);
+    if (title.len > 0) {
+        put_contents(&h, title, told, tables, n);
     }
     for (int32_t i = 0; i < n; i++) {
         put_table(&h, &tables[i], i);

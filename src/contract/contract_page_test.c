@@ -65,7 +65,8 @@ static void test_several_tables(void **state)
     };
     sm_buf page = {0}, again = {0};
 
-    sm_verdict_page(SM_STR("run & more"), tables, SM_COUNT(tables), &page);
+    sm_verdict_page(SM_STR("run & more"), SM_STR("it <b>ran"), tables, SM_COUNT(tables), &page);
+    assert_true(has(&page, "it &lt;b&gt;ran"));
     assert_true(has(&page, "<title>run &amp; more</title>"));
     assert_true(has(&page, "<h1>run &amp; more</h1>"));
     for (int i = 0; i < SM_COUNT(tables); i++) {
@@ -76,7 +77,7 @@ static void test_several_tables(void **state)
     assert_true(has(&page, "<h3><bdi>c</bdi></h3>") && has(&page, "<h3><bdi>d</bdi></h3>"));
     assert_true(has(&page, "The whole table"));
     assert_false(has(&page, "<svg")); /* no verdict has a profile */
-    sm_verdict_page(SM_STR("run & more"), tables, SM_COUNT(tables), &again);
+    sm_verdict_page(SM_STR("run & more"), SM_STR("it <b>ran"), tables, SM_COUNT(tables), &again);
     assert_true(sm_str_eq(sm_buf_str(&page), sm_buf_str(&again)));
     sm_buf_release(&page);
     sm_buf_release(&again);
@@ -88,8 +89,9 @@ static void test_no_table(void **state)
 {
     sm_buf page = {0};
 
-    sm_verdict_page(SM_STR("run"), NULL, 0, &page);
-    assert_true(has(&page, "<h1>run</h1>") && has(&page, "</html>"));
+    sm_verdict_page(SM_STR("run"), SM_STR("none"), NULL, 0, &page);
+    assert_true(has(&page, "<h1>run</h1>") && has(&page, "none") && has(&page, "</html>"));
+    assert_false(has(&page, "<table"));
     sm_buf_release(&page);
 }
 

@@ -165,6 +165,7 @@ typedef struct sm_run_opts {
     bool other_root;      /* it is another one */
     bool no_retries;      /* a task that failed is not done again */
     bool keep_old;        /* loads whose query has changed keep the rows that the old one made */
+    bool wants_page;      /* the report has a page of all verdicts */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */
     sm_run_listener listener;
@@ -229,6 +230,8 @@ typedef struct sm_run_report {
     const sm_contract_report **contracts; /* of tables that were judged, in that order; also of
                                            * one that failed */
     int64_t n_contracts;
+    sm_str page; /* of HTML: their verdicts, with what their columns look like; "": it was not asked
+                  * for, or the run did not begin */
     sm_table_report *tables;
     int64_t n_tables;
     int64_t mixed_ns;        /* as sm_publish gives it */

@@ -269,7 +269,8 @@ typedef struct smi_flow_task_state {
     sm_candidate *candidate;
     smi_flow_own_quarantine own;       /* {0}: its rows go to none, or to a source's */
     int64_t n_rows_before;             /* of the table; −1: there was none */
-    const sm_contract_report *verdict; /* of the last attempt; NULL: it was not judged */
+    const sm_verdict *judged;          /* of the last attempt; NULL: it was not judged */
+    const sm_contract_report *verdict; /* the same, as the report has it */
     bool is_due;                       /* a view: its contract is still to be judged, … */
     int32_t judged_by; /* … or the execution of this task has judged it; −1: no other one */
     bool is_counted;   /* a view: it is known how many rows it has, … */
@@ -513,6 +514,12 @@ void smi_flow_asked_restore(sm_run *r, const smi_flow_asked *kept);
 void smi_flow_keep(sm_run *r, int32_t task, sm_error *e);
 /** After the publication: of tables that keep their contract again no older candidate is kept. */
 void smi_flow_drop_kept(sm_run *r);
+
+/** Draws what the columns of rows look like that were judged, if the run is to have a page. Where
+ * that cannot be, a warning says why. */
+void smi_flow_page_profile(smi_flow_guard *g, const sm_plan_node *rows, sm_verdict *v);
+/** The page of all verdicts, for the report. At the end of the run. */
+void smi_flow_page_print(sm_run *r);
 
 /* ---- views (flow_watch.c) -------------------------------------------------------------------- */
 

@@ -204,6 +204,7 @@ void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
     } /* else it is that of an attempt before this one */
     out->contracts[at] = own;
     r->tasks[task].verdict = own;
+    r->tasks[task].judged = v;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

@@ -219,6 +219,7 @@ static void begin_attempt(sm_run *r, int32_t i)
 
     SM_ASSERT(!state->candidate);
     state->verdict = NULL;
+    state->judged = NULL;
     SM_ASSERT(r->own_env.progress == r->progress); /* no other attempt is under way */
     state->phase = SMI_TASK_RUNNING;
     state->attempt++;
@@ -459,6 +460,7 @@ void sm_run_close(sm_run *r, sm_run_report *report)
         if (r->sources && !r->has_told_sources) {
             tell_sources(r, false);
         }
+        smi_flow_page_print(r);
         release_run(r);
         made = r->own_report;
         made.wall_ns = sm_monotonic_ns() - r->start_ns;

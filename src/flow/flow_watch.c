@@ -18,9 +18,10 @@
 #include "flow/flow_int.h"
 
 struct smi_flow_watching {
-    smi_flow_guard guard;  /* of the view: what its rules name; it stays where it is */
-    sm_audit_watch *watch; /* of its contract; NULL: it is only counted */
-    sm_plan_watch plan;    /* its check is NULL where the plan does not have its rows */
+    smi_flow_guard guard;     /* of the view: what its rules name; it stays where it is */
+    sm_audit_watch *watch;    /* of its contract; NULL: it is only counted */
+    sm_plan_watch plan;       /* its check is NULL where the plan does not have its rows */
+    const sm_plan_node *rows; /* all of it */
 };
 
 /* ---- passes of their own --------------------------------------------------------------------- */
@@ -44,8 +45,8 @@ static void note_rows(sm_run *r, int32_t view, int64_t n_rows, int32_t by)
 }
 
 /* What was counted becomes the view's verdict. */
-static sm_status tell_verdict(const smi_flow_guard *g, int64_t n_rows, const sm_rule_count *counts,
-                              sm_error *e)
+static sm_status tell_verdict(smi_flow_guard *g, const sm_plan_node *rows, int64_t n_rows,
+                              const sm_rule_count *counts, sm_error *e)
 {
     sm_run *r = g->run;
     const smi_flow_task *t = &r->p->tasks[g->task];
@@ -54,6 +55,7 @@ static sm_status tell_verdict(const smi_flow_guard *g, int64_t n_rows, const sm_
 
     note_rows(r, g->task, n_rows, r->tasks[g->task].judged_by);
     v->name = t->name;
+    smi_flow_page_profile(g, rows, v);
     smi_flow_report_verdict(r, g->task, v);
     return sm_within(e, sm_verdict_status(v, e), "view %.*s", SM_STR_ARG(t->name));
 }
@@ -101,7 +103,7 @@ static sm_status judge_view(smi_flow_guard *g, bool is_later, sm_error *e)
         is_later ? bind_view(g, select, e) : audit_view(g, select, &counts, &n_rows, e);
     smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(r->p->tasks[g->task].name)));
-    return is_later ? SM_OK : tell_verdict(g, n_rows, counts, e);
+    return is_later ? SM_OK : tell_verdict(g, select->target, n_rows, counts, e);
 }
 
 static sm_status do_view(sm_run *r, int32_t task, bool is_later, sm_error *e)
@@ -215,6 +217,7 @@ static sm_status watch_view(smi_flow_watching *w, int32_t side, size_t room_byte
     SM_TRY(smi_flow_guard_audit(&w->guard, select, &in, e));
     SM_TRY(sm_audit_watch_new(&in, side, room_bytes, w->guard.arena, &w->watch, e));
     w->plan = *sm_audit_watch_plan(w->watch);
+    w->rows = select->target;
     return SM_OK;
 }
 
@@ -320,7 +323,7 @@ static sm_status judge_watched(smi_flow_guard *g, smi_flow_watching *w, sm_error
     SM_ASSERT(r->tasks[view].is_due && r->tasks[view].judged_by < 0);
     r->tasks[view].is_due = false;
     r->tasks[view].judged_by = g->task;
-    return tell_verdict(&w->guard, n_rows, counts, e);
+    return tell_verdict(&w->guard, w->rows, n_rows, counts, e);
 }
 
 sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e)

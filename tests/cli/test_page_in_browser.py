@@ -1,12 +1,14 @@
-"""The page of `smelt check --html` in a real browser, on a telephone and a wide screen, light and dark: it does not
-scroll sideways, asks for nothing, complains of nothing, can be read, shows all rules and drawings, and opens what is
-closed by the keyboard alone. The looks themselves are told by the same probe on a page that is wrong on purpose."""
+"""The pages of `smelt check --html` and `smelt run --html` in a real browser, on a telephone and a wide screen, light
+and dark: a page does not scroll sideways, asks for nothing, complains of nothing, can be read, shows all rules and
+drawings, and opens what is closed by the keyboard alone. The looks themselves are told by the same probe on a page that
+is wrong on purpose."""
 import json
 import random
 
 import pytest
 
 import browser
+import contract_shop
 
 WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
 RANDOM = random.Random(5)
@@ -193,27 +195,26 @@ def pages(program, tmp_path_factory):
 def open_all(chromium):
     """Opens all that is closed, with the keys Tab and Enter."""
     n = chromium.run("document.querySelectorAll('summary').length")
-    for _ in range(n):
+    n_links = chromium.run("document.querySelectorAll('a').length")  # of a run's page, before all else
+    for i in range(n_links + n):
         chromium.press("Tab", 9)
+        if i < n_links:
+            assert chromium.run("document.activeElement.tagName") == "A"
+            continue
         assert chromium.run("document.activeElement.tagName") == "SUMMARY"
         assert chromium.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
         chromium.press("Enter", 13)
     return n
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("case", CASES)
-def test_a_page_can_be_read(chromium, pages, case, width, scheme):
-    path, told = pages[case]
+def assert_readable(chromium, path, width, scheme, told, by_keys=True):
+    """By the probe, with all that is closed, and then open."""
     chromium.open(path, width, scheme)
     for opened in (False, True):
-        if opened:
-            # A key takes some milliseconds; the widest page has each kind of what opens on a page of few.
-            if case is sixty_columns:
-                chromium.run("document.querySelectorAll('details').forEach(d => d.open = true)")
-            else:
-                open_all(chromium)
+        if opened and by_keys:
+            open_all(chromium)
+        elif opened:
+            chromium.run("document.querySelectorAll('details').forEach(d => d.open = true)")
         seen = chromium.run(PROBE)
         assert seen["sideways"] <= 0
         assert seen["n_texts"] > 10 and not seen["pale"]
@@ -225,9 +226,51 @@ def test_a_page_can_be_read(chromium, pages, case, width, scheme):
             assert rule["rule"] in seen["text"], rule["rule"]
         for word in {rule["outcome"] for rule in told["contracts"]}:
             assert word in seen["text"]
-    path_of_page = path.resolve().as_uri()
-    assert chromium.requests() == [path_of_page]
+    assert chromium.requests() == [path.resolve().as_uri()]
     assert chromium.complaints() == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("case", CASES)
+def test_a_page_can_be_read(chromium, pages, case, width, scheme):
+    path, told = pages[case]
+    # A key takes some milliseconds; the widest page has each kind of what opens on a page of few.
+    assert_readable(chromium, path, width, scheme, told, by_keys=case is not sixty_columns)
+
+
+@pytest.fixture(scope="session")
+def run_page(program, tmp_path_factory):
+    """The page of a run of two tables, one of which breaks its contract and has a long name; and what it told."""
+    folder = tmp_path_factory.mktemp("run")
+
+    def smelt(*args, **kwargs):
+        return program(*args, cwd=folder, **kwargs)
+
+    shop = contract_shop.Shop(smelt, folder, contract_shop.ORDERS)
+    shop.tasks("- {load: raw.orders, from: in, sql: load.sql, by: day, contract: {file: raw.yaml, table: orders}}\n"
+               f"- {{table: mart.{LONG[:90]}, sql: orders.sql, contract: c.yaml}}")
+    shop.contract(contract_shop.ORDERS, "raw.yaml")
+    (folder / "raw.yaml").write_text((folder / "raw.yaml").read_text().replace(
+        "{minimum: 0}}", "{minimum: 0}, customProperties: [{property: smelt.onViolation, value: quarantine}]}"))
+    shop.sql("orders", "SELECT id, amount - 20 AS amount, city FROM raw.orders")
+    shop.give("2022-04-01", *(contract_shop.row(i, RANDOM.randint(-3, 60), RANDOM.choice(("Oslo", "Rome", "Bern")))
+                              for i in range(400)))
+    done = shop.process("2022-04-01", "--html", "page.html", "--json")
+    assert done.returncode == 3, done.stderr
+    return folder / "page.html", json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_of_a_run_can_be_read(chromium, run_page, width, scheme):
+    path, told = run_page
+    assert len(told["contracts"]) == 6 and {r["outcome"] for r in told["contracts"]} == {"passed", "warned", "failed"}
+    assert_readable(chromium, path, width, scheme, told)
+    assert len(chromium.run(PROBE)["drawings"]) == 6
+    for link in ("#table0", "#table1"):
+        chromium.run(f"document.querySelector('a[href=\"{link}\"]').click()")
+        assert chromium.run(f"Math.abs(document.querySelector('{link}').getBoundingClientRect().top) < 40")
 
 
 def test_drawings_are_there(chromium, pages):
