@@ -413,22 +413,28 @@ for row, limit in (("contract-write", ()), ("contract-write-96", ("--memory-limi
         for name, contract in CONTRACTS.items()})
 
 # A whole month is run once more, and nothing has changed.
-def lake(scale):
-    """The logs and, beside them, what the shipped pipeline makes of them."""
-    folder = WORK / f"lake-{scale}"
-    if not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([str(word) for word in smelt_run("delta")(logs("plain", scale), folder)], check=True)
-        (folder / "done").touch()
+def lakes(scale):
+    """What each form of the shipped pipeline makes of the logs."""
+    folder = WORK / f"lakes-{scale}"
+    for form in ("delta", "direct"):
+        if not (folder / form / "done").exists():
+            shutil.rmtree(folder / form, ignore_errors=True)
+            subprocess.run([str(word) for word in smelt_run(form)(logs("plain", scale), folder / form)], check=True)
+            (folder / form / "done").touch()
     return folder
 
 
-def smelt_again(source, out):
-    scale = int(source.name.removeprefix("lake-"))
-    return [*smelt_run("delta")(logs("plain", scale), source), "--json"]
+def smelt_again(form, *more):
+    def command(source, out):
+        scale = int(source.name.removeprefix("lakes-"))
+        return [*smelt_run(form, *more)(logs("plain", scale), source / form), "--json"]
+    return command
 
 
-ROWS["rerun"] = (lake, None, None, {"smelt": smelt_again})
+ROWS["rerun"] = (lakes, None, None, {
+    "smelt": smelt_again("delta"), "direct": smelt_again("direct"),
+    "smelt-96": smelt_again("delta", "--memory-limit", "96MB"),
+    "direct-96": smelt_again("direct", "--memory-limit", "96MB")})
 
 # The same from a bucket, and the rate at which objects come when nobody looks at them.
 for kind, query, table, run in [

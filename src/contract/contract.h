@@ -510,6 +510,8 @@ sm_verdict *sm_contract_judge(const sm_contract *c, const sm_contract_table *tab
 /** May rows of the table that others write or remove change what these rules say of a write? True
  * where a rule looks at several rows and does more than warn. */
 bool sm_contract_is_of_table(const sm_contract_table *table);
+/** Does more than rows and tables decide a verdict: the time, or earlier versions? */
+bool sm_contract_depends_on_more(const sm_contract_table *table);
 /** SM_OK, or SM_CONTRACT: the first rule that failed, with its place, and how many did. */
 sm_status sm_verdict_status(const sm_verdict *v, sm_error *e) SM_MUST_USE;
 /** "passed", "warned", "failed", "unchecked". */

@@ -51,7 +51,7 @@ sm_str smi_kept_hash(sm_str bytes, sm_arena *a)
 
 /* ---- what was asked -------------------------------------------------------------------------- */
 
-static bool depends_on_more(const sm_contract_table *t)
+bool sm_contract_depends_on_more(const sm_contract_table *t)
 {
     for (int64_t i = 0; i < t->n_rules; i++) {
         if (t->rules[i].kind == SM_RULE_FRESHNESS || t->rules[i].kind == SM_RULE_VOLUME) {
@@ -102,7 +102,8 @@ static sm_str files_key_of(const sm_checked_rows *in, sm_arena *a)
 
 void smi_kept_begin(smi_kept *k, const sm_snapshot *rows)
 {
-    const bool keeps = rows && k->in->keeps && k->in->now_us == 0 && !depends_on_more(k->in->table);
+    const bool keeps =
+        rows && k->in->keeps && k->in->now_us == 0 && !sm_contract_depends_on_more(k->in->table);
 
     k->table = k->in->keeps ? rows : NULL;
     k->rows = keeps ? rows : NULL;

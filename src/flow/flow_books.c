@@ -46,9 +46,7 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
     return sm_json_get(info, "smelt");
 }
 
-/* The member "smelt" of the newest commit that changed rows, in `a`; NULL: it has none, or is not
- * seen. */
-static sm_status last_member(sm_store *s, sm_arena *a, const sm_json **out, sm_error *e)
+sm_status smi_flow_books_said(sm_store *s, sm_arena *a, const sm_json **out, sm_error *e)
 {
     sm_delta_commit_info info, *newest = NULL;
     int64_t n = 0, txn = 0, v = -1;
@@ -74,7 +72,7 @@ sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *o
     const sm_json *member = NULL;
 
     *out = (sm_str){0};
-    const sm_status st = last_member(s, scratch, &member, e);
+    const sm_status st = smi_flow_books_said(s, scratch, &member, e);
     if (st == SM_OK) {
         *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(member, key)));
     }
@@ -88,7 +86,7 @@ sm_status smi_flow_books_judged(sm_run *r, sm_store *s, sm_str contract, bool *o
     const sm_json *member = NULL;
 
     *out = true;
-    const sm_status st = last_member(s, scratch, &member, e);
+    const sm_status st = smi_flow_books_said(s, scratch, &member, e);
     if (st == SM_OK && member) {
         const sm_json *verdict = sm_json_get(member, "verdict");
         *out = sm_str_eq(sm_json_text(sm_json_get(verdict, "hash")), contract);

@@ -190,6 +190,10 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a);
 
 /** How many rows a version has; −1: not known, or s is NULL. Errors as sm_snapshot_totals(). */
 sm_status smi_flow_snapshot_rows(const sm_snapshot *s, int64_t *out, sm_error *e) SM_MUST_USE;
+/** The member "smelt" of the newest commit that changed rows, in `a`; NULL: it has none, or is not
+ * seen. */
+sm_status smi_flow_books_said(sm_store *s, sm_arena *a, const sm_json **out,
+                              sm_error *e) SM_MUST_USE;
 /** The text of a key in the member "smelt" of the newest commit that changed rows; "": none. In the
  * run's arena. */
 sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out,

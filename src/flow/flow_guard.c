@@ -329,6 +329,7 @@ sm_status smi_flow_guard_over(sm_run *r, int32_t task, const sm_plan_node *rows,
         const smi_flow_asked asked = smi_flow_asked_keep(r);
         smi_flow_guard_names(out, NULL);
         const sm_status st = guard_rows(out, rows, stays, e);
+        r->tasks[task].judged_by_more = r->asked.reads_paths;
         smi_flow_asked_restore(r, &asked);
         SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
         rows = sm_guard_rows(out->guard);
@@ -438,6 +439,7 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     smi_flow_report_notes(r, t);
     const smi_flow_asked asked = smi_flow_asked_keep(r);
     sm_status st = make_verdict(g, written, c, &v, e);
+    r->tasks[g->task].judged_by_more |= r->asked.reads_paths;
     smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
     v->name = t->name;

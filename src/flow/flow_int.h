@@ -272,8 +272,9 @@ typedef struct smi_flow_task_state {
     const sm_verdict *judged;          /* of the last attempt; NULL: it was not judged */
     const sm_contract_report *verdict; /* the same, as the report has it */
     bool is_due;                       /* a view: its contract is still to be judged, … */
-    int32_t judged_by; /* … or the execution of this task has judged it; −1: no other one */
-    bool is_counted;   /* a view: it is known how many rows it has, … */
+    int32_t judged_by;   /* … or the execution of this task has judged it; −1: no other one */
+    bool judged_by_more; /* its rules have read files of no source, or a table by its place */
+    bool is_counted;     /* a view: it is known how many rows it has, … */
     int64_t n_rows;
     int32_t counted_by; /* … from the execution of this task; −1: from a pass of its own */
     sm_str period;      /* a table: the month or date that all its rows are of; "" for none */
@@ -285,7 +286,7 @@ typedef struct smi_flow_asked {
     sm_str *tables; /* stored tables, as the SQL names them */
     int64_t n_tables, cap_tables;
     sm_buf text;         /* what else decides the rows: the SQL of views, variables */
-    bool reads_paths;    /* it reads files, or a table by its place or at a version */
+    bool reads_paths;    /* it reads files of no source, or a table by its place or at a version */
     uint32_t sources;    /* a bit for each source that it reads (SMI_MAX_SOURCES) */
     bool has_opened_one; /* planning opened a source */
     int32_t period;  /* the first variable of type month or date that decides the rows, or −1 */
@@ -465,6 +466,9 @@ sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bo
  * known)? SM_INVALID with what differs and what to do. */
 sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
+/** Adds SQL as a text that is the same for queries that mean the same; such as has none is added as
+ * it stands. */
+void smi_flow_query_same(sm_run *r, const sm_sql *sql, sm_buf *out);
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Opens the write of a task's table, partitioned as the task says: sm_stage_open() with the place
@@ -536,6 +540,8 @@ sm_status smi_flow_watch_judge(smi_flow_guard *g, sm_error *e) SM_MUST_USE;
 void smi_flow_watch_close(smi_flow_guard *g);
 /** Judges the views that are still due, by passes of their own. When all tables are made. */
 sm_status smi_flow_views_finish(sm_run *r, sm_error *e) SM_MUST_USE;
+/** Is the view's contract due, and judged by the execution of the task's plan if that can be? */
+bool smi_flow_is_watched(const sm_run *r, int32_t task, int32_t view);
 /** The views that a failed attempt at a task has judged are due again; what it has counted is
  * forgotten. */
 void smi_flow_watch_undo(sm_run *r, int32_t task);
@@ -550,6 +556,34 @@ bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
 /** Does a load of this source make its table anew? */
 bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s);
 
+/* ---- what has not changed (flow_inputs.c, flow_unchanged.c) ---------------------------------- */
+
+/* What decides the rows of a table, and the verdicts of the views that are judged with it. */
+typedef struct smi_flow_inputs {
+    sm_buf text;      /* all of it, for the fingerprint */
+    sm_buf json;      /* tables and sources, for the commit's user metadata */
+    bool reads_paths; /* there is more, of which nobody knows whether it has changed */
+} smi_flow_inputs;
+/** Adds what decides the rows of a table task to *in, {0} at first; r->asked is what its SQL asked
+ * for. Errors: those of planning the views that its rules speak of. */
+sm_status smi_flow_inputs_gather(sm_run *r, int32_t task, smi_flow_inputs *in,
+                                 sm_error *e) SM_MUST_USE;
+void smi_flow_inputs_release(smi_flow_inputs *in); /* takes {0} */
+/** The text of a key in the member "smelt" of the newest commit that changed rows of a table in the
+ * lake; "": none. In the run's arena. */
+sm_status smi_flow_stored_word(sm_run *r, sm_str table, const char *key, sm_str *out,
+                               sm_error *e) SM_MUST_USE;
+
+/** Adds members to what the commit of a table task says, for a run in which nothing has changed.
+ * After the task is judged; r->asked is what its SQL asked for. */
+void smi_flow_unchanged_put(const sm_run *r, int32_t task, sm_json_writer *w);
+/** Have the quarantines the refused lines of all files that such a commit was made from? false also
+ * where one is gone. `said`: its member "smelt", or NULL. */
+bool smi_flow_unchanged_is_refused(const sm_run *r, const sm_json *said);
+/** Tells of a task that is not done again what its commit says: files that are skipped, verdicts of
+ * views. */
+void smi_flow_unchanged_tell(sm_run *r, int32_t task, const sm_json *said);
+
 /* ---- what a table's log says of earlier runs (flow_past.c) ----------------------------------- */
 
 typedef enum smi_flow_past_kind {
@@ -563,8 +597,9 @@ typedef enum smi_flow_past_kind {
 typedef struct smi_flow_past {
     smi_flow_past_kind kind;
     int64_t version;
-    bool is_ours;             /* a run of smelt made the version */
-    sm_str text, fingerprint; /* of the member; of all that decided the rows ("": not said) */
+    bool is_ours;        /* a run of smelt made the version */
+    sm_str text;         /* of the key */
+    const sm_json *said; /* FOUND: the member */
 } smi_flow_past;
 
 /** Looks for the newest commit at or below `version` whose member "smelt" has this key with this
@@ -743,6 +778,8 @@ void smi_flow_drift_settle(sm_run *r, int32_t task, smi_flow_books *b);
 void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x);
 /** What was found of a task's contract. Only the last attempt at the task counts. */
 void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v);
+/** The same, as the report has it; it lives in the report's arena. */
+void smi_flow_report_contract(sm_run *r, int32_t task, const sm_contract_report *own);
 /** Warns of what smelt does not check of a task's contract. */
 void smi_flow_report_notes(sm_run *r, const smi_flow_task *t);
 /** The same text counts once. */

@@ -66,8 +66,7 @@ static sm_status step_back(walk *w, sm_arena *scratch, smi_flow_past *out, sm_er
     const sm_delta_effect effect = sm_delta_effect_of(&info);
     if (text.len > 0 && (w->text.len == 0 || sm_str_eq(text, w->text))) {
         out->text = sm_arena_str(w->run->arena, text);
-        out->fingerprint =
-            sm_arena_str(w->run->arena, sm_json_text(sm_json_get(smelt, "fingerprint")));
+        out->said = smi_flow_smelt_member(info.json, w->run->arena);
         end_walk(w, SMI_PAST_FOUND, out);
     } else if (effect == SM_DELTA_OVERWRITES) {
         end_walk(w, text.len > 0 ? SMI_PAST_NONE : SMI_PAST_OVERWRITTEN, out);

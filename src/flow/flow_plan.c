@@ -75,7 +75,7 @@ static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_a
     const int32_t task = smi_flow_task_find(p, name);
     if (task >= 0 && p->tasks[task].kind == SM_TASK_VIEW) {
         sm_buf_printf(&k->run->asked.text, "view %.*s\n", SM_STR_ARG(p->tasks[task].name));
-        sm_buf_text(&k->run->asked.text, p->tasks[task].sql.text);
+        smi_flow_query_same(k->run, &p->tasks[task].sql, &k->run->asked.text);
         sm_buf_text(&k->run->asked.text, SM_STR("\n"));
         const smi_flow_task_state *view = &k->run->tasks[task];
         out->n_rows = k->has_counted && view->is_counted ? &view->n_rows : NULL;
@@ -162,8 +162,8 @@ static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, 
                               sm_arena *a, sm_relation *out, sm_error *e)
 {
     smi_flow_asking *k = ctx;
+    bool is_source = false;
 
-    k->run->asked.reads_paths = true;
     const bool is_table = name.len == 0 || sm_str_is(name, "delta_scan");
     if (is_table && n_args == 1 && args[0].value.type->id == SM_TYPE_STRING &&
         !args[0].value.is_null) { /* more arguments say of which version */
@@ -174,8 +174,10 @@ static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, 
         if (v->type->id == SM_TYPE_STRING && !v->is_null &&
             sm_str_eq(v->as.s, k->run->sources[i].path)) {
             SM_TRY(ask_source(k, i, e));
+            is_source = sm_str_starts(name, SM_STR("read_"));
         }
     }
+    k->run->asked.reads_paths = k->run->asked.reads_paths || !is_source;
     return k->inner.function(k->inner.ctx, name, args, n_args, a, out, e);
 }
 

@@ -170,13 +170,32 @@ static sm_str rules_json(const sm_verdict *v, sm_arena *a)
     return out;
 }
 
+/* They stand in the order of the tasks: a view is judged with a table that reads it. */
+void smi_flow_report_contract(sm_run *r, int32_t task, const sm_contract_report *own)
+{
+    sm_run_report *out = r->report;
+    int64_t at = 0;
+
+    while (at < out->n_contracts && smi_flow_task_find(r->p, out->contracts[at]->table) < task) {
+        at++;
+    }
+    if (at == out->n_contracts || !sm_str_eq(out->contracts[at]->table, own->table)) {
+        out->contracts = sm_arena_grow(out->arena, out->contracts, out->n_contracts,
+                                       &r->cap_contracts, sizeof(*out->contracts));
+        memmove(&out->contracts[at + 1], &out->contracts[at],
+                (size_t)(out->n_contracts++ - at) * sizeof(*out->contracts));
+    } /* else it is that of an attempt before this one */
+    out->contracts[at] = own;
+    r->tasks[task].verdict = own;
+}
+
 void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
 {
     sm_run_report *out = r->report;
     const int64_t n = v->table->n_rules;
     sm_contract_report *own = SM_NEW(out->arena, sm_contract_report);
     sm_rule_report *rules = SM_NEW_ARRAY(out->arena, sm_rule_report, n + 1);
-    int64_t at = 0, n_unchecked = 0;
+    int64_t n_unchecked = 0;
 
     for (int64_t i = 0; i < n; i++) {
         rules[i] = rule_report(&v->rules[i], out->arena);
@@ -193,17 +212,7 @@ void smi_flow_report_verdict(sm_run *r, int32_t task, const sm_verdict *v)
                                 .n_quarantined = v->n_quarantined,
                                 .n_nulled = v->n_nulled,
                                 .json = rules_json(v, out->arena)};
-    while (at < out->n_contracts && smi_flow_task_find(r->p, out->contracts[at]->table) < task) {
-        at++; /* a view is judged with a table that reads it, and may come behind others */
-    }
-    if (at == out->n_contracts || !sm_str_eq(out->contracts[at]->table, own->table)) {
-        out->contracts = sm_arena_grow(out->arena, out->contracts, out->n_contracts,
-                                       &r->cap_contracts, sizeof(*out->contracts));
-        memmove(&out->contracts[at + 1], &out->contracts[at],
-                (size_t)(out->n_contracts++ - at) * sizeof(*out->contracts));
-    } /* else it is that of an attempt before this one */
-    out->contracts[at] = own;
-    r->tasks[task].verdict = own;
+    smi_flow_report_contract(r, task, own);
     r->tasks[task].judged = v;
 }
 

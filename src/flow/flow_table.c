@@ -5,42 +5,23 @@
  * partitions), or are added to those that are there (append), or merged into them (flow_merge.c).
  * Called by flow_run.c.
  *
- * Skipped  A table is not written if nothing has changed that decides its rows: the SQL, the views
- *          and variables that it uses, the program's version, and the state of each table that it
- *          reads. The hash of all this stands in the commit's information ("smelt": {"fingerprint":
- *          …}) and is compared with that of the newest commit. A query that reads files, not
- *          tables, always runs. If a table keeps the rows of other values, the newest commit of the
- *          same value is compared; the hash of the query ("query") shows whether the other rows
- *          were made by another one.
+ * Skipped  A table is not written if nothing has changed that decides its rows (flow_inputs.c). The
+ *          hash of all this stands in the commit's information ("smelt": {"fingerprint": …}) and is
+ *          compared with that of the newest commit. A query that reads files of no source always
+ *          runs. If a table keeps the rows of other values, the newest commit of the same value is
+ *          compared; the hash of the query ("query") shows whether the other rows were made by
+ *          another one.
  * Added    Rows are added once for each value of a variable. The commit has a transaction for the
  *          value, so that of two runs at once only one adds them, and its information has the value
  *          ("appended"). A later run of the value that finds the transaction looks for that commit
  *          (flow_past.c): after a RESTORE to an earlier version it is not among those that made the
- *          table's rows, and they are added again.
- * State    of a table: the run that made its newest commit or, if another writer has changed it,
- *          its id and version. A run writes a table once, so the run's name stands for one state,
- *          which is known before it is published. */
+ *          table's rows, and they are added again. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "flow/flow_int.h"
 
-/* ---- the state of what is read -------------------------------------------------------------- */
-
-/* What the newest commit of a table in the lake says of a key; "" where nothing. */
-static sm_status stored_word(sm_run *r, sm_str table, const char *key, sm_str *out, sm_error *e)
-{
-    sm_store *store = NULL;
-    sm_str uri;
-
-    SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
-    sm_status st = sm_store_open(r->env->stores, uri, &store, e);
-    if (st == SM_OK) {
-        st = smi_flow_books_last(r, store, key, out, e);
-    }
-    sm_store_release(store);
-    return st;
-}
+/* ---- rows of other runs ---------------------------------------------------------------------- */
 
 /* Does the table keep rows that other runs made? */
 static bool keeps_rows(const smi_flow_task *t)
@@ -52,125 +33,6 @@ static bool keeps_rows(const smi_flow_task *t)
 static int32_t kept_by(const smi_flow_task *t)
 {
     return t->replace >= 0 ? t->replace : t->append;
-}
-
-static sm_status stored_state(sm_run *r, sm_str table, sm_buf *out, sm_error *e)
-{
-    sm_status st = SM_OK;
-    sm_store *store = NULL;
-    sm_snapshot *snapshot = NULL;
-    sm_str uri, run = {0};
-
-    SM_TRY(stored_word(r, table, "run", &run, e));
-    if (run.len > 0) {
-        sm_buf_printf(out, "run %.*s", SM_STR_ARG(run));
-        return SM_OK;
-    }
-    SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
-    SM_TRY_GOTO(st, done, sm_store_open(r->env->stores, uri, &store, e));
-    SM_TRY_GOTO(st, done,
-                sm_snapshot_open_head(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
-    sm_buf_printf(out, "version %" PRId64 " of %.*s", sm_snapshot_version(snapshot),
-                  SM_STR_ARG(sm_snapshot_metadata(snapshot)->id));
-done:
-    sm_snapshot_release(snapshot);
-    sm_store_release(store);
-    return st;
-}
-
-static sm_status state_of(sm_run *r, sm_str table, sm_str *out, sm_error *e)
-{
-    const int32_t task = smi_flow_task_find(r->p, table);
-    const sm_candidate *c = task >= 0 ? r->tasks[task].candidate : NULL;
-    sm_buf text = {0};
-    sm_status st = SM_OK;
-
-    if (c && !sm_candidate_is_empty(c) && !sm_candidate_keeps_rows(c)) {
-        sm_buf_printf(&text, "run %.*s", SM_STR_ARG(r->id));
-    } else {
-        st = stored_state(r, task >= 0 ? r->p->tasks[task].name : table, &text, e);
-    }
-    *out = sm_arena_str(r->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return st;
-}
-
-/* What a table is made from: as JSON for the commit, and as text for the hash. */
-typedef struct inputs {
-    sm_buf json, text;
-} inputs;
-
-/* What a table is that a rule speaks of: of a view its SQL, and the tables that it reads. A view
- * that reads none may read files, whose state nobody knows. */
-static sm_status gather_checked(sm_run *r, sm_str name, inputs *in, sm_error *e)
-{
-    const int32_t task = smi_flow_task_find(r->p, name);
-    const smi_flow_task *t = task >= 0 ? &r->p->tasks[task] : NULL;
-    sm_str state;
-
-    if (!t || t->kind != SM_TASK_VIEW) {
-        SM_TRY(state_of(r, name, &state, e));
-        sm_buf_printf(&in->text, "\nchecked with %.*s %.*s", SM_STR_ARG(name), SM_STR_ARG(state));
-        return SM_OK;
-    }
-    sm_buf_printf(&in->text, "\nchecked with view %.*s\n", SM_STR_ARG(name));
-    sm_buf_text(&in->text, t->sql.text);
-    r->asked.reads_paths = r->asked.reads_paths || t->n_tables == 0;
-    for (int32_t i = 0; i < t->n_tables; i++) {
-        const sm_table_name *of = &t->tables[i];
-        if (of->n_parts == 2) { /* tasks need each other in no circle */
-            SM_TRY(gather_checked(r,
-                                  sm_arena_strf(r->arena, "%.*s.%.*s", SM_STR_ARG(of->parts[0]),
-                                                SM_STR_ARG(of->parts[1])),
-                                  in, e));
-        }
-    }
-    return SM_OK;
-}
-
-/* What decides the verdict decides whether the rows are judged again, and so made again. */
-static sm_status gather_contract(sm_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
-{
-    smi_flow_guard_text(r, t, &in->text);
-    for (int32_t i = 0; i < t->n_checks; i++) {
-        SM_TRY(sm_within(e, gather_checked(r, t->checks[i], in, e), "contract of %.*s",
-                         SM_STR_ARG(t->name)));
-    }
-    return SM_OK;
-}
-
-static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
-{
-    sm_json_writer w = {.out = &in->json};
-
-    sm_buf_printf(&in->text, "smelt " SMELT_VERSION "\n%.*s\n", SM_STR_ARG(t->name));
-    sm_buf_text(&in->text, t->sql.text);
-    sm_buf_text(&in->text, sm_buf_str(&r->asked.text));
-    for (int32_t i = 0; i < t->n_partition_by; i++) {
-        sm_buf_printf(&in->text, "\npartitioned by %.*s", SM_STR_ARG(t->partition_by[i]));
-    }
-    SM_TRY(gather_contract(r, t, in, e));
-    sm_json_begin_array(&w);
-    for (int64_t i = 0; i < r->asked.n_tables; i++) {
-        sm_str state;
-        SM_TRY(state_of(r, r->asked.tables[i], &state, e));
-        sm_buf_printf(&in->text, "\ntable %.*s %.*s", SM_STR_ARG(r->asked.tables[i]),
-                      SM_STR_ARG(state));
-        sm_json_begin_object(&w);
-        sm_json_set_text(&w, "table", r->asked.tables[i]);
-        sm_json_set_text(&w, "state", state);
-        sm_json_end_object(&w);
-    }
-    for (int32_t i = 0; i < r->p->n_sources; i++) {
-        if (r->asked.sources >> i & 1) {
-            sm_json_begin_object(&w);
-            sm_json_set_text(&w, "source", r->sources[i].path);
-            sm_json_set_i64(&w, "files", r->sources[i].files.n);
-            sm_json_end_object(&w);
-        }
-    }
-    sm_json_end_array(&w);
-    return SM_OK;
 }
 
 /* ---- periods -------------------------------------------------------------------------------- */
@@ -191,7 +53,7 @@ static sm_status find_period(sm_run *r, int32_t task, sm_error *e)
         if (other >= 0 && r->tasks[other].is_chosen) {
             state->period = r->tasks[other].period;
         } else {
-            st = stored_word(r, r->asked.tables[i], "window", &state->period, e);
+            st = smi_flow_stored_word(r, r->asked.tables[i], "window", &state->period, e);
         }
     }
     return st;
@@ -232,7 +94,7 @@ typedef struct table_there {
     bool is_there;
     sm_str uri;
     sm_snapshot *snapshot; /* NULL: it is not there */
-    sm_str fingerprint;    /* of the rows that would be replaced; "": not known */
+    const sm_json *said;   /* by the commit of the rows that would be replaced; NULL: not known */
     sm_str query;          /* of the rows that were written last; "": not known */
     bool is_added;         /* the rows of this value of `append` are in the table */
     int64_t added_at;      /* by this version; −1: it is not known */
@@ -302,7 +164,7 @@ static sm_status look_for_added(sm_run *r, int32_t task, sm_store *store, table_
                               &past, e));
     out->is_added = past.kind != SMI_PAST_NONE;
     out->added_at = past.kind == SMI_PAST_FOUND ? past.version : -1;
-    out->fingerprint = past.fingerprint;
+    out->said = past.said;
     if (past.kind != SMI_PAST_OVERWRITTEN) {
         return SM_OK;
     }
@@ -316,10 +178,10 @@ static sm_status look_for_added(sm_run *r, int32_t task, sm_store *store, table_
     return st;
 }
 
-/* The fingerprint of the commit that last wrote the rows of this value; "" if it is not among the
+/* What the commit says that last wrote the rows of this value, in `a`; NULL if it is not among the
  * newest commits, or another writer has changed the table since. */
-static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, sm_str *out,
-                                    sm_error *e)
+static sm_status said_of_period(sm_run *r, sm_store *store, sm_str period, sm_arena *a,
+                                const sm_json **out, sm_error *e)
 {
     static const int64_t depths[] = {4, 64, 1024};
     bool is_found = false;
@@ -335,7 +197,7 @@ static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, s
             const bool is_ours = sm_str_eq(sm_json_text(sm_json_get(smelt, "replaced")), period);
             is_found = is_ours || (!smelt && !sm_str_is(infos[k].operation, "OPTIMIZE"));
             if (is_ours) {
-                *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(smelt, "fingerprint")));
+                *out = smi_flow_smelt_member(infos[k].json, a);
             }
         }
         sm_arena_free(scratch);
@@ -344,9 +206,9 @@ static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, s
     return st;
 }
 
-/* What is known of the rows that this run would write anew. */
-static sm_status look_at_rows(sm_run *r, int32_t task, sm_store *store, table_there *out,
-                              sm_error *e)
+/* What is known of the rows that this run would write anew, in `a`. */
+static sm_status look_at_rows(sm_run *r, int32_t task, sm_store *store, sm_arena *a,
+                              table_there *out, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
 
@@ -359,12 +221,12 @@ static sm_status look_at_rows(sm_run *r, int32_t task, sm_store *store, table_th
     if (t->append >= 0) {
         return look_for_added(r, task, store, out, e);
     }
-    return t->replace >= 0 ? period_fingerprint(r, store, smi_flow_value_text(r, t->replace),
-                                                &out->fingerprint, e)
-                           : smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e);
+    return t->replace >= 0
+               ? said_of_period(r, store, smi_flow_value_text(r, t->replace), a, &out->said, e)
+               : smi_flow_books_said(store, a, &out->said, e);
 }
 
-static sm_status look_at_table(sm_run *r, int32_t task, table_there *out, sm_error *e)
+static sm_status look_at_table(sm_run *r, int32_t task, sm_arena *a, table_there *out, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     sm_status st = SM_OK;
@@ -380,36 +242,13 @@ static sm_status look_at_table(sm_run *r, int32_t task, table_there *out, sm_err
     SM_TRY_GOTO(st, done,
                 sm_snapshot_open_head(store, SM_VERSION_LATEST, r->env->budget, &out->snapshot, e));
     SM_TRY_GOTO(st, done, smi_flow_snapshot_rows(out->snapshot, &r->tasks[task].n_rows_before, e));
-    SM_TRY_GOTO(st, done, look_at_rows(r, task, store, out, e));
+    SM_TRY_GOTO(st, done, look_at_rows(r, task, store, a, out, e));
     if (kept_by(t) >= 0) {
         st = smi_flow_books_last(r, store, "query", &out->query, e);
     }
 done:
     sm_store_release(store);
     return st;
-}
-
-/* Writes the files that were read, with their hashes. */
-static void put_files(sm_run *r, sm_json_writer *w)
-{
-    char hex[33];
-
-    sm_json_set_array(w, "read");
-    for (int32_t i = 0; i < r->p->n_sources; i++) {
-        const smi_flow_source_state *s = &r->sources[i];
-        for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->found.n; k++) {
-            if (!s->states[k].is_read) {
-                continue;
-            }
-            sm_hash128_hex(s->states[k].content.hash, hex);
-            sm_json_begin_object(w);
-            sm_json_set_text(w, "name", s->found.items[k].name);
-            sm_json_set_u64(w, "size", s->found.items[k].file.size_bytes);
-            sm_json_set_text(w, "hash", sm_str_of(hex));
-            sm_json_end_object(w);
-        }
-    }
-    sm_json_end_array(w);
 }
 
 static void put_word(sm_json_writer *w, const char *key, sm_str value)
@@ -440,7 +279,7 @@ typedef struct making {
     const sm_plan *plan; /* of the SQL */
     smi_flow_guard rows; /* those that are written */
     table_there there;
-    inputs in;
+    smi_flow_inputs in;
     char fingerprint[33];
     smi_flow_merging merging; /* of a table whose rows are merged */
     sm_names *names;          /* of the plan; NULL: the run's */
@@ -469,7 +308,9 @@ static sm_str info_of(const making *m)
     sm_json_set_object(&w, "smelt");
     sm_json_set_text(&w, "pipeline", r->p->name);
     put_word(&w, "run", r->id);
-    put_word(&w, "fingerprint", sm_str_of(m->fingerprint));
+    if (!r->tasks[m->task].judged_by_more) {
+        put_word(&w, "fingerprint", sm_str_of(m->fingerprint));
+    }
     put_word(&w, "window", r->tasks[m->task].period);
     put_word(&w, "query", query_hash(r, t));
     put_word(&w, "replaced", t->replace >= 0 ? smi_flow_value_text(r, t->replace) : (sm_str){0});
@@ -478,7 +319,7 @@ static sm_str info_of(const making *m)
     if (t->merge && sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
         sm_json_set_bool(&w, "same_rows", true);
     }
-    put_files(r, &w);
+    smi_flow_unchanged_put(r, m->task, &w);
     sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
     sm_buf_release(&text);
@@ -632,14 +473,18 @@ static void warn_of_rows(const making *m)
     }
 }
 
+/* Would the rows be the same as those that are there? */
+static bool is_same(const making *m)
+{
+    return !m->in.reads_paths &&
+           sm_str_is(sm_json_text(sm_json_get(m->there.said, "fingerprint")), m->fingerprint);
+}
+
 /* Rows that were added stay, whatever they would be now. */
 static void tell_added(const making *m)
 {
     char by[40] = "an earlier version";
 
-    if (!m->r->asked.reads_paths && sm_str_is(m->there.fingerprint, m->fingerprint)) {
-        return; /* they would be the same */
-    }
     if (m->there.added_at >= 0) {
         snprintf(by, sizeof(by), "version %" PRId64, m->there.added_at);
     }
@@ -730,7 +575,7 @@ static sm_status guard_rows(making *m, sm_arena *a, sm_error *e)
 static sm_status look(making *m, sm_arena *a, sm_error *e)
 {
     SM_TRY(smi_flow_plan(m->r, NULL, m->t, a, &m->plan, e));
-    SM_TRY(look_at_table(m->r, m->task, &m->there, e));
+    SM_TRY(look_at_table(m->r, m->task, a, &m->there, e));
     SM_TRY(fit_rows(m, a, e));
     SM_TRY(guard_rows(m, a, e));
     if (m->t->merge) {
@@ -740,7 +585,7 @@ static sm_status look(making *m, sm_arena *a, sm_error *e)
     if (!keeps_rows(m->t)) {
         SM_TRY(find_period(m->r, m->task, e));
     }
-    SM_TRY(gather_inputs(m->r, m->t, &m->in, e));
+    SM_TRY(smi_flow_inputs_gather(m->r, m->task, &m->in, e));
     sm_buf_text(&m->in.text, m->merging.text);
     sm_hash128_hex(sm_hash128_of(m->in.text.data, m->in.text.len, 0), m->fingerprint);
     return SM_OK;
@@ -750,13 +595,13 @@ static sm_status make_table(making *m, sm_error *e)
 {
     sm_run *r = m->r;
 
-    if (m->there.is_added) {
+    if (m->there.is_added && !is_same(m)) {
         tell_added(m);
         return keep_rows(m, e);
     }
-    if (!r->asked.reads_paths && sm_str_is(m->there.fingerprint, m->fingerprint) &&
-        !smi_flow_is_refreshed(r, m->task)) {
-        return keep_rows(m, e); /* they would be the same */
+    if (is_same(m) && (m->there.is_added || smi_flow_unchanged_is_refused(r, m->there.said))) {
+        smi_flow_unchanged_tell(r, m->task, m->there.said);
+        return keep_rows(m, e);
     }
     if (m->there.is_there && m->t->merge && !smi_flow_is_refreshed(r, m->task)) {
         SM_TRY(smi_flow_merge_order(r, m->task, m->there.snapshot, &m->merging, e));
@@ -776,8 +621,7 @@ sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
         st = make_table(&m, e);
     }
     smi_flow_guard_close(&m.rows);
-    sm_buf_release(&m.in.json);
-    sm_buf_release(&m.in.text);
+    smi_flow_inputs_release(&m.in);
     sm_snapshot_release(m.there.snapshot);
     sm_names_free(m.names);
     sm_arena_free(a);

@@ -138,6 +138,11 @@ static bool may_watch(const smi_flow_task *t)
     return t->kind == SM_TASK_TABLE && !t->merge;
 }
 
+bool smi_flow_is_watched(const sm_run *r, int32_t task, int32_t view)
+{
+    return r->tasks[view].is_due && may_watch(&r->p->tasks[task]) && reads_view(r->p, task, view);
+}
+
 sm_status smi_flow_view_run(sm_run *r, int32_t task, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
@@ -318,6 +323,7 @@ static sm_status judge_watched(smi_flow_guard *g, smi_flow_watching *w, sm_error
     const smi_flow_asked asked = smi_flow_asked_keep(r);
     const sm_status st = end_watch(w, &g->report, &counts, &n_rows, e);
 
+    r->tasks[view].judged_by_more = r->asked.reads_paths || r->asked.sources != 0;
     smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(r->p->tasks[view].name)));
     SM_ASSERT(r->tasks[view].is_due && r->tasks[view].judged_by < 0);
