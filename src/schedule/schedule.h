@@ -73,7 +73,8 @@ typedef struct sm_run_row {
     sm_run_state state;
     sm_str arguments;   /* further ones of smelt run, as a JSON array of texts: ["--var", "a=b"] */
     int32_t processes;  /* that have been started for it */
-    int32_t failures;   /* of them, that ended without noting an end, since it was queued */
+    int32_t failures;   /* of them, that ended without noting an end, since it was queued; where it
+                         * is RUNNING and its process is not alive, that one is not yet among them */
     bool is_cancelling; /* it was asked to end */
     int64_t queued_us, started_us, ended_us; /* 0: not yet */
     int64_t pid;                             /* of its last process, for people; 0: none */
@@ -102,10 +103,11 @@ typedef struct sm_attempt_row {
 
 /* Which runs; every member that is set must fit. */
 typedef struct sm_run_filter {
-    sm_str id;       /* or the beginning of one */
-    sm_str pipeline; /* "": of all */
-    uint32_t states; /* bits 1 << sm_run_state; 0: all */
-    int64_t limit;   /* the latest so many; 0: all */
+    sm_str id;         /* or the beginning of one */
+    sm_str pipeline;   /* "": of all */
+    uint32_t states;   /* bits 1 << sm_run_state; 0: all */
+    int64_t limit;     /* the latest so many; 0: all */
+    bool wants_report; /* else their reports, which may be long, are "" */
 } sm_run_filter;
 /** The runs that fit, the latest first. Both live in `a`. */
 sm_status sm_state_runs(sm_state *s, const sm_run_filter *f, sm_arena *a, sm_run_row **out,
@@ -142,6 +144,8 @@ typedef enum sm_run_order {
  * arguments. */
 sm_status sm_state_order(sm_state *s, sm_str run, sm_run_order order, sm_str from,
                          sm_error *e) SM_MUST_USE;
+/** A run that is queued, or whose process was lost, has FAILED with this text. */
+sm_status sm_state_give_up(sm_state *s, sm_str run, sm_str error, sm_error *e) SM_MUST_USE;
 /** Deletes runs that ended before an instant, with their attempts and logs. */
 sm_status sm_state_forget(sm_state *s, int64_t before_us, int64_t *n, sm_error *e) SM_MUST_USE;
 /** Has another process changed the state since this was called last? Cheap: no query. */
@@ -165,14 +169,24 @@ sm_status sm_run_notes_open(sm_state *s, sm_str id, const sm_run_new *run, sm_ru
                             sm_error *e) SM_MUST_USE;
 /** The run's id; as long as the notes. */
 sm_str sm_run_notes_id(const sm_run_notes *n);
-/** What earlier processes of this run have finished: all that it published, and the tasks behind
- * the publication that succeeded. Names of tasks, in `a`. */
-sm_status sm_run_notes_finished(sm_run_notes *n, sm_arena *a, bool *is_published, sm_str **tasks,
-                                int32_t *n_tasks, sm_error *e) SM_MUST_USE;
+/** For which interval it is: as it was queued. */
+sm_interval sm_run_notes_interval(const sm_run_notes *n);
+/* What earlier processes of a run have left, since it was queued. */
+typedef struct sm_run_earlier {
+    int64_t since_us;   /* when it was queued; 0: this is its first process */
+    const sm_str *done; /* tasks behind the publication that succeeded */
+    int32_t n_done;
+} sm_run_earlier;
+/** For the run's options; names in `a`. Whether it has published, the lake says. */
+sm_status sm_run_notes_earlier(sm_run_notes *n, sm_arena *a, sm_run_earlier *out,
+                               sm_error *e) SM_MUST_USE;
 /** A listener that notes attempts and hands on what it hears to `next` (borrowed; may be {0}). A
  * state that cannot be written any more does not stop the run: it is warned of once, on stderr. */
 sm_run_listener sm_run_notes_listener(sm_run_notes *n, const sm_run_listener *next);
-/** The end of the run: its state, report (JSON) and error ("" for success). */
+/** Was the run asked to end (SM_RUN_CANCEL)? Else its process was, and the run may go on later. */
+sm_status sm_run_notes_is_cancelling(sm_run_notes *n, bool *out, sm_error *e) SM_MUST_USE;
+/** The end of the run: its state, report (JSON) and error ("" for success). QUEUED: only this
+ * process ends, as it was asked to; the next one goes on. */
 sm_status sm_run_notes_end(sm_run_notes *n, sm_run_state state, sm_str report, sm_str error,
                            sm_error *e) SM_MUST_USE;
 void sm_run_notes_close(sm_run_notes *n); /* takes NULL; gives the lock back */
