@@ -39,7 +39,7 @@ FROM read_json(var('logs'), match => '^[^.].*[.]json(.gz)?$',
 TABLES = ["refused/orders", "raw/orders", "mart/cities", "mart/best"]
 BOOKS = ["raw/orders", "refused/orders"]  # those that files are loaded into
 REPORT_KEYS = ["lines", "unknown", "files", "missing_days", "gone", "moved", "copies", "tables",
-               "published", "clustered", "drift", "mixed_seconds", "contracts", "network", "seconds",
+               "published", "clustered", "optimized", "vacuumed", "commands", "drift", "mixed_seconds", "contracts", "network", "seconds",
                "peak_bytes"]
 
 

@@ -133,6 +133,8 @@ sm_status sm_process_start(const sm_process_opts *o, sm_process **out, sm_error 
     pid_t pid = -1;
 
     SM_ASSERT(o->argv && o->argv[0]);
+    SM_ASSERT(o->n_env == 0 || o->env);
+    SM_ASSERT(o->cpu_seconds >= 0);
     const int no = spawn(o, environment(o, a), &pid);
     sm_arena_free(a);
     if (no) {
@@ -190,13 +192,15 @@ bool sm_process_wait(sm_process *p, int64_t wait_ms, sm_process_end *end)
             return false;
         }
     }
+    SM_ASSERT(p->end.signal != 0 || p->end.exit_code >= 0);
     *end = p->end;
     return true;
 }
 
 void sm_process_signal(const sm_process *p, int number)
 {
-    (void)kill(-p->pid, number); /* none of the group may be left */
+    SM_ASSERT(p->pid > 1 && number > 0); /* of 0 and 1 the group is another */
+    (void)kill(-p->pid, number);         /* none of the group may be left */
 }
 
 void sm_process_close(sm_process *p)

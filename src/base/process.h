@@ -25,8 +25,8 @@ typedef struct sm_process_opts {
  * file of this process but its output.
  *
  * Owner     sm_process_close() *out
- * Errors    SM_NOT_FOUND, SM_DENIED: there is no such program, or it cannot be run; SM_IO, SM_NOMEM:
- *           the system refuses
+ * Errors    SM_NOT_FOUND, SM_DENIED: there is no such program, or it cannot be run; SM_IO,
+ *           SM_NOMEM: the system refuses
  */
 sm_status sm_process_start(const sm_process_opts *o, sm_process **out, sm_error *e) SM_MUST_USE;
 /** Its id, which is also its group's. */

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "base/time.h"
 
 struct sm_thread {
     pthread_t os;
@@ -162,4 +163,11 @@ void sm_watch_look(sm_watch *w)
     }
     looked_for = w;
     looked_ns = now_ns;
+}
+
+bool sm_cancel_is_over(const sm_cancel *c)
+{
+    const int64_t at = atomic_load_explicit(&((sm_cancel *)c)->deadline_ns, memory_order_relaxed);
+
+    return sm_cancel_is_set(c->above) || (at != 0 && sm_monotonic_ns() >= at);
 }

@@ -63,8 +63,12 @@ void sm_watch_look(sm_watch *w);
  * looks at it between two batches, and within a loop whose length depends on input. */
 typedef struct sm_cancel {
     atomic_bool is_set;
-    sm_watch *watch; /* NULL outside tests */
+    sm_watch *watch;               /* NULL outside tests */
+    const struct sm_cancel *above; /* what cancels this one too; may be NULL */
+    _Atomic int64_t deadline_ns;   /* of sm_monotonic_ns(): it is cancelled then; 0: it is not */
 } sm_cancel;
+/** Has its time come, or is one above it cancelled? */
+bool sm_cancel_is_over(const sm_cancel *c);
 /** Cancels; safe in a signal handler. */
 static inline void sm_cancel_set(sm_cancel *c)
 {
@@ -76,7 +80,10 @@ static inline bool sm_cancel_is_set(const sm_cancel *c)
     if (c && c->watch) {
         sm_watch_look(c->watch);
     }
-    return c && atomic_load_explicit(&((sm_cancel *)c)->is_set, memory_order_acquire);
+    return c && (atomic_load_explicit(&((sm_cancel *)c)->is_set, memory_order_acquire) ||
+                 (c->above && sm_cancel_is_over(c)) ||
+                 (atomic_load_explicit(&((sm_cancel *)c)->deadline_ns, memory_order_relaxed) &&
+                  sm_cancel_is_over(c)));
 }
 
 #endif

@@ -3,6 +3,7 @@
  * cli/cmd_ls.c: `smelt ls PIPELINE`: lists the tasks of a pipeline in the order in which a run does
  * them, or those that a selection means. Runs nothing. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "base/time.h"
@@ -47,11 +48,13 @@ static sm_str *names_of_needs(const sm_pipeline *p, const sm_task_place *at, sm_
 
 static void print_tasks(const sm_pipeline *p, const bool *chosen, sm_arena *a)
 {
-    int width = 0;
+    int width = 0, kind_width = 7;
 
     for (int32_t i = 0; i < sm_pipeline_tasks(p); i++) {
         const int len = (int)sm_pipeline_task_name(p, i).len;
+        const int kind = (int)strlen(sm_task_kind_name(sm_pipeline_task_kind(p, i)));
         width = chosen[i] && len > width ? len : width;
+        kind_width = chosen[i] && kind > kind_width ? kind : kind_width;
     }
     for (int32_t i = 0; i < sm_pipeline_tasks(p); i++) {
         const sm_task_place at = sm_pipeline_task_place(p, i);
@@ -60,7 +63,7 @@ static void print_tasks(const sm_pipeline *p, const bool *chosen, sm_arena *a)
             continue;
         }
         const sm_str *needs = names_of_needs(p, &at, a, &n);
-        printf("%-*.*s  %-7s", width, SM_STR_ARG(sm_pipeline_task_name(p, i)),
+        printf("%-*.*s  %-*s", width, SM_STR_ARG(sm_pipeline_task_name(p, i)), kind_width,
                sm_task_kind_name(sm_pipeline_task_kind(p, i)));
         print_names("  of ", needs, n);
         print_names("  @", at.tags, at.n_tags);

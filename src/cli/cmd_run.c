@@ -256,9 +256,19 @@ static void print_periods(const sm_run_report *r)
 
 /* What is said of a table that was not written: of one that is sorted, whether it has rows that
  * wait until there are more. */
-static const char *same_word(const sm_cluster_report *c)
+static const char *same_word(const sm_table_report *t)
 {
-    return !c ? "same" : c->n_waiting > 0 ? "waits" : "sorted";
+    return !t->clustered ? "same" : t->clustered->n_waiting > 0 ? "waits" : "sorted";
+}
+
+/* The line of a table whose old files were deleted. */
+static void print_vacuumed(const sm_vacuum_report *v)
+{
+    char files[SM_COUNTED_TEXT_BYTES], bytes[SM_SIZE_TEXT_BYTES];
+
+    sm_format_counted(v->n_deleted, "file", files);
+    sm_format_size((int64_t)v->size_bytes, bytes);
+    fprintf(stderr, "%8s  %s deleted, %s\n", "vacuum", files, bytes);
 }
 
 /* Ends the line of a table; of one that was sorted it says how many files moved, of one into which
@@ -267,6 +277,7 @@ static void print_done(const sm_table_report *t)
 {
     char moved[SM_COUNTED_TEXT_BYTES];
     const sm_cluster_report *c = t->clustered;
+    const sm_optimize_report *o = t->optimized;
     const sm_merged *m = t->merged;
 
     if (m) {
@@ -277,6 +288,10 @@ static void print_done(const sm_table_report *t)
         sm_format_counted(c->n_removed, "file", moved);
         fprintf(stderr, "  %s sorted into %" PRId64 ", %" PRId64 " stayed", moved, c->n_added,
                 c->n_kept);
+    }
+    if (o) {
+        sm_format_counted(o->n_removed, "file", moved);
+        fprintf(stderr, "  %s joined into %" PRId64, moved, o->n_added);
     }
     fputc('\n', stderr);
 }
@@ -298,13 +313,20 @@ static void print_tables(const sm_run_report *r)
         } else if (t->kind == SM_TASK_PUBLISH) {
             fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f  %.*s\n", t->version,
                     count_text(t->rows, rows), "", (double)t->wall_ns / 1e9, SM_STR_ARG(t->server));
+        } else if (t->vacuumed) {
+            print_vacuumed(t->vacuumed);
         } else if (t->version < 0) {
-            fprintf(stderr, "%8s\n", same_word(t->clustered));
+            fprintf(stderr, "%8s\n", same_word(t));
         } else {
             fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f", t->version, count_text(t->rows, rows),
                     bytes, (double)t->wall_ns / 1e9);
             print_done(t);
         }
+    }
+    for (int64_t i = 0; i < r->n_commands; i++) {
+        const sm_command_report *c = &r->commands[i];
+        fprintf(stderr, "%-28.*s %8s %14s %12s %9.2f\n", SM_STR_ARG(c->name), "command", "", "",
+                (double)c->wall_ns / 1e9);
     }
 }
 
@@ -316,7 +338,8 @@ static void print_publication(const sm_run_report *r)
 
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_task_kind kind = r->tables[i].kind;
-        n += kind != SM_TASK_PUBLISH && kind != SM_TASK_CLUSTER && r->tables[i].version >= 0;
+        n += kind != SM_TASK_PUBLISH && kind != SM_TASK_CLUSTER && kind != SM_TASK_OPTIMIZE &&
+             r->tables[i].version >= 0;
     }
     if (n > 1 && r->mixed_ns >= 0) {
         fprintf(stderr, "\npublished %" PRId64 " tables in %.1f ms\n", n,

@@ -17,11 +17,14 @@
 typedef struct sm_pipeline sm_pipeline;
 
 typedef enum sm_task_kind {
-    SM_TASK_VIEW,    /* not stored: its SQL stands for its name */
-    SM_TASK_TABLE,   /* its SQL's rows overwrite the table, or are added to it or merged into it */
-    SM_TASK_LOAD,    /* its SQL's rows are added file by file, each file exactly once */
-    SM_TASK_PUBLISH, /* makes a table on a server that reads one of the lake */
-    SM_TASK_CLUSTER, /* sorts the rows of a table of the lake, so that filters read less */
+    SM_TASK_VIEW,     /* not stored: its SQL stands for its name */
+    SM_TASK_TABLE,    /* its SQL's rows overwrite the table, or are added to it or merged into it */
+    SM_TASK_LOAD,     /* its SQL's rows are added file by file, each file exactly once */
+    SM_TASK_PUBLISH,  /* makes a table on a server that reads one of the lake */
+    SM_TASK_CLUSTER,  /* sorts the rows of a table of the lake, so that filters read less */
+    SM_TASK_OPTIMIZE, /* joins small files of a table of the lake */
+    SM_TASK_VACUUM,   /* deletes files that no version of a table needs any more */
+    SM_TASK_COMMAND,  /* runs a program */
 } sm_task_kind;
 
 /**
@@ -70,6 +73,8 @@ typedef struct sm_task_place {
     int32_t n_tags;
     sm_str source; /* of a load: the source that it reads; "" */
     sm_task_tries tries;
+    int64_t timeout_us; /* of an attempt; 0: none */
+    bool is_after;      /* it runs once the tables of the run are published */
 } sm_task_place;
 /** Of task i; as long as the pipeline. */
 sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i);
@@ -95,6 +100,8 @@ typedef struct sm_pipeline_times {
 sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p);
 /** That of tasks which say nothing else. */
 sm_task_tries sm_pipeline_tries(const sm_pipeline *p);
+/** How long a run may take, in microseconds; 0: as long as it wants. */
+int64_t sm_pipeline_timeout(const sm_pipeline *p);
 
 /* ---- what a run is asked for ----------------------------------------------------------------- */
 
@@ -181,7 +188,9 @@ typedef struct sm_table_report {
     sm_task_kind kind;
     sm_str period; /* all its rows belong to this month or date; "": it keeps others, too */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
-    const sm_cluster_report *clustered; /* what a task did that sorts a table; else NULL */
+    const sm_cluster_report *clustered;  /* what a task did that sorts a table; else NULL */
+    const sm_optimize_report *optimized; /* … that joins its files; … */
+    const sm_vacuum_report *vacuumed;    /* … that deletes old ones, without their names */
     const sm_merged *merged; /* what became of the rows of a table into which rows were merged; else
                               * NULL */
     const sm_contract_report *contract; /* NULL: it was not judged */
@@ -196,6 +205,12 @@ typedef struct sm_copied_file {
     sm_str name, of;
     bool is_skipped; /* as the source's policy says; else it was loaded, too */
 } sm_copied_file;
+
+/* A command that was run, and went well. */
+typedef struct sm_command_report {
+    sm_str name;
+    int64_t wall_ns;
+} sm_command_report;
 
 typedef enum sm_drift_change { SM_DRIFT_CAME, SM_DRIFT_WENT, SM_DRIFT_TYPE } sm_drift_change;
 /* How a key of a source's lines differs from the run before (flow_drift.c). */
@@ -234,6 +249,8 @@ typedef struct sm_run_report {
                   * for, or the run did not begin */
     sm_table_report *tables;
     int64_t n_tables;
+    sm_command_report *commands;
+    int64_t n_commands;
     int64_t mixed_ns;        /* as sm_publish gives it */
     sm_store_counts network; /* what went over it for this run */
     int64_t wall_ns;

@@ -156,7 +156,7 @@ static int32_t task_of_part(const sm_pipeline *p, sm_str layer, sm_str part)
         const char *dot = memchr(name.data, '.', name.len);
         const sm_str own = {name.data, (size_t)(dot - name.data)};
         const sm_str rest = {dot + 1, name.len - own.len - 1};
-        if (smi_flow_is_after(p->tasks[i].kind) || !sm_str_eq_nocase(rest, part)) {
+        if ((p->tasks[i].from.len > 0 || p->tasks[i].command) || !sm_str_eq_nocase(rest, part)) {
             continue;
         }
         if (sm_str_eq_nocase(own, layer)) {

@@ -2,10 +2,13 @@
  *
  * flow/flow_graph.c: finds which task needs which, and orders them. Called by sm_pipeline_open.
  *
- * Needs  A task needs the tasks whose tables its SQL names, or the rules of its contract. Other
- *        tables are expected in the lake.
+ * Needs  A task needs the tasks whose tables its SQL names, or the rules of its contract, and those
+ *        that the file says (`needs`). Other tables are expected in the lake.
+ * After  Tasks on tables of the lake come after the publication, and so does what needs them, and a
+ *        command that needs a table: it looks for it by its path.
  * Order  is that of the file as far as the needs allow: each time, the first task that has all it
  *        needs comes next. */
+#include "base/text.h"
 #include "flow/flow_int.h"
 
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)
@@ -36,26 +39,6 @@ static sm_status check_sorted_by(const sm_pipeline *p, const smi_flow_task *t,
     return SM_OK;
 }
 
-/* Of a task that publishes or sorts: the one that makes its table, where the pipeline does. */
-static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
-{
-    const int32_t need = smi_flow_task_find(p, t->from);
-
-    t->needs = SM_NEW_ARRAY(p->arena, int32_t, 1);
-    if (need < 0) {
-        return SM_OK;
-    }
-    t->needs[t->n_needs++] = need;
-    const sm_task_kind kind = p->tasks[need].kind;
-    if (kind == SM_TASK_LOAD || kind == SM_TASK_TABLE) {
-        return t->kind == SM_TASK_CLUSTER ? check_sorted_by(p, t, &p->tasks[need], e) : SM_OK;
-    }
-    const sm_status st =
-        sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be %s",
-                SM_STR_ARG(t->from), t->kind == SM_TASK_CLUSTER ? "clustered" : "published");
-    return smi_flow_at(p, t->at, st, e);
-}
-
 /* need: −1 for none. */
 static void add_need(smi_flow_task *t, int32_t need)
 {
@@ -69,18 +52,67 @@ static void add_need(smi_flow_task *t, int32_t need)
     }
 }
 
+/* What the file says that a task needs. */
+static sm_status add_wanted(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
+{
+    for (int32_t i = 0; i < t->n_wanted; i++) {
+        const int32_t need = smi_flow_task_find(p, t->wanted[i]);
+        if (need < 0) {
+            sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_tasks);
+            for (int32_t k = 0; k < p->n_tasks; k++) {
+                names[k] = p->tasks[k].name;
+            }
+            const sm_status st = sm_fail(e, SM_NAME, "no task \"%.*s\"", SM_STR_ARG(t->wanted[i]));
+            const char *near = sm_nearest_name(t->wanted[i], names, p->n_tasks);
+            if (near) {
+                sm_error_todo(e, "Did you mean \"%s\"?", near);
+            }
+            return smi_flow_at(p, t->wanted_at, st, e);
+        }
+        add_need(t, need);
+    }
+    return SM_OK;
+}
+
+/* Of a task on a table of the lake: the one that makes it, where the pipeline does. */
+static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
+{
+    const int32_t need = smi_flow_task_find(p, t->from);
+
+    if (need < 0) {
+        return SM_OK;
+    }
+    add_need(t, need);
+    static const char *const done[] = {[SM_TASK_PUBLISH] = "published",
+                                       [SM_TASK_CLUSTER] = "clustered",
+                                       [SM_TASK_OPTIMIZE] = "optimized",
+                                       [SM_TASK_VACUUM] = "vacuumed"};
+    const sm_task_kind kind = p->tasks[need].kind;
+    if (kind == SM_TASK_LOAD || kind == SM_TASK_TABLE) {
+        return t->kind == SM_TASK_CLUSTER ? check_sorted_by(p, t, &p->tasks[need], e) : SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be %s",
+                SM_STR_ARG(t->from), done[t->kind]);
+    return smi_flow_at(p, t->at, st, e);
+}
+
 static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
     sm_table_name *tables = NULL;
 
-    if (smi_flow_is_after(t->kind)) {
+    t->needs = SM_NEW_ARRAY(p->arena, int32_t, p->n_tasks);
+    t->n_needs = 0;
+    SM_TRY(add_wanted(p, t, e));
+    if (t->from.len > 0) {
         return find_table(p, t, e);
+    }
+    if (t->command) {
+        return SM_OK;
     }
     SM_TRY(sm_query_tables(&t->sql, p->arena, &tables, &t->n_tables, e));
     SM_TRY(smi_flow_contract_find(p, t, e));
     t->tables = tables;
-    t->needs = SM_NEW_ARRAY(p->arena, int32_t, t->n_tables + t->n_checks);
-    t->n_needs = 0;
     for (int32_t i = 0; i < t->n_tables; i++) {
         if (tables[i].n_parts != 2) {
             continue;
@@ -136,6 +168,32 @@ static bool is_ready(const smi_flow_task *t, const bool *is_placed)
     return true;
 }
 
+/* Which tasks come after the publication; needs are in order. */
+static sm_status find_after(const sm_pipeline *p, smi_flow_task *tasks, sm_error *e)
+{
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        smi_flow_task *t = &tasks[i];
+        int32_t after = -1;
+        t->is_after = t->from.len > 0;
+        for (int32_t k = 0; k < t->n_needs; k++) {
+            const smi_flow_task *need = &tasks[t->needs[k]];
+            after = need->is_after ? t->needs[k] : after;
+            t->is_after = t->is_after || (t->command && (need->is_after || !need->command));
+        }
+        SM_ASSERT(t->is_after || t->from.len == 0);
+        if (after >= 0 && !t->is_after) {
+            const sm_status st =
+                sm_fail(e, SM_INVALID,
+                        "%.*s needs %.*s, which runs once the tables of the run are published",
+                        SM_STR_ARG(t->name), SM_STR_ARG(tasks[after].name));
+            sm_error_todo(e, "Make %.*s in a pipeline of its own, which runs after this one.",
+                          SM_STR_ARG(t->name));
+            return smi_flow_at(p, t->at, st, e);
+        }
+    }
+    return SM_OK;
+}
+
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
 {
     const int32_t n = p->n_tasks;
@@ -170,5 +228,5 @@ sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
         }
     }
     p->tasks = ordered;
-    return SM_OK;
+    return find_after(p, ordered, e);
 }

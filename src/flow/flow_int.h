@@ -112,11 +112,28 @@ typedef struct smi_flow_contract {
     struct smi_flow_contract *next;
 } smi_flow_contract;
 
+/* What a task runs that is a command. */
+typedef struct smi_flow_command {
+    const char *const *argv; /* ended by NULL */
+    const sm_pair *env;
+    int32_t n_env;
+    size_t memory_bytes; /* of each of its processes; 0: no limit */
+    int64_t cpu_seconds;
+} smi_flow_command;
+
 typedef struct smi_flow_task {
     sm_task_kind kind;
     sm_str name;           /* layer.table */
     sm_sql sql;            /* "" of what is published */
-    sm_str from, as;       /* what is published, and its name there; what is sorted */
+    sm_str from, as;       /* what is published, and its name there; what is sorted, or kept */
+    bool is_after;         /* it runs once the tables of the run are published */
+    int64_t timeout_us;    /* of an attempt; 0: none */
+    int64_t retain_us;     /* of vacuum; −1: as the table says */
+    uint64_t target_bytes; /* of optimize; 0: as the table says */
+    const smi_flow_command *command;
+    const sm_str *wanted; /* tasks that the file says it needs */
+    int32_t n_wanted;
+    sm_yaml_place wanted_at;
     const sm_str *columns; /* by which it is sorted */
     int32_t n_columns;
     const sm_curve *curve; /* NULL: not said */
@@ -166,6 +183,7 @@ struct sm_pipeline {
     smi_flow_source *sources;
     int32_t n_sources;
     sm_task_tries tries;          /* of tasks that say nothing else */
+    int64_t timeout_us;           /* of a run; 0: none */
     int64_t quarantine_us;        /* rows stay in quarantines for so long; 0: for ever */
     smi_flow_contract *contracts; /* each once */
     smi_flow_task *tasks;         /* in the order in which they run */
@@ -262,6 +280,8 @@ typedef struct smi_flow_task_state {
     sm_progress progress; /* of the attempt */
     sm_clickhouse_published published;
     sm_cluster_report clustered;
+    sm_optimize_report optimized;
+    sm_vacuum_report vacuumed;
     sm_merged merged;          /* of a table whose rows are merged */
     smi_flow_seen *seen;       /* a load: the keys of the lines that it has read; NULL: none */
     const sm_key_drift *drift; /* and how they differ from those of the run before */
@@ -324,7 +344,9 @@ struct sm_run {
     const sm_run_opts *opts; /* own_opts */
     const sm_exec_env *env;  /* own_env */
     sm_run_opts own_opts;
-    sm_exec_env own_env;   /* the caller's, with stores of the run's own */
+    sm_exec_env own_env;   /* the caller's, with stores and a cancel of the run's own */
+    sm_cancel cancel;      /* by the caller's, and by time */
+    int64_t deadline_ns;   /* of the run; 0: none */
     sm_progress *progress; /* the caller's, or NULL */
     smi_flow_run_phase phase;
     int32_t *order;          /* the pipeline's numbers of the chosen tasks, in the run's order */
@@ -347,6 +369,9 @@ struct sm_run {
     sm_map *told; /* what the report has of files, and its warnings, so that each is told once */
 };
 
+/** The logical date as run ids and messages have it: "2022-04-30", with a time where it is not
+ * midnight: "2022-04-30T06:00:00Z". In `a`. */
+sm_str smi_flow_logical_date(const sm_run *r, sm_arena *a);
 /** The day in which the run's interval begins. */
 int32_t smi_flow_logical_day(const sm_run *r);
 /** Gives each variable its value. SM_USAGE: --var names none of the pipeline's, a value is not of
@@ -666,11 +691,14 @@ sm_status smi_flow_merge_staged(smi_flow_guard *guarded, const smi_flow_merging 
 sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
                         const sm_expr **out, sm_error *e) SM_MUST_USE;
 
-/** Is it a task that comes after the publication of the run's tables? */
-static inline bool smi_flow_is_after(sm_task_kind kind)
-{
-    return kind == SM_TASK_PUBLISH || kind == SM_TASK_CLUSTER;
-}
+/** Runs a program, and waits for its end (flow_command.c). SM_IO: it failed. */
+sm_status smi_flow_command_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Joins the files of a table, or deletes old ones (flow_upkeep.c). After the run's tables are
+ * published. */
+sm_status smi_flow_optimize_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_vacuum_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Has the run taken longer than it may? */
+bool smi_flow_run_is_late(const sm_run *r);
 /** Sorts a table of the lake (flow_cluster.c). After the run's tables are published. */
 sm_status smi_flow_cluster_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
@@ -794,7 +822,9 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
                             int32_t n);
 /** How keys differ from the run before, once that is published. */
 void smi_flow_report_drift(sm_run *r);
-/** A task that was published, or has sorted a table. */
+/** A command that went well. */
+void smi_flow_report_command(sm_run *r, int32_t task);
+/** A task that was published, or has kept a table in order. */
 void smi_flow_report_after(sm_run *r, int32_t task);
 
 #endif

@@ -24,8 +24,10 @@ static void check_pipeline(const sm_pipeline *p)
         SM_ASSERT((t->kind == SM_TASK_LOAD) == (t->by.len > 0));
         SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->connection >= 0));
         SM_ASSERT((t->kind == SM_TASK_CLUSTER) == (t->n_columns > 0));
-        SM_ASSERT(smi_flow_is_after(t->kind) == (t->from.len > 0));
-        SM_ASSERT(smi_flow_is_after(t->kind) == (t->sql.text.data == NULL));
+        SM_ASSERT((t->kind == SM_TASK_COMMAND) == (t->command != NULL));
+        SM_ASSERT(t->from.len == 0 || t->is_after);
+        SM_ASSERT((t->from.len > 0 || t->command) == (t->sql.text.data == NULL));
+        SM_ASSERT(t->timeout_us >= 0);
         SM_ASSERT(t->replace < 0 || (t->kind == SM_TASK_TABLE && t->replace < p->n_vars));
         SM_ASSERT(t->append < 0 || (t->kind == SM_TASK_TABLE && t->replace < 0));
     }
@@ -101,8 +103,10 @@ sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i)
 const char *sm_task_kind_name(sm_task_kind kind)
 {
     static const char *const names[] = {
-        [SM_TASK_VIEW] = "view",       [SM_TASK_TABLE] = "table",     [SM_TASK_LOAD] = "load",
-        [SM_TASK_PUBLISH] = "publish", [SM_TASK_CLUSTER] = "cluster",
+        [SM_TASK_VIEW] = "view",       [SM_TASK_TABLE] = "table",
+        [SM_TASK_LOAD] = "load",       [SM_TASK_PUBLISH] = "publish",
+        [SM_TASK_CLUSTER] = "cluster", [SM_TASK_OPTIMIZE] = "optimize",
+        [SM_TASK_VACUUM] = "vacuum",   [SM_TASK_COMMAND] = "command",
     };
 
     SM_ASSERT((int)kind >= 0 && (int)kind < SM_COUNT(names));
@@ -121,6 +125,8 @@ sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i)
         .n_tags = t->n_tags,
         .source = t->source >= 0 ? p->sources[t->source].name : SM_STR(""),
         .tries = t->tries,
+        .timeout_us = t->timeout_us,
+        .is_after = t->is_after,
     };
 }
 
@@ -132,4 +138,9 @@ sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p)
 sm_task_tries sm_pipeline_tries(const sm_pipeline *p)
 {
     return p->tries;
+}
+
+int64_t sm_pipeline_timeout(const sm_pipeline *p)
+{
+    return p->timeout_us;
 }

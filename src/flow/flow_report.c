@@ -350,7 +350,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
     out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, 2 * r->p->n_tasks + r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task_state *t = &r->tasks[i];
-        if (t->is_chosen && !smi_flow_is_after(r->p->tasks[i].kind)) {
+        if (t->is_chosen && !r->p->tasks[i].is_after && !r->p->tasks[i].command) {
             out->tables[out->n_tables++] = (sm_table_report){
                 .name = sm_arena_str(out->arena, r->p->tasks[i].name),
                 .version = version_of(t->candidate, published, versions, n),
@@ -437,6 +437,24 @@ static sm_table_report clustered_table(sm_arena *a, const smi_flow_task_state *t
     };
 }
 
+static sm_table_report optimized_table(sm_arena *a, const smi_flow_task_state *t)
+{
+    sm_optimize_report *own = SM_NEW(a, sm_optimize_report);
+
+    *own = t->optimized;
+    return (sm_table_report){
+        .version = own->version, .rows = own->n_rows, .bytes = own->added_bytes, .optimized = own};
+}
+
+static sm_table_report vacuumed_table(sm_arena *a, const smi_flow_task_state *t)
+{
+    sm_vacuum_report *own = SM_NEW(a, sm_vacuum_report);
+
+    *own = t->vacuumed;
+    own->files = NULL; /* the report says how many */
+    return (sm_table_report){.version = -1, .vacuumed = own};
+}
+
 static sm_table_report published_table(sm_arena *a, const smi_flow_task_state *t)
 {
     return (sm_table_report){
@@ -444,6 +462,20 @@ static sm_table_report published_table(sm_arena *a, const smi_flow_task_state *t
         .rows = t->published.rows,
         .server = sm_arena_strf(a, "ClickHouse %s", t->published.server),
     };
+}
+
+void smi_flow_report_command(sm_run *r, int32_t task)
+{
+    sm_run_report *out = r->report;
+
+    SM_ASSERT(r->p->tasks[task].command);
+    if (!out->commands) {
+        out->commands = SM_NEW_ARRAY(out->arena, sm_command_report, r->p->n_tasks);
+    }
+    SM_ASSERT(out->n_commands < r->p->n_tasks);
+    out->commands[out->n_commands++] =
+        (sm_command_report){.name = sm_arena_str(out->arena, r->p->tasks[task].name),
+                            .wall_ns = r->tasks[task].wall_ns};
 }
 
 void smi_flow_report_after(sm_run *r, int32_t task)
@@ -454,8 +486,10 @@ void smi_flow_report_after(sm_run *r, int32_t task)
     SM_ASSERT(out->tables && out->n_tables < 2 * r->p->n_tasks + r->p->n_sources);
     sm_table_report *table = &out->tables[out->n_tables++];
     const sm_task_kind kind = r->p->tasks[task].kind;
-    *table =
-        kind == SM_TASK_CLUSTER ? clustered_table(out->arena, t) : published_table(out->arena, t);
+    *table = kind == SM_TASK_CLUSTER    ? clustered_table(out->arena, t)
+             : kind == SM_TASK_OPTIMIZE ? optimized_table(out->arena, t)
+             : kind == SM_TASK_VACUUM   ? vacuumed_table(out->arena, t)
+                                        : published_table(out->arena, t);
     table->name = sm_arena_str(out->arena, r->p->tasks[task].name);
     table->kind = kind;
     table->wall_ns = t->wall_ns;

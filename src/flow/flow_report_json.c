@@ -106,13 +106,19 @@ static void put_merged(sm_json_writer *w, const sm_merged *m)
     sm_json_end_object(w);
 }
 
+/* Did a task only keep the table in order? */
+static bool is_upkeep(const sm_table_report *t)
+{
+    return t->clustered || t->optimized || t->vacuumed;
+}
+
 /* The tables of the lake, or those of servers elsewhere that were published from it. */
 static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published)
 {
     sm_json_set_array(w, published ? "published" : "tables");
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
-        if (t->kind == SM_TASK_VIEW || t->clustered || (t->kind == SM_TASK_PUBLISH) != published) {
+        if (t->kind == SM_TASK_VIEW || is_upkeep(t) || (t->kind == SM_TASK_PUBLISH) != published) {
             continue;
         }
         sm_json_begin_object(w);
@@ -134,6 +140,50 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
                 sm_json_set_i64(w, "nulled", t->contract->n_nulled);
             }
         }
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+}
+
+/* The tables whose files were joined, and those of which old ones were deleted. */
+static void put_upkeep(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_array(w, "optimized");
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_optimize_report *o = r->tables[i].optimized;
+        if (o) {
+            sm_json_begin_object(w);
+            sm_json_set_text_or_null(w, "name", r->tables[i].name);
+            sm_json_set_i64_or_null(w, "version", o->version); /* null: nothing was to join */
+            sm_json_set_i64(w, "removed_files", o->n_removed);
+            sm_json_set_i64(w, "added_files", o->n_added);
+            sm_json_set_i64(w, "added_bytes", (int64_t)o->added_bytes);
+            sm_json_end_object(w);
+        }
+    }
+    sm_json_end_array(w);
+    sm_json_set_array(w, "vacuumed");
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_vacuum_report *v = r->tables[i].vacuumed;
+        if (v) {
+            sm_json_begin_object(w);
+            sm_json_set_text_or_null(w, "name", r->tables[i].name);
+            sm_json_set_i64(w, "deleted_files", v->n_deleted);
+            sm_json_set_i64(w, "deleted_bytes", (int64_t)v->size_bytes);
+            sm_json_end_object(w);
+        }
+    }
+    sm_json_end_array(w);
+}
+
+static void put_commands(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_array(w, "commands");
+    for (int64_t i = 0; i < r->n_commands; i++) {
+        sm_json_begin_object(w);
+        sm_json_set_text(w, "name", r->commands[i].name);
+        sm_json_key(w, SM_STR("seconds"));
+        sm_json_put_fixed(w, (double)r->commands[i].wall_ns / 1e9, 3);
         sm_json_end_object(w);
     }
     sm_json_end_array(w);
@@ -197,6 +247,8 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
     put_tables(w, r, false);
     put_tables(w, r, true);
     put_clustered(w, r);
+    put_upkeep(w, r);
+    put_commands(w, r);
     put_drift(w, r);
     sm_json_key(w, SM_STR("mixed_seconds"));
     if (r->mixed_ns < 0) {

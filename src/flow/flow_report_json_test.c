@@ -26,7 +26,8 @@ static void test_nothing(void **state)
                 "\"unknown\":{\"lines\":0,\"paths\":{}},"
                 "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
                 "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
-                "\"tables\":[],\"published\":[],\"clustered\":[],\"drift\":[],"
+                "\"tables\":[],\"published\":[],\"clustered\":[],\"optimized\":[],\"vacuumed\":[],"
+                "\"commands\":[],\"drift\":[],"
                 "\"mixed_seconds\":0.000000,\"contracts\":[],"
                 "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
                 "\"seconds\":0.000,\"peak_bytes\":0}");
@@ -50,6 +51,10 @@ static void test_all(void **state)
                                          .n_kept = 4,
                                          .n_waiting = 1,
                                          .n_sets = 2};
+    const sm_optimize_report optimized = {
+        .version = 6, .n_removed = 9, .n_added = 1, .n_rows = 3, .added_bytes = 44};
+    const sm_vacuum_report vacuumed = {.n_deleted = 8, .size_bytes = 55};
+    sm_command_report commands[] = {{SM_STR("fetch"), 1234567890}};
     const sm_merged merged = {.n_rows = 4, .n_added = 3, .n_changed = 2, .n_deleted = 1};
     const sm_contract_report two = {.json = SM_STR("{\"rule\":\"a\"},{\"rule\":\"b\"}")};
     const sm_contract_report none = {.json = SM_STR("")};
@@ -73,6 +78,14 @@ static void test_all(void **state)
          .version = 5,
          .kind = SM_TASK_CLUSTER,
          .clustered = &clustered},
+        {.name = SM_STR("bronze.log:optimize"),
+         .version = 6,
+         .kind = SM_TASK_OPTIMIZE,
+         .optimized = &optimized},
+        {.name = SM_STR("bronze.log:vacuum"),
+         .version = -1,
+         .kind = SM_TASK_VACUUM,
+         .vacuumed = &vacuumed},
         {.name = SM_STR("bronze.log"),
          .version = 4,
          .rows = -1,
@@ -97,6 +110,8 @@ static void test_all(void **state)
         .n_copied_files = 2,
         .tables = tables,
         .n_tables = SM_COUNT(tables),
+        .commands = commands,
+        .n_commands = SM_COUNT(commands),
         .contracts = contracts,
         .n_contracts = SM_COUNT(contracts),
         .mixed_ns = 12345678,
@@ -123,6 +138,11 @@ static void test_all(void **state)
                 "\"clustered\":[{\"name\":\"bronze.log:cluster\",\"version\":5,"
                 "\"removed_files\":3,\"removed_bytes\":30,\"added_files\":2,"
                 "\"added_bytes\":20,\"rows\":7,\"kept_files\":4,\"waiting_files\":1,\"sets\":2}],"
+                "\"optimized\":[{\"name\":\"bronze.log:optimize\",\"version\":6,"
+                "\"removed_files\":9,\"added_files\":1,\"added_bytes\":44}],"
+                "\"vacuumed\":[{\"name\":\"bronze.log:vacuum\",\"deleted_files\":8,"
+                "\"deleted_bytes\":55}],"
+                "\"commands\":[{\"name\":\"fetch\",\"seconds\":1.235}],"
                 "\"drift\":[],"
                 "\"mixed_seconds\":0.012346,"
                 "\"contracts\":[{\"rule\":\"a\"},{\"rule\":\"b\"},{\"rule\":\"c\"}],"

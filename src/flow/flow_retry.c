@@ -34,6 +34,9 @@ static sm_status wait_for(const sm_run *r, int64_t ms, sm_error *e)
     const int64_t end = sm_monotonic_ns() + ms * 1000000;
 
     for (int64_t left = ms; left > 0; left = (end - sm_monotonic_ns()) / 1000000) {
+        if (smi_flow_run_is_late(r)) {
+            return SM_TIMEOUT; /* what has failed stays the error */
+        }
         if (sm_cancel_is_set(r->env->cancel)) {
             return sm_fail(e, SM_INTERRUPTED, "interrupted");
         }
@@ -50,7 +53,8 @@ sm_status smi_flow_task_try(sm_run *r, int32_t i, sm_error *e)
 
     for (int32_t attempt = 1;; attempt++) {
         const sm_status st = sm_run_task(r, i, &report, e);
-        if (st == SM_OK || st == SM_INTERRUPTED || !sm_status_retry(st) || attempt > retries) {
+        if (st == SM_OK || st == SM_INTERRUPTED || !sm_status_retry(st) || attempt > retries ||
+            smi_flow_run_is_late(r)) {
             return st;
         }
         const int64_t ms = wait_before(t, attempt);

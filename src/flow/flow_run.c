@@ -77,6 +77,13 @@ static const char *logical_date(const sm_run *r, char text[SM_TIME_TEXT_BYTES])
     return text;
 }
 
+sm_str smi_flow_logical_date(const sm_run *r, sm_arena *a)
+{
+    char text[SM_TIME_TEXT_BYTES];
+
+    return sm_arena_str(a, sm_str_of(logical_date(r, text)));
+}
+
 static void name_run(sm_run *r)
 {
     char date[SM_TIME_TEXT_BYTES];
@@ -104,7 +111,7 @@ static void add_steps(sm_run *r, bool is_after)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task *t = &r->p->tasks[i];
-        if (!r->tasks[i].is_chosen || smi_flow_is_after(t->kind) != is_after) {
+        if (!r->tasks[i].is_chosen || t->is_after != is_after) {
             continue;
         }
         int32_t *needs = SM_NEW_ARRAY(r->arena, int32_t, t->n_needs);
@@ -144,6 +151,16 @@ static sm_status settle_lake(sm_run *r, sm_error *e)
     return SM_OK;
 }
 
+/* The run is cancelled when its own time is over, or that of an attempt: after_us, 0: none. */
+static void set_deadline(sm_run *r, int64_t after_us)
+{
+    const int64_t attempt_ns = after_us > 0 ? sm_monotonic_ns() + after_us * 1000 : 0;
+    const bool is_first = attempt_ns && (!r->deadline_ns || attempt_ns < r->deadline_ns);
+
+    SM_ASSERT(after_us >= 0 && r->cancel.above != &r->cancel);
+    atomic_store(&r->cancel.deadline_ns, is_first ? attempt_ns : r->deadline_ns);
+}
+
 static sm_status plan_run(sm_run *r, sm_error *e)
 {
     name_run(r);
@@ -169,6 +186,7 @@ sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_ex
     *r = (sm_run){.p = p,
                   .own_opts = *opts,
                   .own_env = *env, /* its connections are no other run's */
+                  .cancel = {.above = env->cancel},
                   .progress = env->progress,
                   .arena = sm_arena_new(env->budget),
                   .start_us = sm_now_us(),
@@ -177,6 +195,10 @@ sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_ex
     r->own_env.stores = sm_stores_below(env->stores);
     r->opts = &r->own_opts;
     r->env = &r->own_env;
+    r->own_env.cancel = &r->cancel;
+    sm_budget_set_cancel(env->budget, &r->cancel);
+    r->deadline_ns = p->timeout_us > 0 ? r->start_ns + p->timeout_us * 1000 : 0;
+    set_deadline(r, 0);
     r->report = &r->own_report;
     const sm_status st = plan_run(r, e);
     if (st != SM_OK) {
@@ -221,6 +243,7 @@ static void begin_attempt(sm_run *r, int32_t i)
     state->verdict = NULL;
     state->judged = NULL;
     SM_ASSERT(r->own_env.progress == r->progress); /* no other attempt is under way */
+    set_deadline(r, r->p->tasks[r->order[i]].timeout_us);
     state->phase = SMI_TASK_RUNNING;
     state->attempt++;
     atomic_store(&state->progress.total_bytes, 0);
@@ -269,17 +292,20 @@ static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
         atomic_fetch_add(&r->progress->done_bytes, atomic_load(&done->done_bytes));
         atomic_fetch_add(&r->progress->rows, atomic_load(&done->rows));
     }
-    *out = (sm_task_report){.task = i,
-                            .name = r->steps[i].name,
-                            .kind = r->steps[i].kind,
-                            .attempt = state->attempt,
-                            .status = st,
-                            .rows = c             ? sm_candidate_rows(c)
-                                    : st == SM_OK ? state->published.rows + state->clustered.n_rows
-                                                  : 0,
-                            .bytes = c ? sm_candidate_bytes(c) : state->clustered.added_bytes,
-                            .contract = state->verdict,
-                            .wall_ns = state->wall_ns};
+    *out =
+        (sm_task_report){.task = i,
+                         .name = r->steps[i].name,
+                         .kind = r->steps[i].kind,
+                         .attempt = state->attempt,
+                         .status = st,
+                         .rows = c             ? sm_candidate_rows(c)
+                                 : st == SM_OK ? state->published.rows + state->clustered.n_rows +
+                                                     state->optimized.n_rows
+                                               : 0,
+                         .bytes = c ? sm_candidate_bytes(c)
+                                    : state->clustered.added_bytes + state->optimized.added_bytes,
+                         .contract = state->verdict,
+                         .wall_ns = state->wall_ns};
     if (r->opts->listener.end) {
         r->opts->listener.end(r->opts->listener.ctx, out);
     }
@@ -298,6 +324,12 @@ static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
         return smi_flow_publish_run(r, task, e);
     case SM_TASK_CLUSTER:
         return smi_flow_cluster_run(r, task, e);
+    case SM_TASK_OPTIMIZE:
+        return smi_flow_optimize_run(r, task, e);
+    case SM_TASK_VACUUM:
+        return smi_flow_vacuum_run(r, task, e);
+    case SM_TASK_COMMAND:
+        return smi_flow_command_run(r, task, e);
     }
     return SM_OK;
 }
@@ -326,10 +358,33 @@ static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);
     }
-    if (st == SM_OK && smi_flow_is_after(t->kind)) {
+    if (st == SM_OK && t->command) {
+        smi_flow_report_command(r, task);
+    } else if (st == SM_OK && t->is_after) {
         smi_flow_report_after(r, task);
     }
     return st;
+}
+
+bool smi_flow_run_is_late(const sm_run *r)
+{
+    return r->deadline_ns > 0 && sm_monotonic_ns() >= r->deadline_ns;
+}
+
+/* What was cancelled by time, and by nobody, says so. t: the task whose time it may be; NULL: of
+ * none. */
+static sm_status say_late(const sm_run *r, const smi_flow_task *t, sm_status st, sm_error *e)
+{
+    if (st != SM_INTERRUPTED || sm_cancel_is_set(r->cancel.above)) {
+        return st;
+    }
+    const bool is_run = !t || smi_flow_run_is_late(r);
+    if (e) {
+        *e = (sm_error){0};
+    }
+    return sm_fail(e, SM_TIMEOUT, "it took longer than the timeout of the %s, %.3f s",
+                   is_run ? "run" : "task",
+                   (double)(is_run ? r->p->timeout_us : t->timeout_us) / 1e6);
 }
 
 static sm_status say_interrupted(sm_status st, sm_error *e)
@@ -348,7 +403,8 @@ sm_status sm_run_task(sm_run *r, int32_t i, sm_task_report *report, sm_error *e)
     SM_ASSERT(i >= 0 && i < r->n_steps);
     SM_ASSERT(is_ready(r, i));
     begin_attempt(r, i);
-    const sm_status st = do_task(r, r->order[i], e);
+    const sm_status st = say_late(r, &r->p->tasks[r->order[i]], do_task(r, r->order[i], e), e);
+    set_deadline(r, 0);
     if (st != SM_OK) {
         undo_attempt(r, r->order[i]);
     }
@@ -420,8 +476,8 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
         SM_ASSERT(r->tasks[r->order[i]].phase == SMI_TASK_DONE);
     }
     r->phase = SMI_RUN_CLOSED;
-    SM_TRY(say_interrupted(smi_flow_views_finish(r, e), e));
-    SM_TRY(say_interrupted(finish_quarantines(r, e), e));
+    SM_TRY(say_interrupted(say_late(r, NULL, smi_flow_views_finish(r, e), e), e));
+    SM_TRY(say_interrupted(say_late(r, NULL, finish_quarantines(r, e), e), e));
     tell_sources(r, true);
     SM_TRY(publish_candidates(r, e));
     smi_flow_drop_kept(r);
@@ -466,6 +522,7 @@ void sm_run_close(sm_run *r, sm_run_report *report)
         made.wall_ns = sm_monotonic_ns() - r->start_ns;
         made.held_bytes = (int64_t)sm_budget_peak(r->env->budget);
         made.network = sm_stores_network_count(r->env->stores);
+        sm_budget_set_cancel(r->env->budget, r->cancel.above);
         sm_stores_release(r->own_env.stores);
         sm_free(r);
     }

@@ -14,6 +14,7 @@
 #define MAX_YAML_BYTES ((size_t)1 << 20)
 #define MAX_SQL_BYTES  ((size_t)1 << 20)
 #define MAX_RETRIES    100
+#define SECOND_US      INT64_C(1000000)
 #define RETRY_US       INT64_C(30000000) /* the wait before a retry, if the file says none */
 
 /* ---- places --------------------------------------------------------------------------------- */
@@ -405,6 +406,9 @@ enum {
     KEY_TABLE,
     KEY_PUBLISH,
     KEY_CLUSTER,
+    KEY_OPTIMIZE,
+    KEY_VACUUM,
+    KEY_COMMAND,
     KEY_SQL,
     KEY_FROM,
     KEY_BY,
@@ -418,17 +422,70 @@ enum {
     KEY_PROPERTIES,
     KEY_CURVE,
     KEY_CONTRACT,
+    KEY_TARGET_SIZE,
+    KEY_RETAIN,
+    KEY_RUN,
+    KEY_ENV,
+    KEY_MEMORY,
+    KEY_CPU,
+    KEY_NEEDS,
     KEY_TAGS,
     KEY_RETRIES,
     KEY_RETRY_DELAY,
+    KEY_TIMEOUT,
+    N_TASK_KEYS,
 };
 
-/* The one key of five that says what kind of task it is. */
+#define OF(kind) (1U << SM_TASK_##kind)
+#define OF_MADE  (OF(LOAD) | OF(VIEW) | OF(TABLE))
+
+/* The keys of tasks: for which kinds they are. The first say the kind. */
+static const struct {
+    const char *name;
+    unsigned kinds; /* 0: of all */
+    const char *whose;
+} task_keys[N_TASK_KEYS] = {
+    [KEY_LOAD] = {"load", 0, NULL},
+    [KEY_VIEW] = {"view", 0, NULL},
+    [KEY_TABLE] = {"table", 0, NULL},
+    [KEY_PUBLISH] = {"publish", 0, NULL},
+    [KEY_CLUSTER] = {"cluster", 0, NULL},
+    [KEY_OPTIMIZE] = {"optimize", 0, NULL},
+    [KEY_VACUUM] = {"vacuum", 0, NULL},
+    [KEY_COMMAND] = {"command", 0, NULL},
+    [KEY_SQL] = {"sql", OF_MADE, "loads, views and tables"},
+    [KEY_FROM] = {"from", OF(LOAD) | OF(PUBLISH), "loads and publish"},
+    [KEY_BY] = {"by", OF(LOAD) | OF(CLUSTER), "loads and cluster"},
+    [KEY_EVOLVE] = {"evolve", OF(LOAD), "loads"},
+    [KEY_REPLACE] = {"replace", OF(TABLE), "tables"},
+    [KEY_OVERWRITE] = {"overwrite", OF(TABLE), "tables"},
+    [KEY_APPEND] = {"append", OF(TABLE), "tables"},
+    [KEY_MERGE] = {"merge", OF(TABLE), "tables"},
+    [KEY_SCD2] = {"scd2", OF(TABLE), "tables"},
+    [KEY_PARTITION_BY] = {"partition_by", OF(LOAD) | OF(TABLE), "loads and tables"},
+    [KEY_PROPERTIES] = {"properties", OF(LOAD) | OF(TABLE), "loads and tables"},
+    [KEY_CURVE] = {"curve", OF(CLUSTER), "cluster"},
+    [KEY_CONTRACT] = {"contract", OF_MADE, "loads, views and tables"},
+    [KEY_TARGET_SIZE] = {"target_size", OF(OPTIMIZE), "optimize"},
+    [KEY_RETAIN] = {"retain", OF(VACUUM), "vacuum"},
+    [KEY_RUN] = {"run", OF(COMMAND), "commands"},
+    [KEY_ENV] = {"env", OF(COMMAND), "commands"},
+    [KEY_MEMORY] = {"memory", OF(COMMAND), "commands"},
+    [KEY_CPU] = {"cpu", OF(COMMAND), "commands"},
+    [KEY_NEEDS] = {"needs", 0, NULL},
+    [KEY_TAGS] = {"tags", 0, NULL},
+    [KEY_RETRIES] = {"retries", 0, NULL},
+    [KEY_RETRY_DELAY] = {"retry_delay", 0, NULL},
+    [KEY_TIMEOUT] = {"timeout", 0, NULL},
+};
+_Static_assert(N_TASK_KEYS <= SM_YAML_KEYS, "a mapping has no more keys");
+
+/* The one key that says what kind of task it is. */
 static sm_status read_kind(const sm_pipeline *p, const sm_yaml_fields *f, int *key, sm_error *e)
 {
     int n = 0;
 
-    for (int i = KEY_LOAD; i <= KEY_CLUSTER; i++) {
+    for (int i = KEY_LOAD; i <= KEY_COMMAND; i++) {
         if (f->has[i]) {
             *key = i;
             n++;
@@ -437,19 +494,22 @@ static sm_status read_kind(const sm_pipeline *p, const sm_yaml_fields *f, int *k
     return n == 1 ? SM_OK
                   : smi_flow_at(p, f->at,
                                 sm_fail(e, SM_SYNTAX,
-                                        "a task has %s of load, view, table, publish and cluster",
+                                        "a task has %s of load, view, table, publish, cluster, "
+                                        "optimize, vacuum and command",
                                         n ? "more than one" : "none"),
                                 e);
 }
 
-/* Refuses the keys from `first` to `last`: they are for other tasks. */
-static sm_status refuse_keys(const sm_pipeline *p, const sm_yaml_fields *f, int first, int last,
-                             const char *whose, sm_error *e)
+/* Refuses keys that are for tasks of other kinds. */
+static sm_status check_keys(const sm_pipeline *p, const sm_yaml_fields *f, sm_task_kind kind,
+                            sm_error *e)
 {
-    for (int i = first; i <= last; i++) {
-        if (f->has[i]) {
-            return smi_flow_at(p, f->places[i],
-                               sm_fail(e, SM_SYNTAX, "%s is for %s only", f->keys[i], whose), e);
+    for (int i = 0; i < N_TASK_KEYS; i++) {
+        if (f->has[i] && task_keys[i].kinds && !(task_keys[i].kinds >> kind & 1)) {
+            return smi_flow_at(
+                p, f->places[i],
+                sm_fail(e, SM_SYNTAX, "%s is for %s only", task_keys[i].name, task_keys[i].whose),
+                e);
         }
     }
     return SM_OK;
@@ -463,12 +523,6 @@ static sm_status read_publish(const sm_pipeline *p, const sm_yaml_fields *f, smi
     const sm_str connection = {t->name.data, (size_t)(dot - t->name.data)};
 
     t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
-    SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
-    SM_TRY(refuse_keys(p, f, KEY_CONTRACT, KEY_CONTRACT, "loads, views and tables", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, f, KEY_FROM, "what is published", true, &t->from, e));
     return check_table_name(p, t->from, sm_yaml_place_of(f->values[KEY_FROM]), e);
@@ -518,12 +572,6 @@ static sm_status read_cluster(const sm_pipeline *p, const sm_yaml_fields *f, smi
 {
     t->from = t->name;
     t->name = sm_arena_strf(p->arena, "%.*s:cluster", SM_STR_ARG(t->from));
-    SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_FROM, "loads and publish", e));
-    SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_CONTRACT, KEY_CONTRACT, "loads, views and tables", e));
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
     }
@@ -559,7 +607,6 @@ static sm_status read_load(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     }
     SM_TRY(st);
     SM_TRY(read_evolve(p, f, t, e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     return find_source(p, from, sm_yaml_place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
@@ -800,8 +847,6 @@ static sm_status check_one_way(const sm_pipeline *p, const sm_yaml_fields *f, sm
 static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t, sm_error *e)
 {
     if (t->kind == SM_TASK_VIEW) {
-        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-        SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     }
     SM_TRY(read_partition_by(p, f, t, e));
     SM_TRY(f->has[KEY_PROPERTIES] ? read_properties(p, f, t, e) : SM_OK);
@@ -809,7 +854,6 @@ static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_tas
     if (t->kind == SM_TASK_LOAD) {
         return read_load(p, f, t, e);
     }
-    SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_EVOLVE, "loads", e));
     SM_TRY(check_one_way(p, f, e));
     SM_TRY(read_value_of(p, f, KEY_REPLACE, &t->replace, e));
     SM_TRY(read_value_of(p, f, KEY_APPEND, &t->append, e));
@@ -854,6 +898,97 @@ static sm_status read_tries(const sm_pipeline *p, const sm_yaml_fields *f, int r
     return read_duration(p, f, retries + 1, 0, &out->wait_us, e);
 }
 
+/* A size, like 512MB; *bytes stays as it is where the key is missing. */
+static sm_status read_size(const sm_pipeline *p, const sm_yaml_fields *f, int key, size_t *bytes,
+                           sm_error *e)
+{
+    sm_str text = {0};
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a size", f->has[key], &text, e));
+    if (!f->has[key] || (sm_parse_size(text, bytes) && *bytes > 0)) {
+        return SM_OK;
+    }
+    return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
+                       sm_fail(e, SM_INVALID, "%s is a size like 256MB or 64MiB, not \"%.*s\"",
+                               f->keys[key], SM_STR_ARG(text)),
+                       e);
+}
+
+/* A task that keeps a table in order: its name is that of the table and its work. */
+static sm_status read_upkeep(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                             sm_error *e)
+{
+    size_t target = 0;
+
+    t->from = t->name;
+    t->name = sm_arena_strf(p->arena, "%.*s:%s", SM_STR_ARG(t->from), sm_task_kind_name(t->kind));
+    t->retain_us = -1;
+    SM_TRY(read_size(p, f, KEY_TARGET_SIZE, &target, e));
+    t->target_bytes = target;
+    return read_duration(p, f, KEY_RETAIN, 0, &t->retain_us, e);
+}
+
+/* run: a text for the shell, or a list of words. */
+static sm_status read_words(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_command *c,
+                            sm_error *e)
+{
+    const sm_str *words = NULL;
+    int32_t n = 0;
+
+    if (!f->has[KEY_RUN]) {
+        return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a command has no run"), e);
+    }
+    SM_TRY(read_names(p, f, KEY_RUN, "word", &words, &n, e));
+    const bool is_script = f->values[KEY_RUN]->type != SM_YAML_LIST;
+    const char **argv = SM_NEW_ARRAY(p->arena, const char *, n + 3);
+    int32_t to = 0;
+    if (is_script) {
+        argv[to++] = "sh";
+        argv[to++] = "-c";
+    }
+    for (int32_t i = 0; i < n; i++) {
+        argv[to++] = sm_arena_printf(p->arena, "%.*s", SM_STR_ARG(words[i]));
+    }
+    c->argv = argv;
+    return SM_OK;
+}
+
+static sm_status read_env(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_command *c,
+                          sm_error *e)
+{
+    const sm_yaml *map = f->values[KEY_ENV];
+
+    SM_TRY(sm_yaml_want(&p->yaml, map, f->places[KEY_ENV], SM_YAML_MAP, "env", e));
+    sm_pair *items = SM_NEW_ARRAY(p->arena, sm_pair, map->n_children + 1);
+    for (const sm_yaml *pair = map->child; pair; pair = pair->next) {
+        sm_pair *one = &items[c->n_env++];
+        SM_TRY(sm_yaml_text(&p->yaml, pair->key, "a variable of env", &one->key, e));
+        SM_TRY(sm_yaml_text(&p->yaml, pair, one->key.data, &one->value, e));
+        if (one->key.len == 0 || memchr(one->key.data, '=', one->key.len)) {
+            return smi_flow_at(
+                p, sm_yaml_place_of(pair->key),
+                sm_fail(e, SM_NAME, "\"%.*s\" is no name of a variable", SM_STR_ARG(one->key)), e);
+        }
+    }
+    c->env = items;
+    return SM_OK;
+}
+
+static sm_status read_command(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                              sm_error *e)
+{
+    smi_flow_command *c = SM_NEW(p->arena, smi_flow_command);
+    int64_t cpu_us = 0;
+
+    t->command = c;
+    SM_TRY(read_words(p, f, c, e));
+    SM_TRY(f->has[KEY_ENV] ? read_env(p, f, c, e) : SM_OK);
+    SM_TRY(read_size(p, f, KEY_MEMORY, &c->memory_bytes, e));
+    SM_TRY(read_duration(p, f, KEY_CPU, SECOND_US, &cpu_us, e));
+    c->cpu_seconds = cpu_us / SECOND_US;
+    return SM_OK;
+}
+
 /* Words by which tasks are selected. */
 static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
                            sm_error *e)
@@ -872,41 +1007,69 @@ static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     return SM_OK;
 }
 
+/* The name of a task: of a table, or a word. */
+static sm_status read_name(const sm_pipeline *p, const sm_yaml_fields *f, int key, smi_flow_task *t,
+                           sm_error *e)
+{
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a task", true, &t->name, e));
+    t->at = sm_yaml_place_of(f->values[key]);
+    if (t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE) {
+        return check_new_table(p, t->name, t->at, e);
+    }
+    if (t->kind != SM_TASK_COMMAND || !is_word(t->name)) {
+        return check_table_name(p, t->name, t->at, e);
+    }
+    return SM_OK;
+}
+
+/* The keys that all tasks have. */
+static sm_status read_around(const sm_pipeline *p, const sm_yaml_fields *f, smi_flow_task *t,
+                             sm_error *e)
+{
+    SM_TRY(read_tags(p, f, t, e));
+    t->tries = p->tries;
+    SM_TRY(read_tries(p, f, KEY_RETRIES, &t->tries, e));
+    SM_TRY(read_duration(p, f, KEY_TIMEOUT, 1, &t->timeout_us, e));
+    t->wanted_at = f->places[KEY_NEEDS];
+    return f->has[KEY_NEEDS] ? read_names(p, f, KEY_NEEDS, "task", &t->wanted, &t->n_wanted, e)
+                             : SM_OK;
+}
+
 static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
 {
-    static const char *const keys[] = {
-        "load",  "view",    "table",        "publish",    "cluster",   "sql",
-        "from",  "by",      "evolve",       "replace",    "overwrite", "append",
-        "merge", "scd2",    "partition_by", "properties", "curve",     "contract",
-        "tags",  "retries", "retry_delay",  NULL,
+    static const sm_task_kind kinds[] = {
+        SM_TASK_LOAD,    SM_TASK_VIEW,     SM_TASK_TABLE,  SM_TASK_PUBLISH,
+        SM_TASK_CLUSTER, SM_TASK_OPTIMIZE, SM_TASK_VACUUM, SM_TASK_COMMAND,
     };
-    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
-                                         SM_TASK_CLUSTER};
-    _Static_assert(SM_COUNT(keys) == KEY_RETRY_DELAY + 2, "a key for each number, and the end");
-    _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
+    _Static_assert(SM_COUNT(kinds) == KEY_COMMAND + 1, "the kinds' keys come first");
+    const char *keys[N_TASK_KEYS + 1] = {NULL};
     sm_yaml_fields f;
     int key = 0;
     sm_str path = {0};
 
+    for (int i = 0; i < N_TASK_KEYS; i++) {
+        keys[i] = task_keys[i].name;
+    }
     SM_TRY(sm_yaml_fields_read(&p->yaml, map, "a task", keys, &f, e));
     SM_TRY(read_kind(p, &f, &key, e));
     t->kind = kinds[key];
     t->source = t->connection = t->replace = t->append = -1;
-    SM_TRY(sm_yaml_fields_text(&p->yaml, &f, key, "a task", true, &t->name, e));
-    t->at = sm_yaml_place_of(f.values[key]);
-    SM_TRY(t->kind == SM_TASK_LOAD || t->kind == SM_TASK_TABLE
-               ? check_new_table(p, t->name, t->at, e)
-               : check_table_name(p, t->name, t->at, e));
-    SM_TRY(read_tags(p, &f, t, e));
-    t->tries = p->tries;
-    SM_TRY(read_tries(p, &f, KEY_RETRIES, &t->tries, e));
-    if (t->kind == SM_TASK_PUBLISH) {
+    SM_TRY(read_name(p, &f, key, t, e));
+    SM_TRY(check_keys(p, &f, t->kind, e));
+    SM_TRY(read_around(p, &f, t, e));
+    switch (t->kind) {
+    case SM_TASK_PUBLISH:
         return read_publish(p, &f, t, e);
-    }
-    if (t->kind == SM_TASK_CLUSTER) {
+    case SM_TASK_CLUSTER:
         return read_cluster(p, &f, t, e);
+    case SM_TASK_OPTIMIZE:
+    case SM_TASK_VACUUM:
+        return read_upkeep(p, &f, t, e);
+    case SM_TASK_COMMAND:
+        return read_command(p, &f, t, e);
+    default:
+        break;
     }
-    SM_TRY(refuse_keys(p, &f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, KEY_SQL, "a task", true, &path, e));
     SM_TRY(read_made(p, &f, t, e));
     const sm_status st = smi_flow_read_text(p, path, MAX_SQL_BYTES, &t->sql.name, &t->sql.text, e);
@@ -970,9 +1133,10 @@ static sm_status read_schedule(sm_pipeline *p, const sm_yaml_fields *f, int sche
 static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
     static const char *const keys[] = {
-        "name",        "description",          "vars",     "lake",     "sources", "tasks",
-        "connections", "quarantine_retention", "schedule", "timezone", "retries", "retry_delay",
-        NULL};
+        "name",     "description", "vars",        "lake",
+        "sources",  "tasks",       "connections", "quarantine_retention",
+        "schedule", "timezone",    "retries",     "retry_delay",
+        "timeout",  NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -988,6 +1152,7 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
     SM_TRY(read_schedule(p, &f, 8, 9, e));
     p->tries.wait_us = RETRY_US;
     SM_TRY(read_tries(p, &f, 10, &p->tries, e));
+    SM_TRY(read_duration(p, &f, 12, 1, &p->timeout_us, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }
