@@ -156,7 +156,9 @@ static sm_status put_checked_view(sm_run *r, const smi_flow_task *t, smi_flow_in
 
     sm_status st = smi_flow_plan(r, NULL, t, a, &plan, e);
     if (st == SM_OK) {
-        smi_flow_query_same(r, &t->sql, &in->text);
+        st = smi_flow_query_same(r, &t->sql, &in->text, e);
+    }
+    if (st == SM_OK) {
         st = put_asked(r, in, w, e);
     }
     smi_flow_asked_restore(r, &asked);
@@ -193,7 +195,7 @@ sm_status smi_flow_inputs_gather(sm_run *r, int32_t task, smi_flow_inputs *in, s
 
     SM_ASSERT(t->kind == SM_TASK_TABLE && in->text.len == 0);
     sm_buf_printf(&in->text, "smelt " SMELT_VERSION "\n%.*s\n", SM_STR_ARG(t->name));
-    smi_flow_query_same(r, &t->sql, &in->text);
+    SM_TRY(smi_flow_query_same(r, &t->sql, &in->text, e));
     for (int32_t i = 0; i < t->n_partition_by; i++) {
         sm_buf_printf(&in->text, "\npartitioned by %.*s", SM_STR_ARG(t->partition_by[i]));
     }

@@ -305,7 +305,7 @@ typedef struct smi_flow_task_state {
 typedef struct smi_flow_asked {
     sm_str *tables; /* stored tables, as the SQL names them */
     int64_t n_tables, cap_tables;
-    sm_buf text;         /* what else decides the rows: the SQL of views, variables */
+    sm_buf text;         /* the variables, which decide the rows, too */
     bool reads_paths;    /* it reads files of no source, or a table by its place or at a version */
     uint32_t sources;    /* a bit for each source that it reads (SMI_MAX_SOURCES) */
     bool has_opened_one; /* planning opened a source */
@@ -491,9 +491,9 @@ sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bo
  * known)? SM_INVALID with what differs and what to do. */
 sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
-/** Adds SQL as a text that is the same for queries that mean the same; such as has none is added as
- * it stands. */
-void smi_flow_query_same(sm_run *r, const sm_sql *sql, sm_buf *out);
+/** Adds SQL, and the views that it uses, as a text that is the same for queries that mean the same.
+ * After it was planned: the errors are the same. */
+sm_status smi_flow_query_same(sm_run *r, const sm_sql *sql, sm_buf *out, sm_error *e) SM_MUST_USE;
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Opens the write of a task's table, partitioned as the task says: sm_stage_open() with the place

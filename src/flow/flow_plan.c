@@ -74,9 +74,6 @@ static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_a
         sm_arena_strf(k->run->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));
     const int32_t task = smi_flow_task_find(p, name);
     if (task >= 0 && p->tasks[task].kind == SM_TASK_VIEW) {
-        sm_buf_printf(&k->run->asked.text, "view %.*s\n", SM_STR_ARG(p->tasks[task].name));
-        smi_flow_query_same(k->run, &p->tasks[task].sql, &k->run->asked.text);
-        sm_buf_text(&k->run->asked.text, SM_STR("\n"));
         const smi_flow_task_state *view = &k->run->tasks[task];
         out->n_rows = k->has_counted && view->is_counted ? &view->n_rows : NULL;
     } else {

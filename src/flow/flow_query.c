@@ -61,17 +61,15 @@ sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bo
     return SM_OK;
 }
 
-void smi_flow_query_same(sm_run *r, const sm_sql *sql, sm_buf *out)
+sm_status smi_flow_query_same(sm_run *r, const sm_sql *sql, sm_buf *out, sm_error *e)
 {
     static const sm_canonical_opts all = {0};
     const sm_resolver resolver = sm_names_resolver(r->names);
     sm_str text = {0};
-    sm_error ignored = {0};
 
-    if (sm_query_canonical(sql, &resolver, &all, r->arena, &text, &ignored) != SM_OK) {
-        text = sql->text;
-    }
+    SM_TRY(sm_query_canonical(sql, &resolver, &all, r->arena, &text, e));
     sm_buf_text(out, text);
+    return SM_OK;
 }
 
 /* ---- what differs --------------------------------------------------------------------------- */

@@ -334,6 +334,25 @@ def test_sql_that_means_something_else(shop, name, old, new):
     shop.skips()
 
 
+def test_views_of_views(shop):
+    """One that is far below counts like the SQL of the table."""
+    views = [f"- {{view: raw.v{i}, sql: v{i}.sql}}\n" for i in range(100)]
+    shop.sql("v0", SQL["good"])
+    for i in range(1, 100):
+        shop.sql(f"v{i}", f"SELECT * FROM (SELECT * FROM (SELECT * FROM raw.v{i - 1}))")
+    shop.sql("cities", SQL["cities"].replace("raw.good", "raw.v99"))
+    shop.tasks(TASKS + "".join(views))
+    first = shop.run()
+    shop.is_right()
+    shop.skips(like=first)
+    shop.sql("v5", "-- of all\nSELECT * FROM (SELECT * FROM (SELECT * FROM raw.v4))")
+    shop.skips(like=first)
+    shop.sql("v7", "SELECT * FROM raw.v6 WHERE city <> 'Oslo'")
+    shop.run()
+    assert shop.rows() == [("Rome", 2, 2)]
+    shop.skips()
+
+
 def test_a_variable(shop):
     shop.run()
     assert shop.run("--var", "least=1")["files"]["read"] == 3
