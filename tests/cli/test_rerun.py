@@ -550,6 +550,44 @@ def test_beside_a_load(shop):
     shop.skips(n=4)
 
 
+def test_two_sources(shop):
+    """Their files may have the same names. One is read by the table, the other by a rule alone."""
+    shop.tasks(TASKS + "- {view: raw.names, sql: names.sql}\n", HEAD.replace("  month:", """\
+  names: {type: uri, default: ./names}
+  month:""").replace("tasks:", "  - {name: names, match: '[.]json$', window: month, quarantine: bad.names}\ntasks:"))
+    shop.sql("names", """SELECT city, 1 AS one FROM read_json(var('names'), columns => {city: 'VARCHAR'}, match => '[.]json$',
+        bad_lines => 'quarantine', validate => 'all')""")
+    shop.contract(CITIES + """\
+      - {name: known, type: sql, mustBe: 0, severity: error,
+         query: "SELECT count(*) FROM mart.cities LEFT JOIN raw.names AS n USING (city) WHERE n.one IS NULL"}
+""", "cities.yaml")
+    names = shop.folder / "names" / "20220402.json"
+    names.parent.mkdir()
+    names.write_text(line(0) + line(0, "Oslo"))
+    first = shop.run()
+    shop.skips(like={**first, "missing_days": shop.run()["missing_days"]}, n=4)
+    names.write_text(line(0))
+    assert "rule known is broken" in shop.run(code=3)["error"]["message"]
+    names.write_text(line(0, "Oslo") + line(0))
+    shop.run()
+    shop.skips(n=4)
+    append(shop)
+    assert "rule known is broken" in shop.run(code=3)["error"]["message"]
+    names.write_text(line(0, "Oslo") + line(0) + line(0, "Bern"))
+    shop.run()
+    shop.is_right()
+    shop.skips(n=4)
+
+
+def test_the_policy_of_a_source(shop):
+    shop.put("20220404.json", '{"id":7,"city":"Bern","n":1,"more":2}\n')
+    shop.run()
+    shop.tasks(TASKS, HEAD.replace(", window", ", unknown: fail, window"))
+    assert "more" in shop.run(code=1)["error"]["message"]
+    shop.tasks(TASKS)
+    shop.skips(n=4)
+
+
 def test_full_refresh(shop):
     shop.run()
     assert shop.run("--full-refresh", "mart.cities")["files"]["read"] == 3
