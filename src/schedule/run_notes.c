@@ -239,6 +239,7 @@ static void on_end(void *ctx, const sm_task_report *r)
     sm_run_notes *n = ctx;
     sm_error e = {0};
 
+    SM_ASSERT(r->rows >= 0);
     sm_status st = smi_state_begin(n->state, false, &e);
     if (st == SM_OK) {
         st = smi_state_end(n->state, end_attempt(n, r, &e), &e);

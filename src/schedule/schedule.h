@@ -37,6 +37,8 @@ sm_status sm_state_open(sm_str folder, bool make, sm_state **out, sm_error *e) S
 void sm_state_close(sm_state *s); /* takes NULL; ends the locks it holds */
 /** Its folder; as long as the state. */
 sm_str sm_state_path(const sm_state *s);
+/** The folder of a run's logs: it has PROCESS.log of each process that a scheduler started. */
+sm_str sm_state_logs(const sm_state *s, sm_str run, sm_arena *a);
 
 /* Why a run is there. */
 typedef enum sm_run_kind {
@@ -73,8 +75,8 @@ typedef struct sm_run_row {
     sm_run_state state;
     sm_str arguments;   /* further ones of smelt run, as a JSON array of texts: ["--var", "a=b"] */
     int32_t processes;  /* that have been started for it */
-    int32_t failures;   /* of them, that ended without noting an end, since it was queued; where it
-                         * is RUNNING and its process is not alive, that one is not yet among them */
+    int32_t failures;   /* of them, that ended without noting an end, since it was queued; not yet
+                         * the last one, where it is RUNNING and not alive */
     bool is_cancelling; /* it was asked to end */
     int64_t queued_us, started_us, ended_us; /* 0: not yet */
     int64_t pid;                             /* of its last process, for people; 0: none */

@@ -65,8 +65,6 @@ sm_status smi_state_run(sm_state *s, sm_str id, sm_arena *a, sm_run_row *out,
 sm_status smi_state_add(sm_state *s, sm_str id, const sm_run_new *run, sm_error *e) SM_MUST_USE;
 /** An id for it, as no other run has it. */
 sm_str smi_state_new_id(const sm_run_new *run, sm_arena *a);
-/** The folder of a run's logs. */
-sm_str smi_state_logs(const sm_state *s, sm_str run, sm_arena *a);
 
 /* ---- locks (state_lock.c): a byte of the file `lock` each ------------------------------------ */
 
@@ -78,8 +76,6 @@ sm_status smi_lock_open(sm_state *s, sm_error *e) SM_MUST_USE;
 /** Takes a lock if it is free; *is_taken says so. Taking one that this state holds does nothing. */
 sm_status smi_lock_try(sm_state *s, int64_t byte, bool *is_taken, sm_error *e) SM_MUST_USE;
 void smi_lock_give(sm_state *s, int64_t byte);
-/** Does another open state hold it? */
-sm_status smi_lock_look(sm_state *s, int64_t byte, bool *is_held, sm_error *e) SM_MUST_USE;
 /** Takes the scheduler's lock, and notes this process. SM_CONFLICT: another one has it, with its
  * process id. It is given back when the state is closed. */
 sm_status smi_lock_scheduler(sm_state *s, sm_error *e) SM_MUST_USE;

@@ -46,6 +46,7 @@ sm_status smi_lock_try(sm_state *s, int64_t byte, bool *is_taken, sm_error *e)
 {
     struct flock lock = byte_lock(byte, F_WRLCK);
 
+    SM_ASSERT(byte >= 0);
     *is_taken = fcntl(s->lock_fd, F_OFD_SETLK, &lock) == 0;
     return *is_taken || errno == EAGAIN || errno == EACCES ? SM_OK : fail_lock(s, errno, e);
 }
@@ -57,7 +58,8 @@ void smi_lock_give(sm_state *s, int64_t byte)
     (void)fcntl(s->lock_fd, F_OFD_SETLK, &lock); /* closing the file gives it back, too */
 }
 
-sm_status smi_lock_look(sm_state *s, int64_t byte, bool *is_held, sm_error *e)
+/* Does another open state hold it? */
+static sm_status look(sm_state *s, int64_t byte, bool *is_held, sm_error *e)
 {
     struct flock lock = byte_lock(byte, F_WRLCK);
 
@@ -70,7 +72,7 @@ sm_status smi_lock_look(sm_state *s, int64_t byte, bool *is_held, sm_error *e)
 
 sm_status sm_state_is_alive(sm_state *s, int64_t number, bool *out, sm_error *e)
 {
-    return smi_lock_look(s, number, out, e);
+    return look(s, number, out, e);
 }
 
 /* ---- the scheduler --------------------------------------------------------------------------- */
@@ -79,7 +81,7 @@ sm_status sm_scheduler_look(sm_state *s, sm_scheduler_status *out, sm_error *e)
 {
     sm_scheduler_status found = {0};
 
-    SM_TRY(smi_lock_look(s, SMI_LOCK_SCHEDULER, &found.is_alive, e));
+    SM_TRY(look(s, SMI_LOCK_SCHEDULER, &found.is_alive, e));
     smi_query q = smi_query_new(s, "SELECT pid, since_us FROM scheduler", e);
     if (smi_query_step(&q) == SM_OK) {
         found.pid = smi_query_get_i64(&q);

@@ -5,7 +5,7 @@
  *
  * Cleared  A run that is cleared is queued again under its id. What its processes did before counts
  *          no more: `processes_before` says how many these were.
- * Ids      PIPELINE-DATE-RANDOM. They name a folder of logs, so only some characters are in them. */
+ * Ids      PIPELINE-DATE-RANDOM. They name a folder of logs, so not all characters are in them. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <unistd.h>
@@ -185,6 +185,7 @@ static sm_status check_id(sm_str id, sm_error *e)
 
 sm_status smi_state_add(sm_state *s, sm_str id, const sm_run_new *run, sm_error *e)
 {
+    SM_ASSERT(run->interval.start_us <= run->interval.end_us);
     SM_TRY(check_id(id, e));
     smi_query q = smi_query_new(
         s,
@@ -223,6 +224,7 @@ sm_status sm_state_queue(sm_state *s, const sm_run_new *run, sm_arena *a, sm_str
 {
     const sm_str made = smi_state_new_id(run, a);
 
+    SM_ASSERT(run->up_to_us >= 0);
     SM_TRY(smi_state_begin(s, true, e));
     sm_status st = smi_state_add(s, made, run, e);
     if (st == SM_OK && run->up_to_us != 0) {
@@ -265,6 +267,7 @@ static sm_status select_from(sm_str arguments, sm_str from, sm_arena *a, sm_str 
     sm_json_writer w = {.out = &text};
 
     SM_TRY(sm_json_parse(arguments, a, &doc, e));
+    SM_ASSERT(doc->type == SM_JSON_ARRAY);
     sm_json_begin_array(&w);
     for (const sm_json *v = doc->child; v; v = v->next) {
         const sm_str word = sm_json_text(v);
@@ -398,7 +401,7 @@ sm_status sm_state_give_up(sm_state *s, sm_str run, sm_str error, sm_error *e)
 
 /* ---- forgetting ------------------------------------------------------------------------------ */
 
-sm_str smi_state_logs(const sm_state *s, sm_str run, sm_arena *a)
+sm_str sm_state_logs(const sm_state *s, sm_str run, sm_arena *a)
 {
     return sm_arena_strf(a, "%.*s/logs/%.*s", SM_STR_ARG(s->folder), SM_STR_ARG(run));
 }
@@ -406,7 +409,7 @@ sm_str smi_state_logs(const sm_state *s, sm_str run, sm_arena *a)
 /* Deletes the logs of a run. What cannot be deleted stays: nothing reads it. */
 static void delete_logs(const sm_state *s, sm_str run, sm_arena *a)
 {
-    const sm_str folder = smi_state_logs(s, run, a);
+    const sm_str folder = sm_state_logs(s, run, a);
     DIR *d = opendir(folder.data);
 
     for (struct dirent *at = d ? readdir(d) : NULL; at; at = readdir(d)) {
