@@ -510,3 +510,14 @@ size_t sm_format_timestamp(int64_t us, char out[SM_TIME_TEXT_BYTES])
     }
     return len;
 }
+
+size_t sm_format_instant(int64_t us, char out[SM_TIME_TEXT_BYTES])
+{
+    const size_t len = sm_format_timestamp(us, out);
+    char *blank = memchr(out, ' ', len);
+
+    SM_ENSURE(blank && len + 2 <= SM_TIME_TEXT_BYTES);
+    *blank = 'T';
+    memcpy(out + len, "Z", 2);
+    return len + 1;
+}

@@ -80,5 +80,7 @@ bool sm_parse_instant(sm_str s, int64_t *us);
 size_t sm_format_date(int32_t days, char out[SM_TIME_TEXT_BYTES]);
 /** Writes "2022-04-01 17:05:00", and ".ffffff" (6 digits) if it is not 0. Returns its length. */
 size_t sm_format_timestamp(int64_t us, char out[SM_TIME_TEXT_BYTES]);
+/** Writes the same as UTC: "2022-04-01T17:05:00Z". Returns its length. */
+size_t sm_format_instant(int64_t us, char out[SM_TIME_TEXT_BYTES]);
 
 #endif

@@ -331,6 +331,8 @@ static void test_format_timestamp(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         char text[SM_TIME_TEXT_BYTES];
         int64_t back = 0;
+        assert_int_equal(sm_format_instant(rows[i].us, text), strlen(rows[i].want) + 1);
+        assert_true(text[strlen(text) - 1] == 'Z' && strchr(text, 'T') && !strchr(text, ' '));
         assert_int_equal(sm_format_timestamp(rows[i].us, text), strlen(rows[i].want));
         assert_string_equal(text, rows[i].want);
         assert_true(sm_parse_instant(sm_str_of(text), &back));

@@ -162,19 +162,27 @@ typedef struct sm_run_listener {
     void (*again)(void *ctx, const sm_task_report *failed, const sm_error *why, int64_t wait_ms);
 } sm_run_listener;
 
+/* What earlier processes of a run may have finished; {0}: this is its first. */
+typedef struct sm_run_earlier {
+    int64_t since_us;   /* when the run was asked for; 0: this is its first process */
+    const sm_str *done; /* tasks that succeeded; those that make tables may be missing */
+    int32_t n_done;
+} sm_run_earlier;
+
 typedef struct sm_run_opts {
     const sm_pair *vars; /* --var K=V */
     int32_t n_vars;
-    sm_interval interval; /* its start is the run's logical date */
-    sm_str task;          /* which, as sm_pipeline_select() takes it; "": all */
-    sm_str refresh;       /* this table is made anew, whatever it has; "": none */
-    bool same_root;       /* a source's folder at a new place is the one that was loaded */
-    bool other_root;      /* it is another one */
-    bool no_retries;      /* a task that failed is not done again */
-    bool keep_old;        /* loads whose query has changed keep the rows that the old one made */
-    bool wants_page;      /* the report has a page of all verdicts */
-    sm_str run_id;        /* "": made from pipeline, date and time */
-    size_t morsel_bytes;  /* tests; 0 */
+    sm_interval interval;   /* its start is the run's logical date */
+    sm_str task;            /* which, as sm_pipeline_select() takes it; "": all */
+    sm_str refresh;         /* this table is made anew, whatever it has; "": none */
+    bool same_root;         /* a source's folder at a new place is the one that was loaded */
+    bool other_root;        /* it is another one */
+    bool no_retries;        /* a task that failed is not done again */
+    bool keep_old;          /* loads whose query has changed keep the rows that the old one made */
+    bool wants_page;        /* the report has a page of all verdicts */
+    sm_str run_id;          /* "": made from pipeline, date and time */
+    sm_run_earlier earlier; /* its texts are borrowed until the run is closed */
+    size_t morsel_bytes;    /* tests; 0 */
     sm_run_listener listener;
 } sm_run_opts;
 

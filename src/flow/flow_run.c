@@ -4,7 +4,7 @@
  *
  * Open      gives the variables their values, chooses the tasks, makes the names that SQL sees
  *           (variables, views, the lake), connects to stores, and completes a publication that
- *           another run left open.
+ *           another run left open. What an earlier process of this run has finished is left out.
  * Tasks     each make a candidate, which later tasks read. A task that failed can run again: its
  *           candidate is released, and what it read of the sources is forgotten.
  * Broken    A table that does not keep its contract stays as a candidate (flow_kept.c).
@@ -69,11 +69,7 @@ static const char *logical_date(const sm_run *r, char text[SM_TIME_TEXT_BYTES])
         sm_format_date(smi_flow_logical_day(r), text);
         return text;
     }
-    const size_t len = sm_format_timestamp(r->opts->interval.start_us, text);
-    char *space = memchr(text, ' ', len);
-    SM_ASSERT(space && len + 2 <= SM_TIME_TEXT_BYTES);
-    *space = 'T';
-    memcpy(text + len, "Z", 2);
+    sm_format_instant(r->opts->interval.start_us, text);
     return text;
 }
 
@@ -167,12 +163,14 @@ static sm_status plan_run(sm_run *r, sm_error *e)
     r->counted = sm_map_new(r->arena);
     SM_TRY(smi_flow_variables_bind(r, e));
     SM_TRY(smi_flow_choose_tasks(r, e));
-    order_steps(r);
     smi_flow_sources_init(r);
     r->names = smi_flow_names(r);
     SM_TRY(smi_flow_publish_check(r, e));
     SM_TRY(smi_flow_connect(r, e));
-    return settle_lake(r, e);
+    SM_TRY(settle_lake(r, e));
+    SM_TRY(smi_flow_leave_out_done(r, e));
+    order_steps(r);
+    return SM_OK;
 }
 
 sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,

@@ -173,13 +173,8 @@ sm_status sm_run_notes_open(sm_state *s, sm_str id, const sm_run_new *run, sm_ru
 sm_str sm_run_notes_id(const sm_run_notes *n);
 /** For which interval it is: as it was queued. */
 sm_interval sm_run_notes_interval(const sm_run_notes *n);
-/* What earlier processes of a run have left, since it was queued. */
-typedef struct sm_run_earlier {
-    int64_t since_us;   /* when it was queued; 0: this is its first process */
-    const sm_str *done; /* tasks behind the publication that succeeded */
-    int32_t n_done;
-} sm_run_earlier;
-/** For the run's options; names in `a`. Whether it has published, the lake says. */
+/** What earlier processes of this run have finished, for its options; names in `a`. Whether it has
+ * published, the lake says. */
 sm_status sm_run_notes_earlier(sm_run_notes *n, sm_arena *a, sm_run_earlier *out,
                                sm_error *e) SM_MUST_USE;
 /** A listener that notes attempts and hands on what it hears to `next` (borrowed; may be {0}). A
