@@ -37,6 +37,12 @@ def pytest_report_header(config):
             f"python: {platform.python_version()}"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def history(tmp_path_factory):
+    """Runs of the tests are kept in a folder of the session, not beside the pipelines that it runs."""
+    os.environ.setdefault("SMELT_STATE", str(tmp_path_factory.mktemp("history") / ".smelt"))
+
+
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     """The program, for fixtures that many tests share."""

@@ -8,12 +8,11 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "cli/cli_int.h"
-#include "flow/flow.h"
+#include "cli/cli_runs_int.h"
 
 typedef struct options {
     smi_list vars;
-    const char *date, *task, *refresh, *html;
+    const char *date, *task, *refresh, *html, *run_id;
     bool no_retries, keep_old, same_root, other_root;
     size_t morsel_bytes;
 } options;
@@ -45,6 +44,9 @@ static const smi_opt option_table[] = {
      offsetof(options, same_root)},
     {"--other-root", SMI_OPT_FLAG, NULL, "the source's folder is a further one, with its own files",
      offsetof(options, other_root)},
+    {"--run-id", SMI_OPT_TEXT, "ID",
+     "the run's id; one that is queued, or whose process was killed, goes on (default: a new one)",
+     offsetof(options, run_id)},
     {"--morsel-size", SMI_OPT_SIZE, "SIZE",
      "bytes of a log per unit of work, a multiple of 64KiB (default: 1MiB)",
      offsetof(options, morsel_bytes)},
@@ -399,7 +401,7 @@ static void print_failure(const sm_error *e)
     print_json(NULL, &nothing, e);
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- its options, and what it shows ---------------------------------------------------------- */
 
 static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
 {
@@ -471,21 +473,105 @@ static sm_status write_page(smi_cli *cli, const sm_run_report *r, const char *fi
     return run != SM_OK ? run : st;
 }
 
+/* ---- what the history has of it -------------------------------------------------------------- */
+
+static void put_option(sm_json_writer *w, const char *option, const char *value)
+{
+    if (value) {
+        sm_json_put_text(w, sm_str_of(option));
+        sm_json_put_text(w, sm_str_of(value));
+    }
+}
+
+static void put_flag(sm_json_writer *w, const char *option, bool is_set)
+{
+    if (is_set) {
+        sm_json_put_text(w, sm_str_of(option));
+    }
+}
+
+/* The options by which the run is made again, but for the date. */
+static sm_str arguments_of(smi_cli *cli, const options *o)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_begin_array(&w);
+    for (int32_t i = 0; i < o->vars.n; i++) {
+        put_option(&w, "--var", o->vars.items[i]);
+    }
+    put_option(&w, "--select", o->task);
+    put_option(&w, "--full-refresh", o->refresh);
+    put_flag(&w, "--no-retries", o->no_retries);
+    put_flag(&w, "--keep-old", o->keep_old);
+    put_flag(&w, "--same-root", o->same_root);
+    put_flag(&w, "--other-root", o->other_root);
+    sm_json_end_array(&w);
+    SM_ASSERT(w.depth == 0);
+    return sm_arena_take(cli->arena, &text);
+}
+
+#define DAY_US INT64_C(86400000000)
+
+/* The logical date is as --date takes it again, and as ids of runs have it. */
+static sm_run_new new_run(smi_cli *cli, const options *o, const sm_pipeline *p,
+                          const sm_run_opts *opts)
+{
+    char date[SM_TIME_TEXT_BYTES];
+    const int64_t us = opts->interval.start_us;
+
+    if (us % DAY_US == 0) {
+        sm_format_date((int32_t)(us / DAY_US), date);
+    } else {
+        sm_format_instant(us, date);
+    }
+    return (sm_run_new){
+        .pipeline = p ? sm_pipeline_name(p) : SM_STR(""),
+        .date = sm_arena_str(cli->arena, sm_str_of(date)),
+        .interval = opts->interval,
+        .kind = SM_RUN_MANUAL,
+        .arguments = arguments_of(cli, o),
+    };
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static sm_status run_and_note(smi_cli *cli, const options *o, const char *file,
+                              sm_run_opts *run_opts, sm_run_report *report, sm_error *e)
+{
+    sm_pipeline *pipeline = NULL;
+    smi_history history = {0};
+    sm_error why = {0};
+    sm_status st = sm_pipeline_open(cli->env.stores, sm_str_of(file), &pipeline, e);
+
+    /* A run that waits for this process must know, too, that its pipeline cannot be read. */
+    if (st == SM_OK || o->run_id) {
+        const sm_status noted = smi_history_begin(
+            cli, file, o->run_id, new_run(cli, o, pipeline, run_opts), run_opts, &history, &why);
+        if (st == SM_OK && noted != SM_OK) {
+            *e = why;
+            st = noted;
+        }
+    }
+    if (st == SM_OK) {
+        st = sm_pipeline_run(pipeline, run_opts, &cli->env, report, e);
+    }
+    /* All that the command asked for, the pipeline's own files too. */
+    report->network = sm_stores_network_count(cli->env.stores);
+    smi_history_end(cli, &history, report, st, e);
+    sm_pipeline_close(pipeline);
+    return st;
+}
+
 static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
     sm_run_opts run_opts = {
         .listener = {.ctx = cli, .begin = show_task, .end = hide_task, .again = say_again}};
-    sm_pipeline *pipeline = NULL;
     sm_run_report report = {.peak_bytes = sm_peak_bytes()};
 
     SM_TRY(read_options(cli, o, &run_opts, e));
-    sm_status st = sm_pipeline_open(cli->env.stores, sm_str_of(args[0]), &pipeline, e);
-    if (st == SM_OK) {
-        st = sm_pipeline_run(pipeline, &run_opts, &cli->env, &report, e);
-    }
-    /* All that the command asked for, the pipeline's own files too. */
-    report.network = sm_stores_network_count(cli->env.stores);
+    sm_status st = run_and_note(cli, o, args[0], &run_opts, &report, e);
     if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
     } else if (st == SM_OK) {
@@ -498,7 +584,6 @@ static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n
         print_json(cli, &report, st == SM_OK ? NULL : e);
     }
     sm_run_report_release(&report);
-    sm_pipeline_close(pipeline);
     return st;
 }
 

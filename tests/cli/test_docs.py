@@ -127,7 +127,7 @@ def make_clone(folder):
     (folder / "build").mkdir(parents=True)
     (folder / "tools").mkdir()
     (folder / "build" / "smelt").symlink_to(smelt_path())
-    (folder / "pipelines").symlink_to(ROOT / "pipelines")
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=shutil.ignore_patterns(".smelt"))
     for name in ("start", "services"):
         shutil.copy(ROOT / "tools" / name, folder / "tools" / name)
     setup = folder / "tools" / "setup"

@@ -456,7 +456,10 @@ def test_a_lake_that_may_not_be_written(shop):
     for folder in [shop.folder, *shop.folder.parents]:
         if folder != folder.parent and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
-    said = shop.fail(user="nobody", group="nogroup")
+    history = shop.folder / "history"
+    history.mkdir()
+    history.chmod(0o777)
+    said = shop.fail(user="nobody", group="nogroup", env={"SMELT_STATE": str(history)})
     assert "permission" in said.lower() and str(shop.lake) in said
 
 
