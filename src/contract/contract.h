@@ -748,6 +748,32 @@ typedef struct sm_checked_rows {
 sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e) SM_MUST_USE;
 
+/* Rows of a table that were judged as they were written, by a guard, and have been published. */
+typedef struct sm_written_rows {
+    const sm_verdict *verdict;
+    sm_str uri;                /* of the table */
+    int64_t version;           /* that they became */
+    const sm_delta_add *files; /* that have them, as the guard's plan gave them, and no others */
+    int64_t n_files;
+    bool are_all; /* the table's set rules were judged over these alone */
+    /* Was this version of another table judged with them? A rule may have read it. */
+    bool (*was_read)(void *ctx, sm_str table_id, int64_t version);
+    void *ctx;
+} sm_written_rows;
+
+/**
+ * Keeps of such rows what the next sm_contract_check() of the table would count: that no row of
+ * these files breaks a row rule, and where they are all, the whole verdict.
+ *
+ * Shape     *notes: as of sm_verdict; "" where nothing could be known, as where a rule has another
+ *           meaning for a check, or somebody has changed the table since
+ * Owner     *notes lives in `a`
+ * Errors    those of reading the table's log
+ * Cost      the table's log, and at most one object read and two written
+ */
+sm_status sm_contract_keep(const sm_written_rows *in, const sm_exec_env *env, sm_arena *a,
+                           sm_str notes[2], sm_error *e) SM_MUST_USE;
+
 /* ---- rows that are made up ------------------------------------------------------------------- */
 
 /* Which rows are wanted. */

@@ -207,13 +207,10 @@ static double number_of(const sm_column *c, int64_t row)
     return out;
 }
 
-sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+static sm_status plan_query(smi_audit *u, const sm_rule *r, sm_plan **out, sm_error *e)
 {
     sm_sql *sql = SM_NEW(u->a, sm_sql);
     sm_buf text = {0};
-    sm_plan *plan = NULL;
-    sm_batch **rows = NULL;
-    int64_t n = 0, n_rows = 0;
 
     const sm_status st = print_query(u, r, &text, e);
     if (st != SM_OK) {
@@ -222,12 +219,22 @@ sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm
     }
     const sm_resolver resolver = resolver_of(u);
     *sql = (sm_sql){.name = r->name, .text = sm_arena_take(u->a, &text)};
-    SM_TRY(sm_query_plan(sql, &resolver, u->a, &plan, e));
-    const sm_type *schema = plan->root->schema;
+    SM_TRY(sm_query_plan(sql, &resolver, u->a, out, e));
+    const sm_type *schema = (*out)->root->schema;
     const sm_type *type = schema->fields[0].type;
     if (schema->n_fields != 1 || !(sm_type_is_number(type->id) || type->id == SM_TYPE_NULL)) {
         return sm_fail(e, SM_TYPE, "the query gives no number");
     }
+    return SM_OK;
+}
+
+sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm_error *e)
+{
+    sm_plan *plan = NULL;
+    sm_batch **rows = NULL;
+    int64_t n = 0, n_rows = 0;
+
+    SM_TRY(plan_query(u, r, &plan, e));
     SM_TRY(sm_exec_collect(plan, u->in->env, u->a, &rows, &n, NULL, e));
     out->measure = NAN;
     for (int64_t i = 0; i < n; i++) {
@@ -236,6 +243,26 @@ sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out, sm
         sm_batch_release(rows[i]);
     }
     return n_rows <= 1 ? SM_OK : sm_fail(e, SM_TYPE, "the query gives more than one row");
+}
+
+/* ---- what a rule reads ----------------------------------------------------------------------- */
+
+sm_status smi_audit_ask(smi_audit *u, const sm_rule *r, sm_error *e)
+{
+    sm_str *names = SM_NEW_ARRAY(u->a, sm_str, r->n_columns + 1);
+    const sm_plan_node *rows = NULL;
+    sm_plan *plan = NULL;
+
+    switch (r->kind) {
+    case SM_RULE_REFERENCE:
+        return smi_audit_target(u, r, &rows, e);
+    case SM_RULE_GROUP:
+        return make_groups(u, r, names, &rows, e);
+    case SM_RULE_QUERY:
+        return plan_query(u, r, &plan, e);
+    default:
+        return SM_OK;
+    }
 }
 
 /* ---- what a query names ---------------------------------------------------------------------- */
@@ -299,11 +326,12 @@ void sm_contract_leave_files(sm_contract *c, sm_arena *a)
 
     for (int64_t i = 0; i < c->n_tables; i++) {
         sm_contract_table *t = &c->tables[i];
+        sm_rule *left = SM_NEW_ARRAY(a, sm_rule, t->n_rules + 1);
         int64_t n = 0;
         for (int64_t k = 0; k < t->n_rules; k++) {
             const sm_rule *r = &t->rules[k];
             if (!is_of_run(r)) {
-                t->rules[n++] = *r;
+                left[n++] = *r;
                 continue;
             }
             c->notes = sm_arena_grow(a, c->notes, c->n_notes, &cap, sizeof(*c->notes));
@@ -312,6 +340,7 @@ void sm_contract_leave_files(sm_contract *c, sm_arena *a)
                                       SM_STR_ARG(r->name)),
                 .at = r->at};
         }
+        t->rules = left;
         t->n_rules = n;
     }
 }

@@ -2,7 +2,8 @@
  *
  * contract/contract_check.c: checks the rows at a URI: finds them and the other tables that the
  * contract speaks of, audits, judges. Called from outside the room, for one table. A verdict that
- * is kept beside the table (contract_kept.c) takes the place of the audit.
+ * is kept beside the table (contract_kept.c) takes the place of the audit. For rows that were
+ * judged as they were written it is kept without an audit.
  *
  * Others   Where another table lies, the first of these that says it:
  *            1. the caller, by the table's name
@@ -248,14 +249,23 @@ static sm_status run_check(checking *k, const sm_exec_env *env, sm_arena *a, sm_
     return k->in->wants_profile ? sm_contract_profile(&audit, a, &(*out)->profile, e) : SM_OK;
 }
 
+static void checking_open(checking *k, const sm_checked_rows *in, const sm_exec_env *env,
+                          sm_arena *a)
+{
+    *k = (checking){.in = in, .budget = env->budget};
+    k->names = sm_names_new(env->stores, in->lake.len ? in->lake : lake_of(in->uri), env->budget);
+    k->resolver = sm_names_resolver(k->names);
+    k->kept = (smi_kept){
+        .in = in, .tables = k->names, .names = k->resolver, .other = other_rows, .ctx = k, .a = a};
+}
+
 sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, sm_arena *a,
                             sm_verdict **out, sm_error *e)
 {
-    checking k = {.in = in, .budget = env->budget};
+    checking k;
     sm_str layer = {0}, name = {0};
 
-    k.names = sm_names_new(env->stores, in->lake.len ? in->lake : lake_of(in->uri), env->budget);
-    k.resolver = sm_names_resolver(k.names);
+    checking_open(&k, in, env, a);
     for (int32_t i = 0; i < in->n_vars; i++) {
         sm_names_set_variable(k.names, in->vars[i].key, sm_value_str(in->vars[i].value));
     }
@@ -263,9 +273,142 @@ sm_status sm_contract_check(const sm_checked_rows *in, const sm_exec_env *env, s
         const sm_str table = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(layer), SM_STR_ARG(name));
         sm_names_set_kept(k.names, table);
     }
-    k.kept = (smi_kept){
-        .in = in, .tables = k.names, .names = k.resolver, .other = other_rows, .ctx = &k, .a = a};
     const sm_status st = run_check(&k, env, a, out, e);
+    sm_names_free(k.names);
+    return st;
+}
+
+/* ---- rows that were judged as they were written ---------------------------------------------- */
+
+/* Does no row that was written break a row rule? Those that a rule took away are not written. */
+static bool keep_row_rules(const sm_verdict *v)
+{
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        const sm_rule_verdict *r = &v->rules[i];
+        if (sm_rule_info_of(r->rule->kind)->is_row && r->count.n_broken > 0 &&
+            r->rule->action != SM_POLICY_QUARANTINE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const sm_rule_verdict *verdict_of(const sm_verdict *v, sm_str rule)
+{
+    for (int64_t i = 0; i < v->table->n_rules; i++) {
+        if (sm_str_eq(v->rules[i].rule->name, rule)) {
+            return &v->rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* What a check would count of all rules. Rows of a set rule that broke it may have left, or are
+ * shown in another order: that is counted by the check. */
+static bool count_whole(const sm_checked_rows *in, const sm_verdict *v, int64_t n_rows, sm_arena *a,
+                        smi_kept_counts *out)
+{
+    const int64_t n = in->table->n_rules;
+
+    *out = (smi_kept_counts){.n_rows = n_rows, .time_us = v->now_us};
+    out->counts = SM_NEW_ARRAY(a, sm_rule_count, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        const sm_rule *r = &in->table->rules[i];
+        const sm_rule_verdict *judged = verdict_of(v, r->name);
+        if (sm_rule_info_of(r->kind)->is_row) {
+            out->counts[i] = (sm_rule_count){.n_rows = n_rows};
+            continue;
+        }
+        if (!judged || judged->count.is_unchecked || judged->count.n_mended > 0 ||
+            (judged->count.n_broken > 0 && !smi_is_whole(r->kind))) {
+            return false;
+        }
+        out->counts[i] = judged->count;
+    }
+    return true;
+}
+
+/* Did the run read all other tables as they are now? */
+static bool read_as_they_are(checking *k, smi_audit *u, const sm_written_rows *in)
+{
+    const sm_contract_table *t = k->in->table;
+    sm_error unused = {0}; /* a rule that means nothing to a check without the run's variables */
+
+    for (int64_t i = 0; i < t->n_rules; i++) {
+        if (!sm_rule_info_of(t->rules[i].kind)->is_row &&
+            smi_audit_ask(u, &t->rules[i], &unused) != SM_OK) {
+            return false;
+        }
+    }
+    for (int64_t i = 0; i < k->kept.n_sources; i++) {
+        const sm_snapshot *s = k->kept.sources[i].snapshot;
+        if (!in->was_read(in->ctx, sm_snapshot_metadata(s)->id, sm_snapshot_version(s))) {
+            return false;
+        }
+    }
+    return !k->kept.is_open;
+}
+
+static sm_status keep_written(checking *k, const sm_written_rows *in, const sm_exec_env *env,
+                              sm_arena *a, sm_str notes[2], sm_error *e)
+{
+    sm_audit audit = {.contract = k->in->contract,
+                      .table = k->in->table,
+                      .names = smi_kept_names(&k->kept),
+                      .other = find_other,
+                      .ctx = k,
+                      .env = env};
+    smi_audit u = {.in = &audit, .a = a};
+    smi_kept_files *files = NULL;
+    smi_kept_counts counts;
+    sm_bound_rule *rules = NULL;
+    sm_relation rows = {0};
+    sm_error unused = {0};
+    int64_t n = 0;
+    bool is_all = false;
+
+    SM_TRY(rows_checked(k, a, &rows, e));
+    audit.rows = plan_of(&rows, a);
+    k->snapshot = sm_names_snapshot(&rows);
+    if (!k->snapshot || sm_snapshot_version(k->snapshot) != in->version ||
+        smi_bind_columns(audit.contract, audit.table, audit.rows->schema, a, &u.columns, &unused) !=
+            SM_OK ||
+        sm_contract_bind(audit.contract, audit.table, audit.rows->schema, &audit.names, a, &rules,
+                         &n, &unused) != SM_OK) {
+        return SM_OK;
+    }
+    smi_kept_begin(&k->kept, k->snapshot);
+    SM_TRY(smi_files_written(&k->kept, &u, rules, n, in->files, in->n_files, &files, &is_all,
+                             &u.n_rows, &notes[0], e));
+    smi_files_put(files, &notes[1]);
+    if (!is_all || !in->are_all || !k->kept.rows ||
+        !count_whole(k->in, in->verdict, u.n_rows, a, &counts) || !read_as_they_are(k, &u, in)) {
+        return SM_OK;
+    }
+    counts.notes[1] = notes[1];
+    SM_TRY(smi_kept_put(&k->kept, &counts, e));
+    notes[1] = counts.notes[1];
+    return SM_OK;
+}
+
+sm_status sm_contract_keep(const sm_written_rows *in, const sm_exec_env *env, sm_arena *a,
+                           sm_str notes[2], sm_error *e)
+{
+    const sm_contract *judged = in->verdict->contract;
+    sm_contract c = *judged; /* as a check has it */
+    sm_checked_rows rows = {.contract = &c, .uri = in->uri, .keeps = true};
+    checking k;
+
+    notes[0] = notes[1] = (sm_str){0};
+    if (!keep_row_rules(in->verdict)) {
+        return SM_OK;
+    }
+    c.tables = SM_NEW_ARRAY(a, sm_contract_table, c.n_tables);
+    memcpy(c.tables, judged->tables, (size_t)c.n_tables * sizeof(*c.tables));
+    sm_contract_leave_files(&c, a);
+    SM_TRY(sm_contract_find(&c, in->verdict->table->name, a, &rows.table, e));
+    checking_open(&k, &rows, env, a);
+    const sm_status st = keep_written(&k, in, env, a, notes, e);
     sm_names_free(k.names);
     return st;
 }

@@ -375,6 +375,9 @@ sm_status smi_audit_freshness(smi_audit *u, const sm_rule *r, sm_rule_count *out
 /** By how many percent there are more rows than in earlier versions (contract_audit_past.c). */
 sm_status smi_audit_volume(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                            sm_error *e) SM_MUST_USE;
+/** Asks for all that a set rule reads beside the rows of the table, as an audit of it does, and
+ * runs nothing (contract_audit_sql.c). */
+sm_status smi_audit_ask(smi_audit *u, const sm_rule *r, sm_error *e) SM_MUST_USE;
 /** The number of a rule's query (contract_audit_sql.c). */
 sm_status smi_audit_query(smi_audit *u, const sm_rule *r, sm_rule_count *out,
                           sm_error *e) SM_MUST_USE;

@@ -667,27 +667,100 @@ static kept_files *files_new(smi_kept *k, int64_t n_rules)
     return f;
 }
 
-sm_status smi_files_count(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
-                          kept_files **out, sm_str *note, sm_error *e)
+/* Lists the files of the table, with what was kept of them. */
+static sm_status list_files(kept_files *f, smi_audit *u, const sm_bound_rule *rules, sm_str *note,
+                            sm_error *e)
 {
-    kept_files *f = files_new(k, n);
     smi_kept_object found = {0};
-    sm_status st = SM_OK;
 
-    SM_TRY(smi_kept_metadata(k->table, k->a, &f->metadata, e));
+    SM_TRY(smi_kept_metadata(f->k->table, f->a, &f->metadata, e));
     find(f, &found, note);
     int32_t *places = SM_NEW_ARRAY(f->a, int32_t, f->n_old_rules + 1);
     match_rules(f, u, rules, places);
     listing l = {.f = f, .places = places};
     const sm_delta_sink to = {.begin = begin_listing, .file = list_file, .ctx = &l};
-    st = sm_snapshot_each(k->table, NULL, &to, e);
+    const sm_status st = sm_snapshot_each(f->k->table, NULL, &to, e);
     f->n_files = l.at;
     sm_buf_release(&found.bytes);
-    SM_TRY(st);
+    return st;
+}
+
+sm_status smi_files_count(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
+                          kept_files **out, sm_str *note, sm_error *e)
+{
+    kept_files *f = files_new(k, n);
+
+    SM_TRY(list_files(f, u, rules, note, e));
     SM_TRY(count_some(f, u, rules, false, e));
     SM_TRY(count_some(f, u, rules, true, e));
     SM_TRY(sum_up(f, u, rules, e));
     *out = f;
+    return SM_OK;
+}
+
+/* ---- files that were judged as they were written --------------------------------------------- */
+
+static bool is_new_rule(const kept_files *f)
+{
+    for (int32_t i = 0; i < f->n_rules; i++) {
+        if (f->rules[i].kept < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Leaves only files whose counts are known, and the examples of rules that were kept. */
+static void leave_known(kept_files *f)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < f->n_files; i++) {
+        if (f->files[i].is_known) {
+            f->files[n++] = f->files[i];
+        }
+    }
+    f->n_files = n;
+    for (int32_t i = 0; i < f->n_rules; i++) {
+        counted_rule *r = &f->rules[i];
+        if (r->kept >= 0) {
+            const counted_rule *old = &f->old_rules[r->kept];
+            memcpy(r->examples, old->examples, sizeof(r->examples));
+            r->n_examples = old->n_examples;
+        }
+    }
+}
+
+sm_status smi_files_written(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
+                            const sm_delta_add *added, int64_t n_added, kept_files **out,
+                            bool *is_all, int64_t *n_rows, sm_str *note, sm_error *e)
+{
+    kept_files *f = files_new(k, n);
+    sm_map *by_key = sm_map_new(k->a);
+    int64_t n_here = 0, n_old = 0;
+
+    *out = NULL;
+    *n_rows = 0;
+    for (int64_t i = 0; i < n_added; i++) {
+        *sm_map_at(by_key, added[i].key) = (void *)&added[i];
+    }
+    SM_TRY(list_files(f, u, rules, note, e));
+    for (int64_t i = 0; i < f->n_files; i++) {
+        counted_file *to = &f->files[i];
+        const sm_delta_add *one = to->file ? sm_map_get(by_key, to->file->key) : NULL;
+        n_old += to->is_known;
+        if (one && !to->file->dv && one->n_rows >= 0) {
+            to->is_known = true;
+            to->n_rows = one->n_rows;
+            *n_rows += one->n_rows;
+            n_here++;
+        }
+    }
+    *is_all = n_here == f->n_files;
+    if (n_here > 0 && !(n_old > 0 && is_new_rule(f))) {
+        leave_known(f);
+        *out = f;
+    }
     return SM_OK;
 }
 

@@ -118,6 +118,18 @@ typedef struct smi_kept_files smi_kept_files;
  */
 sm_status smi_files_count(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
                           smi_kept_files **out, sm_str *note, sm_error *e) SM_MUST_USE;
+/**
+ * Counts nothing: of the files that a write has added it is known that no row of them breaks a row
+ * rule, and of others what was kept.
+ *
+ * Shape     rules: as of smi_files_count(). *out: what smi_files_put() keeps; NULL: it would know
+ *           less than what is kept, as a rule is new, or no more. *is_all: the table has no other
+ *           files than these; *n_rows in them. *note: as of smi_files_count()
+ * Errors    those of reading the table's log
+ */
+sm_status smi_files_written(smi_kept *k, smi_audit *u, const sm_bound_rule *rules, int64_t n,
+                            const sm_delta_add *added, int64_t n_added, smi_kept_files **out,
+                            bool *is_all, int64_t *n_rows, sm_str *note, sm_error *e) SM_MUST_USE;
 /* What contract_kept_keys.c needs of the files that were counted, in their order. */
 
 int64_t smi_files_n(const smi_kept_files *f);

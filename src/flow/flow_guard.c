@@ -421,6 +421,9 @@ static sm_status make_verdict(smi_flow_guard *g, sm_candidate *written, sm_candi
         SM_TRY(find_staged(g, written, c, &rows, e));
         SM_TRY(sm_guard_judge(g->guard, &g->report, &rows, g->run->arena, out, e));
     } while (g->run->asked.has_opened_one);
+    smi_flow_task_state *state = &g->run->tasks[g->task];
+    state->judged_as_stored = g->rows && !g->run->p->tasks[g->task].merge;
+    state->judged_all = rows.written == rows.table;
     smi_flow_page_profile(g, rows.written, *out);
     return SM_OK;
 }

@@ -287,9 +287,11 @@ typedef struct smi_flow_task_state {
     const sm_key_drift *drift; /* and how they differ from those of the run before */
     int64_t n_drift;
     sm_candidate *candidate;
-    smi_flow_own_quarantine own;       /* {0}: its rows go to none, or to a source's */
-    int64_t n_rows_before;             /* of the table; −1: there was none */
-    const sm_verdict *judged;          /* of the last attempt; NULL: it was not judged */
+    smi_flow_own_quarantine own; /* {0}: its rows go to none, or to a source's */
+    int64_t n_rows_before;       /* of the table; −1: there was none */
+    const sm_verdict *judged;    /* of the last attempt; NULL: it was not judged */
+    bool judged_as_stored; /* … the rows that the candidate adds, as its files have them … */
+    bool judged_all;       /* … and they are all that the table will have */
     const sm_contract_report *verdict; /* the same, as the report has it */
     bool is_due;                       /* a view: its contract is still to be judged, … */
     int32_t judged_by;   /* … or the execution of this task has judged it; −1: no other one */
@@ -541,6 +543,9 @@ void smi_flow_asked_restore(sm_run *r, const smi_flow_asked *kept);
 /** Keeps the candidate of a task that fails by its verdict, if that is why. e: the failure, which
  * is to say where its rows are, or why they are not kept. */
 void smi_flow_keep(sm_run *r, int32_t task, sm_error *e);
+/** After the publication: keeps the verdicts of tables for the next check of them
+ * (flow_judged.c). */
+void smi_flow_judged_keep(sm_run *r);
 /** After the publication: of tables that keep their contract again no older candidate is kept. */
 void smi_flow_drop_kept(sm_run *r);
 

@@ -66,6 +66,7 @@ void smi_flow_page_print(sm_run *r)
         }
     }
     told = n > 0 ? told : sm_arena_printf(r->arena, "%s It has judged no table.", told);
+    SM_ASSERT(r->id.len > 0 && r->report->page.len == 0);
     sm_verdict_page(r->id, sm_str_of(told), tables, n, &page);
     r->report->page = sm_arena_take(r->report->arena, &page);
 }

@@ -479,6 +479,7 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
     tell_sources(r, true);
     SM_TRY(publish_candidates(r, e));
     smi_flow_drop_kept(r);
+    smi_flow_judged_keep(r);
     r->phase = SMI_RUN_PUBLISHED;
     if (publication) {
         *publication = (sm_publication){.tables = r->report->tables,

@@ -399,6 +399,14 @@ const sm_type *sm_candidate_schema(const sm_candidate *c);
 int64_t sm_candidate_rows(const sm_candidate *c);
 /** Bytes of all new files, those of moved rows among them. */
 uint64_t sm_candidate_bytes(const sm_candidate *c);
+/** Files that it adds with rows of the write alone: rows that a replace moved are in none of them.
+ * Of a merge they may have rows that were there. */
+const sm_delta_add *sm_candidate_new_files(const sm_candidate *c, int64_t *n);
+/** The id of the table, which no other one has. */
+sm_str sm_candidate_table_id(const sm_candidate *c);
+/** Is this version the next one behind what the candidate changes? Then the table has there what
+ * the candidate makes of it, and nothing of other writers. */
+bool sm_candidate_is_next(const sm_candidate *c, int64_t version);
 /** How many rows the table will have; −1 where a file of another writer does not say how many it
  * has, or they cannot be counted now. The first time reads the base's checkpoint; one at a time. */
 int64_t sm_candidate_table_rows(sm_candidate *c);

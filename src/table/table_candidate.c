@@ -85,6 +85,22 @@ uint64_t sm_candidate_bytes(const sm_candidate *c)
     return c->bytes;
 }
 
+const sm_delta_add *sm_candidate_new_files(const sm_candidate *c, int64_t *n)
+{
+    *n = c->record.n_adds - c->n_moved;
+    return c->record.adds + c->n_moved;
+}
+
+bool sm_candidate_is_next(const sm_candidate *c, int64_t version)
+{
+    return version == (c->base ? sm_snapshot_version(c->base) : -1) + 1;
+}
+
+sm_str sm_candidate_table_id(const sm_candidate *c)
+{
+    return smi_candidate_metadata(c)->id;
+}
+
 bool sm_candidate_is_empty(const sm_candidate *c)
 {
     const sm_delta_commit *r = &c->record;

@@ -113,3 +113,30 @@ def test_an_unchanged_table_takes_its_log_and_one_object(server, put, check):
     others = [target for _, target in seen if "/_smelt/verdicts/" not in target]
     assert len(objects) == 1 and not any(".parquet" in target for target in others), seen
     assert all("_delta_log" in target or "journal" in target for target in others), seen
+
+
+PIPELINE = """\
+name: numbers
+vars: {lake: {type: uri}}
+lake: lake
+tasks:
+  - {table: lake.t, sql: t.sql, contract: c.yaml}
+"""
+
+
+def test_after_a_run_it_is_the_same(smelt, server, proxy, check, tmp_path):
+    """The run has judged the rows that it wrote: the first check reads none of them."""
+    bucket = server.make_bucket("judged")
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    (tmp_path / "t.sql").write_text("SELECT id FROM (VALUES (1), (2), (3)) v(id)")
+    (tmp_path / "c.yaml").write_text(CONTRACT)
+    run = ["run", "p.yaml", "--var", f"lake=s3://{bucket}", "--quiet"]
+    proxy.faults = Seen()
+    assert smelt(*run, env=proxy.env).stderr == ""
+    # of all its requests, beside those of a run without: what is kept is looked for, and put
+    kept = [(method, "keys" if target.endswith(".keys") else target.split(".")[-1].split("?")[0])
+            for method, target in proxy.faults.targets if "/_smelt/verdicts/" in target]
+    assert sorted(kept) == [("GET", "files"), ("PUT", "files"), ("PUT", "json")]
+    told, seen = check(f"s3://{bucket}/lake/t")
+    assert (told["cached"], told["rows"], told["outcome"]) == (True, 3, "passed")
+    assert not data_files(seen) and {method for method, _ in seen} == {"GET"}, seen
