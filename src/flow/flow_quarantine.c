@@ -14,8 +14,9 @@
  * Failed task  Each task has data files of its own in the table. The quarantine is marked before an
  *              attempt at a task. If the attempt succeeds, its last file is ended. If it fails, its
  *              files are deleted, and those of other tasks stay.
- * Other roots  Their files are read again if a load replaces their dates; their refused lines are
- *              in the table already. A full refresh writes these lines again too.
+ * Other roots  Their files are read again if a load replaces their dates. Where its contract takes
+ *              rows, all that the table has of them is replaced, and its books know it; else their
+ *              refused lines are in the table already. A full refresh writes these lines again too.
  * URI          A row has the URI by which its file was opened, even after the file has moved, so
  *              rows of other files may have the same one. A run reads one file by it, so where
  *              others stay, the rows leave by URI and time.
@@ -81,6 +82,12 @@ static leaves *known_that_leave(const sm_run *r, const smi_flow_source_state *s,
             if (sm_str_eq(known->uri, q->again[i].uri)) {
                 out[k] = LEAVES_ALL;
             }
+        }
+    }
+    for (int64_t i = 0; i < b->n_others; i++) {
+        const int64_t k = b->others[i].known;
+        if (b->known[k].uri.len > 0) { /* else they are of books that had one root */
+            out[k] = LEAVES_ALL;
         }
     }
     return out;
@@ -412,8 +419,39 @@ static sm_status claim_file(sm_run *r, int32_t task, smi_flow_source_state *s, i
     return st;
 }
 
+/* By root and path, as the books of all tables have them. */
+static sm_str name_of_other(const smi_flow_books *b, int64_t known, sm_arena *a)
+{
+    const smi_flow_known *k = &b->known[known];
+
+    return sm_arena_strf(a, "%.*s\n%.*s", SM_STR_ARG(b->roots[k->root].uri), SM_STR_ARG(k->path));
+}
+
+/* The books of the quarantine learn what is read of these files: the next run of their root would
+ * take one that has changed for news, and write its lines beside those of this run. */
+static void know_others(sm_run *r, smi_flow_books *own, const smi_flow_books *b)
+{
+    sm_map *others = sm_map_new(r->arena);
+
+    for (int64_t i = 0; i < b->n_others; i++) {
+        *sm_map_at(others, name_of_other(b, b->others[i].known, r->arena)) = &b->others[i];
+    }
+    SM_ASSERT(own != b && !own->in.is_reload);
+    own->others = SM_NEW_ARRAY(r->arena, smi_flow_other, own->n_known + 1);
+    own->n_others = 0;
+    for (int64_t k = 0; k < own->n_known && b->n_others > 0; k++) {
+        const bool is_other = own->known[k].root != own->match.root && !own->known[k].is_displaced;
+        const smi_flow_other *o =
+            is_other ? sm_map_get(others, name_of_other(own, k, r->arena)) : NULL;
+        if (o) {
+            own->others[own->n_others] = *o;
+            own->others[own->n_others++].known = k;
+        }
+    }
+}
+
 /* Files of other roots are written again too: their lines, and rows that the contract takes. What
- * is there of them has the URI that the load has in its books. */
+ * is there of them has the URI that the load has in its books, or the quarantine's. */
 static void claim_others(sm_run *r, smi_flow_quarantine *q, const smi_flow_books *b)
 {
     smi_flow_leaving_file *again = SM_NEW_ARRAY(r->arena, smi_flow_leaving_file, b->n_others);
@@ -429,6 +467,9 @@ static void claim_others(sm_run *r, smi_flow_quarantine *q, const smi_flow_books
     }
     q->again = again;
     q->n_again = b->n_others;
+    if (!q->books.in.is_reload) { /* else it has found them all itself */
+        know_others(r, &q->books, b);
+    }
 }
 
 /* Does the table have the file, and would keep what it has of it? */

@@ -180,6 +180,30 @@ def test_a_moved_file_of_another_root_is_there_once(shop):
     assert shop.ids() == [2, 5]
 
 
+@pytest.mark.parametrize("changes", [("in", "in2"), ("in",), ("in", "in2", "in", "in2"), ("in2", "in", "in2")])
+def test_a_file_of_another_root_that_changed_is_there_once(shop, changes):
+    """A run of one root replaces the date, and reads the file of the other again as it is now. What that has is no
+    news to the next run of its own root, whose quarantine would have it twice."""
+    (shop.folder / "in2").mkdir()
+    texts = {"in": "{one\n" + order(1, n=-1), "in2": "{two\n" + order(2, n=-2)}
+    paths = {"in": shop.folder / "in/20220401.json", "in2": shop.folder / "in2/b-20220401.json"}
+    runs = {"in": [], "in2": ["--var", "in=./in2"]}
+    for root, text in texts.items():
+        paths[root].write_text(text)
+        shop.run(*runs[root], *(["--other-root"] if root == "in2" else []))
+    for i, root in enumerate(changes):
+        for at in (changes if i == 0 else (root,)):
+            texts[at] += order(10 + i, n=-10 - i)
+            paths[at].write_text(texts[at])
+        shop.run(*runs[root])
+        shop.run(*runs["in" if root == "in2" else "in2"])
+        assert sorted((name, line) for name, line, _ in shop.quarantine()) == sorted(
+            (paths[at].name, n + 1) for at, text in texts.items() for n in range(text.count("\n")))
+    before = sorted(shop.quarantine())
+    shop.run("--full-refresh", "raw.orders")
+    assert sorted(shop.quarantine()) == before
+
+
 def test_a_second_load_leaves_the_rows_of_the_first(shop):
     """It has no rule and reads the same files, later; what the first one's rules took is none of its own."""
     shop.put("01", order(1, n=-1), "{\n", order(2))
