@@ -63,8 +63,13 @@ sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
     sm_stage *stage = NULL;
 
     write.adds_columns = w->mode != SM_WRITE_OVERWRITE;
-    SM_TRY(sm_stage_open(&write, &smi_quarantine_schema, env, &stage, e));
-    const sm_status st = shorten_groups(stage, e);
+    sm_status st = sm_stage_open(&write, &smi_quarantine_schema, env, &stage, e);
+    if (st == SM_SCHEMA) { /* nobody can cast, nor leave out, a column that is smelt's own */
+        sm_error_todo(e, "It is no quarantine, whose columns smelt gives: move the table away, or "
+                         "give the quarantine another name.");
+    }
+    SM_TRY(st);
+    st = shorten_groups(stage, e);
     if (st != SM_OK) {
         sm_stage_close(stage);
         return st;

@@ -322,6 +322,18 @@ def test_a_table_s_name_is_not_a_quarantine(shop):
     assert "rows of mart.cities would go to quarantine.cities, as those of the task quarantine.cities do" in text
 
 
+@pytest.mark.parametrize("name", ["orders", "cities"])
+def test_a_foreign_table_has_the_quarantine_s_name(shop, name):
+    """Of a source, and of a table's own: it stays, and nothing is published."""
+    shop.smelt("sql", "--write", f"CREATE TABLE 'lake/quarantine/{name}' AS SELECT 1 AS x")
+    shop.put("01", order(1, n=-1), "{\n", order(2, n=50))
+    told = shop.process(code=1).stderr
+    assert 'column "x" of the table is missing here' in told and f"quarantine quarantine.{name}" in told
+    assert "move the table away, or give the quarantine another name" in told
+    assert shop.sql(f"SELECT * FROM quarantine.{name}") == [{"x": 1}]
+    assert not (shop.lake / "raw/orders/_delta_log").exists()
+
+
 def test_a_rule_is_not_called_as_a_reason(shop):
     shop.put("01", order(1))
     shop.contract(ORDERS + """\
