@@ -36,14 +36,14 @@ class Airflow:
 
 @pytest.fixture(scope="module")
 def project(program, tmp_path_factory):
-    """The shipped pipeline with a schedule, and logs of three days."""
+    """The shipped pipeline with retries, and logs of three days."""
     from common import Smelt
 
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     delta = folder / "pipelines/customer360/delta.yaml"
-    delta.write_text(delta.read_text().replace("name: customer360\n", "name: customer360\nschedule: '@daily'\n"
-                                               "retries: 1\nretry_delay: 5s\n"))
+    delta.write_text(delta.read_text().replace("name: customer360\n", "name: customer360\nretries: 1\n"
+                                               "retry_delay: 5s\n"))
     smelt = Smelt(program.path, folder)
     for month, days in (("2022-04", 30), ("2022-05", 1)):
         smelt("generate", "logs", f"made-{month}", "--month", month, "--days", days, "--rows", 300, "--contracts", 200,
