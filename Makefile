@@ -13,7 +13,7 @@ tsan_options = -Dbuildtype=debugoptimized -Db_sanitize=thread -Dc_args=-g1
 arm64_options = --cross-file "$$(tools/setup path arm64)/cross.ini"
 fuzz_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
 
-.PHONY: help up down setup build debug asan tsan start test quick interop arm64 soak fuzz bench fmt lint tidy \
+.PHONY: help up down setup build debug asan tsan start install test quick interop arm64 soak fuzz bench fmt lint tidy \
 	docs fresh clean
 
 help: ## this list
@@ -38,6 +38,15 @@ setup: ## install what building needs (tools/setup test|interop|bench: more)
 # Not quiet: it takes a while, so it shows its progress. Tests are built by the goals that run them.
 build: build/build.ninja ## build/smelt, the program (release)
 	@$(NINJA) -C build smelt
+
+# Only what is installed is built: the program and what its help says, no tests. The systemd unit names the
+# program, so another prefix configures the build again.
+PREFIX = /usr/local
+install: build ## install the program, manual, completions, a systemd unit (PREFIX, DESTDIR)
+	@grep -qsxF 'prefix = $(PREFIX)' build/meson-private/cmd_line.txt || \
+	  meson configure build -Dprefix=$(PREFIX) >/dev/null
+	@$(NINJA) -C build --quiet smelt manual >build/install.log || { cat build/install.log; exit 1; }
+	@meson install -C build --no-rebuild --quiet
 
 # ---- test -----------------------------------------------------------------------------------
 
