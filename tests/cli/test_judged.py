@@ -301,6 +301,42 @@ def test_the_only_rows_go(shop):
     first_check(shop, reads=True)
 
 
+ODD = ["nan", "nan", "-nan", "inf", "-inf", "-0.0", "0.0", None, None, "1.5", "11"]
+BOUNDS = {"logicalTypeOptions: {minimum: 0}": 4, "logicalTypeOptions: {exclusiveMinimum: 0}": 6,
+          "logicalTypeOptions: {maximum: 10}": 5, "logicalTypeOptions: {exclusiveMaximum: 10}": 5,
+          "logicalTypeOptions: {multipleOf: 0.5}": 5, "required: true": 2, "unique: true": 3}
+
+
+@pytest.mark.parametrize("type", ["DOUBLE", "FLOAT"])
+@pytest.mark.parametrize("rule", BOUNDS)
+def test_numbers_that_are_none(shop, rule, type):
+    """NaN breaks each bound and is like any other NaN; a run and a check count the same, and what is left keeps it."""
+    values = ", ".join("(NULL)" if v is None else f"('{v}')" for v in ODD)
+    shop.tasks("- {table: mart.orders, sql: odd.sql, contract: c.yaml}")
+    shop.sql("odd", f"SELECT CAST(x AS {type}) AS x FROM (VALUES {values}) v(x)")
+    for action in ("warn", "quarantine"):
+        shop.contract(f"  - name: orders\n    properties: [{{name: x, logicalType: number, {rule}, {MEND % action}}}]\n")
+        assert [r["violations"] for r in shop.json()["contracts"]] == [BOUNDS[rule]]
+        first_check(shop, reads=True)
+        left = BOUNDS[rule] if action == "warn" else 0
+        assert [r["violations"] for r in check(shop)["contracts"]] == [left]
+        assert check(shop)["rows"] == len(ODD) - BOUNDS[rule] + left
+
+
+@pytest.mark.parametrize("broken", [("a", "b"), ("a", "c"), ("b", "c")])
+def test_two_of_three_tables_break_a_rule(shop, broken):
+    """The first of them ends the run; nothing of any is published, nor kept but the one candidate."""
+    shop.tasks("\n".join(f"- {{table: mart.{t}, sql: {t}.sql, contract: {t}.yaml}}" for t in "abc"))
+    for t in "abc":
+        shop.sql(t, f"SELECT {-1 if t in broken else 1} AS x")
+        shop.contract(f"  - name: {t}\n    properties: [{{name: x, logicalType: integer, logicalTypeOptions: {{minimum: 0}}}}]\n", f"{t}.yaml")
+    report = shop.json(code=3)
+    assert report["tables"] == [] and report["contracts"][-1]["outcome"] == "failed"
+    assert [r["table"] for r in report["contracts"]] == [f"mart.{t}" for t in "abc" if t <= broken[0]]
+    assert not list(shop.lake.rglob("_delta_log/*.json")) and not list(shop.lake.rglob("verdicts/*"))
+    assert [p.parent.name for p in shop.lake.rglob("candidate.json")] == [broken[0]]
+
+
 # ---- trouble --------------------------------------------------------------------------------------------------------
 
 def test_without_the_right_to_write(shop):
