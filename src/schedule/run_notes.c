@@ -144,9 +144,7 @@ sm_status sm_run_notes_earlier(sm_run_notes *n, sm_arena *a, sm_run_earlier *out
 
     SM_TRY(processes_before(n, &before, e));
     smi_query q = smi_query_new(
-        n->state,
-        "SELECT DISTINCT task FROM attempts WHERE run = ? AND process > ? AND is_after = 1"
-        " AND state = ?",
+        n->state, "SELECT DISTINCT task FROM attempts WHERE run = ? AND process > ? AND state = ?",
         e);
     smi_query_i64(&q, n->run.number);
     smi_query_i64(&q, before);
@@ -174,16 +172,16 @@ static void warn(sm_run_notes *n, const sm_error *e)
 
 static sm_status add_attempt(sm_run_notes *n, const sm_task_begin *b, sm_error *e)
 {
-    smi_query q = smi_query_new(n->state,
-                                "INSERT INTO attempts(run, process, task, attempt, is_after, state,"
-                                " started_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                                e);
+    smi_query q =
+        smi_query_new(n->state,
+                      "INSERT INTO attempts(run, process, task, attempt, state, started_us)"
+                      " VALUES (?, ?, ?, ?, ?, ?)",
+                      e);
 
     smi_query_i64(&q, n->run.number);
     smi_query_i64(&q, n->process);
     smi_query_text(&q, b->name);
     smi_query_i64(&q, b->attempt);
-    smi_query_i64(&q, b->kind == SM_TASK_PUBLISH || b->kind == SM_TASK_CLUSTER);
     smi_query_i64(&q, SM_ATTEMPT_RUNNING);
     smi_query_i64(&q, sm_now_us());
     const sm_status st = smi_query_run(&q);

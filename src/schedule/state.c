@@ -37,7 +37,7 @@ static const char *const steps[] = {
     "CREATE INDEX runs_of_pipeline ON runs(pipeline, number);"
     "CREATE INDEX runs_alive ON runs(number) WHERE state < 2;"
     "CREATE TABLE attempts(run INTEGER NOT NULL, process INTEGER NOT NULL, task TEXT NOT NULL,"
-    " attempt INTEGER NOT NULL, is_after INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, state INTEGER NOT NULL,"
     " started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL DEFAULT 0,"
     " rows INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,"
     " error TEXT NOT NULL DEFAULT '') STRICT;"
