@@ -301,6 +301,8 @@ static void test_select(void **unused)
         {"s = 'bb'", 30, 1},
         {"s = 'bb' AND i > 50", 19, 57},
         {"NOT (s = 'bb')", 90, 0},
+        {"NOT regexp_matches(s, '^[b]+$')", 90, 0},
+        {"NOT regexp_matches('x', '^[b]+$')", 150, 0},
         {"s IN ('a', 'bb', NULL)", 60, 0},
         {"s NOT IN ('a', NULL)", 0, 0},
         {"i > 140 OR s = ''", 33, 3},

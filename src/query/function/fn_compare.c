@@ -317,9 +317,15 @@ sm_status fn_is_not_distinct(const sm_fn_call *call, sm_column *out, sm_error *e
 
 sm_status fn_not(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    const sm_column *const c = &call->args[0];
+    const uint8_t *const in = c->values;
+    const int64_t n_bytes = c->layout == SM_FLAT ? call->n_rows / 8 : 0;
     uint8_t *const bits = (uint8_t *)out->values;
-    for (int64_t i = 0; i < call->n_rows; i++) {
-        if (!smi_bool_at(&call->args[0], i)) {
+    for (int64_t k = 0; k < n_bytes; k++) {
+        bits[k] = (uint8_t)~in[k];
+    }
+    for (int64_t i = n_bytes * 8; i < call->n_rows; i++) {
+        if (!smi_bool_at(c, i)) {
             sm_bit_set(bits, i);
         }
     }

@@ -6,7 +6,8 @@
  *           error of the query; to machine code, if the system allows it. It lives as long as the
  *           plan, and all threads match by it. A pattern that comes from a column is compiled for
  *           each row where it differs from the row before; to machine code where it is the same in
- *           JIT_ROWS rows or more.
+ *           JIT_ROWS rows or more. A constant one that only says of which characters a text is
+ *           takes no match: regex_class.c.
  * Limits    Matching backtracks. A row that needs more than MATCH_STEPS or MATCH_HEAP_KIB is an
  *           error that quotes its text: no pattern runs for ever.
  * Meaning   As DuckDB's (RE2): the leftmost match; where several begin there, the one that the
@@ -32,6 +33,8 @@ typedef struct regex {
     uint32_t n_groups; /* without the whole match, group 0 */
     bool all;          /* option g */
     bool is_native;    /* there is machine code */
+    bool is_class;     /* a constant pattern that `class` says all of */
+    smi_regex_class class;
 } regex;
 
 /* Which of a call's arguments is what. */
@@ -201,6 +204,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
         return NULL;
     }
     sm_arena_defer(a, free_code, re->code);
+    re->is_class = re->options.len == 0 && smi_regex_class_of(re->pattern, args.whole, &re->class);
     if (args.replacement >= 0 && is_constant(call->args[args.replacement]) &&
         check_replacement(re, call->args[args.replacement]->value.as.s, e) != SM_OK) {
         return NULL;
@@ -339,10 +343,32 @@ static sm_str group_of(const matcher *m, sm_str s, uint32_t n)
 
 /* ---- testing and extracting ------------------------------------------------------------------ */
 
+static sm_status test_by_class(const sm_fn_call *call, const smi_regex_class *c, sm_column *out,
+                               sm_error *e)
+{
+    smi_pace pace = {.into = call->into};
+
+    for (int64_t i = 0; i < call->n_rows; i++) {
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        const sm_str s = smi_str_at(&call->args[0], i);
+        SM_TRY(smi_pace_on(&pace, s.len, e));
+        if (smi_regex_class_fits(c, s)) {
+            sm_bit_set((uint8_t *)out->values, i);
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status test_rows(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    const regex *const prepared = call->expr->prepared;
     matcher m;
     sm_status st = SM_OK;
+    if (prepared && prepared->is_class) {
+        return test_by_class(call, &prepared->class, out, e);
+    }
     matcher_init(&m, call);
     for (int64_t i = 0; i < call->n_rows; i++) {
         bool found = false;

@@ -60,6 +60,15 @@ const void *smi_prepare_unit(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 
+/* A text of so many characters, all of them among the members: regex_class.c. */
+typedef struct smi_regex_class {
+    uint8_t members[256]; /* 1: it is one */
+    size_t least, most;
+} smi_regex_class;
+/** Is the pattern, which PCRE2 takes, no more than that? whole: the whole text must match. */
+bool smi_regex_class_of(sm_str pattern, bool whole, smi_regex_class *out);
+bool smi_regex_class_fits(const smi_regex_class *c, sm_str text);
+
 #define SM_FN(name, signature, eval, flags, bind, prepare, summary, example, answer)               \
     sm_status eval(const sm_fn_call *call, sm_column *out, sm_error *e);
 #define SM_AGG(name, signature, aggregate, bind, summary, example, answer)                         \
