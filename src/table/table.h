@@ -732,6 +732,10 @@ typedef struct sm_restored {
  */
 sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
                            sm_restored *out, sm_error *e) SM_MUST_USE;
+/** The same of n tables of one lake, in one publication: all or none (sm_publish). opts and out
+ * have one for each; all are trials, or none is. */
+sm_status sm_tables_restore(sm_store *const *tables, const sm_restore *opts, int32_t n,
+                            sm_budget *budget, sm_restored *out, sm_error *e) SM_MUST_USE;
 
 /* ---- optimize -------------------------------------------------------------------------------- */
 

@@ -273,9 +273,8 @@ sm_status smi_candidate_base(const sm_candidate *c, const sm_delta_file *files, 
 
 /* ---- of a record ----------------------------------------------------------------------------- */
 
-/* The candidate borrows what the record points to, and ends before it. */
-sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,
-                             sm_budget *budget, int64_t *version, sm_error *e)
+sm_candidate *smi_candidate_of_record(sm_store *table, sm_snapshot *base,
+                                      const sm_delta_commit *record, sm_budget *budget)
 {
     sm_candidate *c = sm_alloc_zero(sizeof(*c));
 
@@ -290,7 +289,15 @@ sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_
     c->schema = (record->metadata ? record->metadata : sm_snapshot_metadata(base))->schema;
     c->is_always_made = true;
     smi_candidate_assert_valid(c);
+    return c;
+}
+
+sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,
+                             sm_budget *budget, int64_t *version, sm_error *e)
+{
+    sm_candidate *c = smi_candidate_of_record(table, base, record, budget);
     const sm_status st = sm_publish(&c, 1, budget, version, NULL, e);
+
     sm_candidate_release(c);
     return st;
 }

@@ -435,6 +435,10 @@ struct sm_candidate {
 sm_delta_commit smi_candidate_record(const sm_candidate *c);
 /** May the candidate be published, as to its contract? SM_CONTRACT. */
 sm_status smi_candidate_check_verdict(const sm_candidate *c, sm_error *e) SM_MUST_USE;
+/** A change that a record says all of: it has no new files. base: NULL for a new table. Borrows
+ * what the record points to, until it is released. */
+sm_candidate *smi_candidate_of_record(sm_store *table, sm_snapshot *base,
+                                      const sm_delta_commit *record, sm_budget *budget);
 /** Publishes a change that a record says all of: it has no new files. base: NULL for a new table.
  * Borrows the record. */
 sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,

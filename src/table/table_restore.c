@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_restore.c: makes the rows of an earlier version the table's again, by one commit.
- * Called by `smelt table restore`.
+ * Called by `smelt table restore`, and by `smelt rollback` for all tables of a run at once.
  *
  * Order    Complete the publication that is open in the table's lake. Open the newest version and
  *          the one that is meant. Compare their files: those that only the newest has are removed,
@@ -32,6 +32,7 @@ typedef struct restoring {
     const sm_restore *opts;
     sm_snapshot *now, *then;
     const sm_delta_file **removes, **restores; /* in the order of their snapshots */
+    sm_delta_commit record;
     sm_restored out;
 } restoring;
 
@@ -366,33 +367,85 @@ static sm_status open_versions(restoring *r, sm_error *e)
     return sm_snapshot_open_head(r->store, r->out.version, r->budget, &r->then, e);
 }
 
+/* All but the publication. */
+static sm_status prepare(restoring *r, sm_error *e)
+{
+    sm_delta_prepared unused;
+
+    SM_TRY(open_versions(r, e));
+    SM_TRY(compare_files(r, e));
+    SM_ASSERT(r->out.n_restored <= r->out.n_files);
+    SM_TRY(check_files(r, e));
+    SM_TRY(make_record(r, &r->record, e));
+    SM_TRY(find_same(r, &r->record, e));
+    return r->opts->is_trial || r->out.is_same
+               ? sm_delta_prepare(r->now, &r->record, r->arena, &unused, e)
+               : SM_OK;
+}
+
+/* In one publication, of those that are not as at their version already. */
+static sm_status publish(restoring *items, int32_t n, sm_budget *budget, sm_error *e)
+{
+    sm_arena *a = items[0].arena;
+    sm_candidate **candidates = SM_NEW_ARRAY(a, sm_candidate *, n);
+    int64_t *versions = SM_NEW_ARRAY(a, int64_t, n);
+    int32_t n_made = 0;
+    sm_status st = SM_OK;
+
+    for (int32_t i = 0; i < n; i++) {
+        if (!items[i].out.is_same) {
+            candidates[n_made++] =
+                smi_candidate_of_record(items[i].store, items[i].now, &items[i].record, budget);
+        }
+    }
+    if (n_made > 0) {
+        st = sm_publish(candidates, n_made, budget, versions, NULL, e);
+    }
+    for (int32_t i = 0, k = 0; i < n; i++) {
+        if (!items[i].out.is_same) {
+            items[i].out.made = versions[k];
+            sm_candidate_release(candidates[k++]);
+        }
+    }
+    return st;
+}
+
+sm_status sm_tables_restore(sm_store *const *tables, const sm_restore *opts, int32_t n,
+                            sm_budget *budget, sm_restored *out, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(budget);
+    restoring *items = SM_NEW_ARRAY(a, restoring, n);
+    sm_status st = SM_OK;
+
+    SM_ASSERT(n > 0);
+    for (int32_t i = 0; i < n && st == SM_OK; i++) {
+        SM_ASSERT(opts[i].at.kind != SM_AT_NEWEST && opts[i].is_trial == opts[0].is_trial);
+        items[i] = (restoring){.store = tables[i],
+                               .budget = budget,
+                               .arena = sm_arena_new(budget),
+                               .opts = &opts[i],
+                               .out = {.made = -1}};
+        st = prepare(&items[i], e);
+    }
+    if (st == SM_OK && !opts[0].is_trial) {
+        st = publish(items, n, budget, e);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        if (st == SM_OK) {
+            out[i] = items[i].out;
+        }
+        sm_snapshot_release(items[i].then);
+        sm_snapshot_release(items[i].now);
+        if (items[i].arena) {
+            sm_arena_free(items[i].arena);
+        }
+    }
+    sm_arena_free(a);
+    return st;
+}
+
 sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
                            sm_restored *out, sm_error *e)
 {
-    SM_ASSERT(opts->at.kind != SM_AT_NEWEST);
-    restoring r = {.store = table, .budget = budget, .arena = sm_arena_new(budget), .opts = opts};
-    sm_delta_prepared unused;
-    sm_delta_commit record;
-    sm_status st = SM_OK;
-
-    r.out.made = -1;
-    SM_TRY_GOTO(st, done, open_versions(&r, e));
-    SM_TRY_GOTO(st, done, compare_files(&r, e));
-    SM_ASSERT(r.out.n_restored <= r.out.n_files);
-    SM_TRY_GOTO(st, done, check_files(&r, e));
-    SM_TRY_GOTO(st, done, make_record(&r, &record, e));
-    SM_TRY_GOTO(st, done, find_same(&r, &record, e));
-    if (opts->is_trial || r.out.is_same) {
-        st = sm_delta_prepare(r.now, &record, r.arena, &unused, e);
-    } else {
-        st = smi_publish_record(r.store, r.now, &record, budget, &r.out.made, e);
-    }
-    if (st == SM_OK) {
-        *out = r.out;
-    }
-done:
-    sm_snapshot_release(r.then);
-    sm_snapshot_release(r.now);
-    sm_arena_free(r.arena);
-    return st;
+    return sm_tables_restore(&table, opts, 1, budget, out, e);
 }
