@@ -1,9 +1,12 @@
 """`smelt export airflow`: the file is Python that calls smelt with the same names and values, whatever these are, with
 the edges of the pipeline. tests/airflow runs it."""
 import ast
+import re
+import subprocess
 
 import pytest
 
+from common import ROOT
 from test_listed import PIPELINE, SQL, refused  # noqa: F401 (its shop has views, tags and a cluster)
 
 
@@ -81,3 +84,28 @@ def test_a_file(smelt, shop):
 ])
 def test_what_cannot_be_exported(smelt, shop, args, code, what):
     assert what in refused(smelt, shop, code, "export", *args).stderr
+
+
+def test_the_shipped_dags_are_what_is_exported(smelt, tmp_path):
+    """deploy/airflow cannot go stale. After a change: tools/dags build/smelt deploy/airflow/dags."""
+    subprocess.run([ROOT / "tools/dags", smelt.path, tmp_path], check=True, capture_output=True)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_text() for path in (ROOT / "deploy/airflow/dags").iterdir()}
+    assert sorted(made) == ["customer360.py", "customer360_direct.py"]
+
+
+def test_the_airflow_project_has_what_it_needs(smelt):
+    """The libraries of the program, and the provider that the tests run."""
+    project = ROOT / "deploy/airflow"
+    pins = (ROOT / "tests/airflow/requirements.txt").read_text().splitlines()
+    assert [line for line in (project / "requirements.txt").read_text().splitlines() if line[0] != "#"] == [
+        line for line in pins if line.startswith("apache-airflow-providers-docker==")]
+    packages = (project / "packages.txt").read_text().split()
+    linked = subprocess.run(["readelf", "-d", smelt.path], capture_output=True, text=True, check=True).stdout
+    loaded = [line.split('"')[1] for name in ("net/net.c", "store/s3_crypto.c", "store/s3_xml.c")
+              for line in (ROOT / "src" / name).read_text().splitlines() if "files[] = {" in line]
+    for library in [*re.findall(r"NEEDED.*\[(\S+)\]", linked), *loaded]:
+        name, version = re.fullmatch(r"(?:lib)?(.+?)\.so\.(\d+)", library).groups()
+        if name not in ("c", "m", "gcc_s", "stdc++", "asan", "ubsan") and not name.startswith("ld-"):
+            stem = {"z": "zlib1g", "brotlidec": "libbrotli", "crypto": "libssl"}.get(name, f"lib{name}")
+            assert [p for p in packages if p.startswith(stem)], library
