@@ -13,7 +13,7 @@ tsan_options = -Dbuildtype=debugoptimized -Db_sanitize=thread -Dc_args=-g1
 arm64_options = --cross-file "$$(tools/setup path arm64)/cross.ini"
 fuzz_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
 
-.PHONY: help up down setup build debug asan tsan start install test quick interop arm64 soak fuzz bench fmt lint tidy \
+.PHONY: help up down setup build debug asan tsan start install dist test quick interop arm64 soak fuzz bench fmt lint tidy \
 	docs fresh clean
 
 help: ## this list
@@ -48,6 +48,10 @@ install: build ## install the program, manual, completions, a systemd unit (PREF
 	@$(NINJA) -C build --quiet smelt manual >build/install.log || { cat build/install.log; exit 1; }
 	@meson install -C build --no-rebuild --quiet
 
+dist: build ## a .deb, an archive of the program and one of the source, in build/dist
+	@tools/setup dist
+	@tools/dist
+
 # ---- test -----------------------------------------------------------------------------------
 
 quick: ## under a minute: format, rooms, build, unit tests
@@ -58,7 +62,7 @@ test: ## all tests that need no JVM: lint, all suites, sanitizers, peers
 	@tools/setup test
 	@tools/test all
 
-interop: ## the tests that need a JVM: Spark
+interop: ## the tests that need a JVM (Spark), Airflow, or an image
 	@tools/setup interop
 	@tools/test interop
 

@@ -7,6 +7,8 @@ delta_peers   {name: read} for the peers of this environment; read(uri, version=
               the table as dicts of Python values, in no order
 duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
 spark         a SparkSession with Delta (only for tests marked jvm)
+containers    buildah and podman with a minimal Debian (only for tests marked deploy or airflow)
+image         the image of deploy/Dockerfile in there, by its name
 minio         a MinIO with a bucket "lake", shared by tests that need no server of their own
 """
 import functools
@@ -17,6 +19,7 @@ import platform
 
 import pytest
 
+import containers as engine_of_containers
 import engines
 import s3
 from common import ROOT, Smelt, smelt_path
@@ -104,3 +107,17 @@ def minio(tmp_path_factory):
         yield one
     finally:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def containers(tmp_path_factory):
+    engine_of_containers.require()
+    one = engine_of_containers.Engine(tmp_path_factory.mktemp("containers"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def image(containers):
+    containers.build("smelt", "deploy/Dockerfile")
+    return "smelt"
