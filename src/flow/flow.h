@@ -349,6 +349,26 @@ typedef struct sm_new_key {
  * done. *out lives in `a`. Errors: those of opening a table; what its books fail with. */
 sm_status sm_run_new_keys(sm_run *r, sm_arena *a, sm_new_key **out, int64_t *n,
                           sm_error *e) SM_MUST_USE;
+/* A table that a run has published, taken back. */
+typedef struct sm_rolled_back {
+    sm_str table;
+    int64_t version; /* that the run made */
+    int64_t to;      /* the version before, whose rows are the table's again */
+    int64_t made;    /* the version with them; −1: of a trial, or where it is_same */
+    bool is_same;    /* it was taken back before */
+} sm_rolled_back;
+/**
+ * Takes back what the run of opts->run_id has published since opts->earlier.since_us: its tables
+ * and quarantines have the rows of the versions before it again, all or none.
+ *
+ * Shape     is_trial: only find out what would be done, and whether it can be
+ * Owner     *out lives in `a`, its names as long as the pipeline
+ * Errors    SM_NOT_FOUND: there is nothing of it in the lake; SM_CONFLICT: others have written a
+ *           table since (they are named); SM_UNSUPPORTED: it has made a table; those of
+ *           sm_tables_restore()
+ */
+sm_status sm_run_roll_back(sm_run *r, bool is_trial, sm_arena *a, sm_rolled_back **out, int32_t *n,
+                           sm_error *e) SM_MUST_USE;
 /** Ends a run at any point. What was not published is deleted. *report (may be NULL) is what the
  * run did; sm_run_report_release() it. Takes NULL: an empty report. */
 void sm_run_close(sm_run *r, sm_run_report *report);

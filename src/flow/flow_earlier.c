@@ -15,7 +15,7 @@
 typedef struct search {
     const sm_run *run;
     sm_arena *scratch;
-    bool is_found;
+    int64_t version; /* of its newest commit; −1: it has none */
 } search;
 
 static sm_status look_at(void *ctx, const sm_delta_commit_info *info, sm_error *e)
@@ -25,32 +25,42 @@ static sm_status look_at(void *ctx, const sm_delta_commit_info *info, sm_error *
     sm_error unused = {0};
 
     (void)e;
-    SM_ASSERT(!s->is_found && s->run->opts->earlier.since_us > 0);
+    SM_ASSERT(s->version < 0 && s->run->opts->earlier.since_us > 0);
     if (info->timestamp_ms < s->run->opts->earlier.since_us / 1000) {
         return SM_END;
     }
     sm_arena_reset(s->scratch);
-    if (sm_json_parse(info->user_metadata, s->scratch, &metadata, &unused) == SM_OK) {
-        s->is_found = sm_str_eq(sm_json_text(sm_json_get(metadata, "run")), s->run->id);
-    }
-    return s->is_found ? SM_END : SM_OK;
+    const bool is_its =
+        sm_json_parse(info->user_metadata, s->scratch, &metadata, &unused) == SM_OK &&
+        sm_str_eq(sm_json_text(sm_json_get(metadata, "run")), s->run->id) &&
+        !sm_str_is(info->operation, "OPTIMIZE");
+    s->version = is_its ? info->version : -1;
+    return is_its ? SM_END : SM_OK;
+}
+
+sm_status smi_flow_find_commit(const sm_run *r, sm_store *table, int64_t *version, sm_error *e)
+{
+    search s = {.run = r, .scratch = sm_arena_new(r->env->budget), .version = -1};
+    const sm_status st = sm_delta_history_each(table, -1, r->env->budget, look_at, &s, e);
+
+    sm_arena_free(s.scratch);
+    *version = s.version;
+    return st == SM_END || st == SM_NOT_FOUND ? SM_OK : st; /* no table yet */
 }
 
 static sm_status search_table(sm_run *r, int32_t task, bool *is_found, sm_error *e)
 {
-    SM_ASSERT(r->tasks[task].is_chosen && !r->p->tasks[task].is_after);
-    search s = {.run = r};
     sm_store *store = NULL;
     sm_str uri = {0};
+    int64_t version = -1;
 
+    SM_ASSERT(r->tasks[task].is_chosen && !r->p->tasks[task].is_after);
     SM_TRY(sm_names_uri(r->names, r->p->tasks[task].name, r->arena, &uri, e));
     SM_TRY(sm_store_open(r->env->stores, uri, &store, e));
-    s.scratch = sm_arena_new(r->env->budget);
-    const sm_status st = sm_delta_history_each(store, -1, r->env->budget, look_at, &s, e);
-    sm_arena_free(s.scratch);
+    const sm_status st = smi_flow_find_commit(r, store, &version, e);
     sm_store_release(store);
-    *is_found = s.is_found;
-    return st == SM_END || st == SM_NOT_FOUND ? SM_OK : st; /* no table yet */
+    *is_found = version >= 0;
+    return st;
 }
 
 static bool is_done(const sm_run_earlier *earlier, sm_str task)

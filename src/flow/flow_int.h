@@ -707,6 +707,10 @@ bool smi_flow_run_is_late(const sm_run *r);
 /** Leaves out the tasks that an earlier process of the run has finished (flow_earlier.c). When the
  * lake is settled, before the steps are made. */
 sm_status smi_flow_leave_out_done(sm_run *r, sm_error *e) SM_MUST_USE;
+/** The newest version that this run has written of a table since opts->earlier.since_us, but for
+ * sorted rows; −1: none. The lake is settled. */
+sm_status smi_flow_find_commit(const sm_run *r, sm_store *table, int64_t *version,
+                               sm_error *e) SM_MUST_USE;
 /** Sorts a table of the lake (flow_cluster.c). After the run's tables are published. */
 sm_status smi_flow_cluster_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
