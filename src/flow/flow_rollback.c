@@ -6,9 +6,10 @@
  * Which    Tables whose log has a commit with the run's id. Those of the pipeline's file as it is
  *          now, in the lake that the run's variables name.
  * Later    From the newest version back to the run's: a RESTORE leads to the version that it
- *          brought back; sorting, joining and vacuuming keep the rows. Anything else was written on top of
- *          the run's rows, and would be lost: then nothing is done, for the tables of a run belong
- *          together. Where the way leads to a version before the run's, it is taken back already.
+ *          brought back; sorting, joining and vacuuming keep the rows. Anything else was written
+ *          on top of the run's rows, and would be lost: then nothing is done, for the tables of a
+ *          run belong together. Where the way leads to a version before the run's, it is taken
+ *          back already.
  * First    A version 0 has none before it: a table that the run made is not taken back.
  * Method   One publication of RESTOREs (sm_tables_restore): all or none. A load after it continues
  *          from the books of the version that is restored, and loads the run's files again. */
