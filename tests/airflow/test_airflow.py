@@ -67,13 +67,21 @@ def airflow(project, tmp_path_factory):
     return it
 
 
-def test_each_form_is_read_without_an_error(airflow):
-    """By Airflow's own reader of DAG files."""
+def read_dags(airflow, folder):
+    """By Airflow's own reader of DAG files: the ids, and what went wrong."""
     read = ("import json, sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(sys.argv[1]); "
             "print(json.dumps([sorted(bag.dags), bag.import_errors]))")
-    done = subprocess.run([airflow.bin.parent / "python", "-c", read, airflow.dags], env=airflow.env, text=True,
+    done = subprocess.run([airflow.bin.parent / "python", "-c", read, folder], env=airflow.env, text=True,
                           capture_output=True, check=True, timeout=600)
-    assert json.loads(done.stdout.splitlines()[-1]) == [FORMS, {}]  # behind lines of its log
+    return json.loads(done.stdout.splitlines()[-1])  # behind lines of its log
+
+
+def test_each_form_is_read_without_an_error(airflow):
+    assert read_dags(airflow, airflow.dags) == [FORMS, {}]
+
+
+def test_the_shipped_dags_are_read_without_an_error(airflow):
+    assert read_dags(airflow, ROOT / "deploy/airflow/dags") == [["customer360", "customer360_direct"], {}]
 
 
 @pytest.mark.parametrize("form", ["bash", "taskflow"])
@@ -98,3 +106,20 @@ def test_a_broken_contract_fails_without_a_retry(airflow, project):
     finally:
         contract.write_text(text)
     assert done.returncode != 0 and "smelt ended with 3" in done.stdout + done.stderr
+
+
+def test_the_shipped_dag_runs_in_containers(airflow, project, containers, image, tmp_path):
+    """DockerOperator, by podman's service in the place of a Docker engine, in the image that deploy/Dockerfile gives."""
+    home = tmp_path / "home"
+    shutil.copytree(project.cwd, home, ignore=shutil.ignore_patterns("made-*", "own-*"))
+    for folder in (home, *(path for path in home.rglob("*") if path.is_dir())):
+        folder.chmod(0o777)  # the user of the image writes here
+    shutil.copy(ROOT / "deploy/airflow/dags/customer360_direct.py", airflow.dags)
+    with containers.service() as address:
+        done = airflow("dags", "test", "customer360_direct", "2022-05-01", SMELT_HOME=str(home), DOCKER_HOST=address,
+                       SMELT_IMAGE=f"localhost/{image}", SMELT_NETWORK="host")
+    assert "state=success" in done.stdout + done.stderr
+    project("run", "pipelines/customer360/direct.yaml", "--date", "2022-04-30", "--var", "lake=./own-direct")
+    rows = [sorted(map(str, project.sql("SELECT * FROM gold.customer360", "--lake", str(lake))))
+            for lake in (home / "direct", "./own-direct")]
+    assert rows[0] == rows[1] and rows[0]

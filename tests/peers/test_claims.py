@@ -152,7 +152,10 @@ LIMITS = {
     "--memory-limit below": InTest("tests/memory/test_memory.py", "LIMIT"),
     "stores other than disk": Fails("SELECT * FROM 'gs://bucket/a.parquet'", "s3"),
     "more than one machine": NotHere("there is nothing that could be run on another"),
-    "make up with Docker": NotHere("no Docker engine"),
+    "make up with Docker": [
+        NotHere("no Docker engine"),
+        InTest("tests/deploy/test_image.py", "def test_the_shipped_pipeline"),
+        InTest("tests/airflow/test_airflow.py", "def test_the_shipped_dag_runs_in_containers")],
     "reading CSV, and formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
     "a contract on a view": InTest("tests/cli/test_task_contracts.py", "def test_a_view_takes_no_rows_away"),
     "a contract on a table with scd2": [
