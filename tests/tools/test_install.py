@@ -26,7 +26,12 @@ def needs(program):
 
 
 def test_the_program_and_its_pipelines(installed, tmp_path):
+    """The files of the tree, and no history of runs that were made in there."""
     smelt = installed / "bin/smelt"
+    listed = subprocess.run(["git", "ls-files", "pipelines"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(listed.stdout.split()) == sorted(
+        str(path.relative_to(installed / "share/smelt")) for path in (installed / "share/smelt").rglob("*")
+        if path.is_file())
     assert subprocess.run([smelt, "--version"], capture_output=True, text=True).stdout.startswith("smelt ")
     for name in ("delta", "direct"):
         pipeline = installed / f"share/smelt/pipelines/customer360/{name}.yaml"
