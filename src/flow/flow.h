@@ -95,9 +95,32 @@ typedef struct sm_pipeline_times {
     sm_str text; /* as the file has it: "0 6 * * *"; "": it has no schedule */
     sm_cron cron;
     const sm_zone *zone;
+    bool catches_up;     /* all intervals are run that went by while no scheduler was up */
+    int32_t max_runs;    /* of the pipeline at once */
+    const sm_str *after; /* pipelines behind whose runs it runs */
+    int32_t n_after;
 } sm_pipeline_times;
 /** As long as the pipeline. */
 sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p);
+
+/* A source that runs its pipeline as its files come. */
+typedef struct sm_watched_source {
+    sm_str folder, match; /* as the variable's default has it; the names that count */
+    int64_t poll_us;      /* how often it is looked at, where the system does not tell of changes */
+    int64_t settle_us;    /* a local file is taken when it was not changed for so long */
+} sm_watched_source;
+/** Those of a pipeline, in `a`; they live as long as both. */
+void sm_pipeline_watched(const sm_pipeline *p, sm_arena *a, sm_watched_source **out, int32_t *n);
+
+/* The files of a watched source that a run would take now. */
+typedef struct sm_watched_files {
+    int64_t n;
+    uint64_t print;  /* another one where other files are there */
+    int64_t next_us; /* when the next one has settled; 0: no file is too young */
+} sm_watched_files;
+/** Lists them; a folder that is not there has none. Errors: those of sm_files_find(). */
+sm_status sm_watched_look(const sm_watched_source *s, sm_stores *stores, int64_t now_us,
+                          sm_watched_files *out, sm_error *e) SM_MUST_USE;
 /** That of tasks which say nothing else. */
 sm_task_tries sm_pipeline_tries(const sm_pipeline *p);
 /** How long a run may take, in microseconds; 0: as long as it wants. */

@@ -76,6 +76,8 @@ typedef struct smi_flow_source {
     sm_policy gone; /* files that were loaded and are not there: KEEP, REMOVE (their rows), FAIL */
     bool has_unknown;  /* the file says what is done with keys that no column takes: */
     sm_policy unknown; /* IGNORE, KEEP (in a column), FAIL; else read_json decides */
+    bool is_watched;   /* its files run the pipeline as they come */
+    int64_t poll_us, settle_us;
     sm_yaml_place at;
 } smi_flow_source;
 
@@ -175,6 +177,10 @@ struct sm_pipeline {
     sm_str schedule_text; /* "": it has none */
     sm_cron schedule;
     const sm_zone *zone; /* of the schedule */
+    bool catches_up;
+    int32_t max_runs;
+    const sm_str *after; /* pipelines */
+    int32_t n_after;
     smi_flow_connection *connections;
     int32_t n_connections;
     smi_flow_var *vars;

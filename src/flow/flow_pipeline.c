@@ -132,7 +132,15 @@ sm_task_place sm_pipeline_task_place(const sm_pipeline *p, int32_t i)
 
 sm_pipeline_times sm_pipeline_schedule(const sm_pipeline *p)
 {
-    return (sm_pipeline_times){.text = p->schedule_text, .cron = p->schedule, .zone = p->zone};
+    return (sm_pipeline_times){
+        .text = p->schedule_text,
+        .cron = p->schedule,
+        .zone = p->zone,
+        .catches_up = p->catches_up,
+        .max_runs = p->max_runs,
+        .after = p->after,
+        .n_after = p->n_after,
+    };
 }
 
 sm_task_tries sm_pipeline_tries(const sm_pipeline *p)

@@ -5,6 +5,7 @@
  * sources; flow_plan.c and flow_load.c open a source when the first task asks for it. */
 #include <inttypes.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"
@@ -53,15 +54,24 @@ static bool is_in_period(const smi_flow_source_state *s, const sm_found_file *f)
     return s->def->period < 0 || (f->date >= s->first_day && f->date <= s->last_day);
 }
 
+/* When a local file of a watched source may be read: before it may be half written. An object of a
+ * bucket appears whole. */
+static int64_t settles_us(const sm_store *store, int64_t settle_us, const sm_found_file *f)
+{
+    return sm_store_is_far(store) ? 0 : f->file.modified_us + settle_us;
+}
+
 static sm_status choose_period(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
+    const int64_t now_us = sm_now_us();
     int64_t n = 0;
 
     s->states = SM_NEW_ARRAY(r->arena, smi_flow_file, s->found.n);
     s->by_uri = sm_map_new(r->arena);
     for (int64_t i = 0; i < s->found.n; i++) {
         sm_found_file *f = &s->found.items[i];
-        s->states[i].is_in_period = is_in_period(s, f);
+        s->states[i].is_in_period =
+            is_in_period(s, f) && settles_us(s->found.store, s->def->settle_us, f) <= now_us;
         s->states[i].n_lines = -1;
         s->states[i].reader = -1;
         s->states[i].at = i;
@@ -114,6 +124,52 @@ done:
     }
     return sm_within(e, st, "source %.*s", SM_STR_ARG(s->def->name));
 }
+
+/* ---- sources whose files run the pipeline ---------------------------------------------------- */
+
+void sm_pipeline_watched(const sm_pipeline *p, sm_arena *a, sm_watched_source **out, int32_t *n)
+{
+    SM_ASSERT(p->n_sources <= SMI_MAX_SOURCES);
+    *out = SM_NEW_ARRAY(a, sm_watched_source, p->n_sources);
+    *n = 0;
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        const smi_flow_source *s = &p->sources[i];
+        if (s->is_watched) {
+            SM_ASSERT(p->vars[s->var].has_default && s->poll_us > 0);
+            (*out)[(*n)++] = (sm_watched_source){.folder = p->vars[s->var].default_text,
+                                                 .match = s->match,
+                                                 .poll_us = s->poll_us,
+                                                 .settle_us = s->settle_us};
+        }
+    }
+}
+
+sm_status sm_watched_look(const sm_watched_source *s, sm_stores *stores, int64_t now_us,
+                          sm_watched_files *out, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_files found = {0};
+    const sm_status st = sm_files_find(stores, s->folder, s->match, false, a, &found, e);
+
+    *out = (sm_watched_files){0};
+    for (int64_t i = 0; i < found.n; i++) {
+        const sm_found_file *f = &found.items[i];
+        const int64_t settles = settles_us(found.store, s->settle_us, f);
+        if (settles > now_us) {
+            out->next_us = out->next_us == 0 || settles < out->next_us ? settles : out->next_us;
+            continue;
+        }
+        const uint64_t marks[] = {sm_hash64(f->name.data, f->name.len), f->file.size_bytes,
+                                  (uint64_t)f->file.modified_us};
+        out->print += sm_hash64(marks, sizeof(marks)); /* a sum: whatever the order */
+        out->n++;
+    }
+    sm_files_release(&found);
+    sm_arena_free(a);
+    return st == SM_NOT_FOUND ? SM_OK : st; /* no folder yet */
+}
+
+/* ---- the sources of a run -------------------------------------------------------------------- */
 
 static void init_source(sm_run *r, int32_t i)
 {

@@ -16,6 +16,9 @@
 #define MAX_RETRIES    100
 #define SECOND_US      INT64_C(1000000)
 #define RETRY_US       INT64_C(30000000) /* the wait before a retry, if the file says none */
+#define MAX_RUNS       64
+#define POLL_US        INT64_C(30000000) /* how often a watched folder is listed */
+#define SETTLE_US      INT64_C(2000000)  /* a local file is whole when it was not changed so long */
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -298,10 +301,72 @@ static sm_status read_policy(sm_pipeline *p, const sm_yaml_fields *f, int key, c
     return st == SM_OK ? st : smi_flow_at(p, at.line > 0 ? at : f->places[key], st, e);
 }
 
+/* A length of time, like 30 days; *us stays as it is where the key is missing. */
+static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                               int64_t least_us, int64_t *us, sm_error *e)
+{
+    sm_str text = {0};
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a duration", f->has[key], &text, e));
+    if (!f->has[key] || (sm_parse_duration(text, us) && *us >= least_us)) {
+        return SM_OK;
+    }
+    return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
+                       sm_fail(e, SM_INVALID,
+                               "%s is a time like \"30 days\", \"12 hours\" or \"90s\", not "
+                               "\"%.*s\"",
+                               f->keys[key], SM_STR_ARG(text)),
+                       e);
+}
+
+/* A yes or no; *out stays as it is where the key is missing. */
+static sm_status read_flag(const sm_pipeline *p, const sm_yaml_fields *f, int key, bool *out,
+                           sm_error *e)
+{
+    sm_str word = {0};
+
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a value", f->has[key], &word, e));
+    if (f->has[key] && !sm_str_is(word, "true") && !sm_str_is(word, "false")) {
+        return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
+                           sm_fail(e, SM_INVALID, "%s is true or false, not \"%.*s\"", f->keys[key],
+                                   SM_STR_ARG(word)),
+                           e);
+    }
+    *out = f->has[key] ? sm_str_is(word, "true") : *out;
+    return SM_OK;
+}
+
+/* watch, and the two keys behind it. */
+static sm_status read_watch(const sm_pipeline *p, const sm_yaml_fields *f, int watch,
+                            smi_flow_source *s, sm_error *e)
+{
+    s->poll_us = POLL_US;
+    SM_TRY(read_flag(p, f, watch, &s->is_watched, e));
+    for (int key = watch + 1; key <= watch + 2; key++) {
+        if (f->has[key] && !s->is_watched) {
+            return smi_flow_at(
+                p, f->places[key],
+                sm_fail(e, SM_SYNTAX, "%s is for sources with watch: true", f->keys[key]), e);
+        }
+    }
+    if (!s->is_watched) {
+        return SM_OK;
+    }
+    s->settle_us = SETTLE_US;
+    SM_TRY(read_duration(p, f, watch + 1, 1, &s->poll_us, e));
+    SM_TRY(read_duration(p, f, watch + 2, 0, &s->settle_us, e));
+    if (!p->vars[s->var].has_default) {
+        const sm_status st = sm_fail(e, SM_INVALID, "the folder of a watched source is not known");
+        sm_error_todo(e, "Give the variable %.*s a default.", SM_STR_ARG(s->name));
+        return smi_flow_at(p, sm_yaml_place_of(f->values[watch]), st, e);
+    }
+    return SM_OK;
+}
+
 static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source *s, sm_error *e)
 {
-    static const char *const keys[] = {"name",   "match", "window",  "quarantine",
-                                       "copies", "gone",  "unknown", NULL};
+    static const char *const keys[] = {"name",    "match", "window", "quarantine", "copies", "gone",
+                                       "unknown", "watch", "poll",   "settle",     NULL};
     sm_yaml_fields f;
     sm_str period = {0};
 
@@ -325,6 +390,7 @@ static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source
     SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
     s->has_unknown = f.has[6];
     SM_TRY(read_policy(p, &f, 6, keys[6], SM_TAKES(SM_POLICY_IGNORE), &s->unknown, e));
+    SM_TRY(read_watch(p, &f, 7, s, e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "a source", false, &s->quarantine, e));
     return f.has[3] ? check_new_table(p, s->quarantine, sm_yaml_place_of(f.values[3]), e) : SM_OK;
 }
@@ -862,24 +928,6 @@ static sm_status read_made(sm_pipeline *p, const sm_yaml_fields *f, smi_flow_tas
     return read_overwrite(p, f, t, e);
 }
 
-/* A length of time, like 30 days; *us stays as it is where the key is missing. */
-static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
-                               int64_t least_us, int64_t *us, sm_error *e)
-{
-    sm_str text = {0};
-
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a duration", f->has[key], &text, e));
-    if (!f->has[key] || (sm_parse_duration(text, us) && *us >= least_us)) {
-        return SM_OK;
-    }
-    return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
-                       sm_fail(e, SM_INVALID,
-                               "%s is a time like \"30 days\", \"12 hours\" or \"90s\", not "
-                               "\"%.*s\"",
-                               f->keys[key], SM_STR_ARG(text)),
-                       e);
-}
-
 /* How often a task is done again, and the wait before it: key `retries` and the one behind it. */
 static sm_status read_tries(const sm_pipeline *p, const sm_yaml_fields *f, int retries,
                             sm_task_tries *out, sm_error *e)
@@ -1130,13 +1178,42 @@ static sm_status read_schedule(sm_pipeline *p, const sm_yaml_fields *f, int sche
     return smi_flow_at(p, at, sm_zone_load(name, p->arena, &p->zone, e), e);
 }
 
+/* catchup, max_active_runs and after. */
+static sm_status read_runs(sm_pipeline *p, const sm_yaml_fields *f, int catchup, sm_error *e)
+{
+    const int most = catchup + 1, after = catchup + 2;
+    sm_str text = {0};
+    int64_t n = 1;
+
+    SM_TRY(read_flag(p, f, catchup, &p->catches_up, e));
+    if (p->catches_up && p->schedule_text.len == 0) {
+        return smi_flow_at(p, f->places[catchup],
+                           sm_fail(e, SM_SYNTAX, "catchup without a schedule"), e);
+    }
+    SM_TRY(sm_yaml_fields_text(&p->yaml, f, most, "the pipeline", f->has[most], &text, e));
+    if (f->has[most] && (!sm_parse_i64(text, &n) || n < 1 || n > MAX_RUNS)) {
+        return smi_flow_at(p, sm_yaml_place_of(f->values[most]),
+                           sm_fail(e, SM_INVALID, "%s is a number from 1 to %d, not \"%.*s\"",
+                                   f->keys[most], MAX_RUNS, SM_STR_ARG(text)),
+                           e);
+    }
+    p->max_runs = (int32_t)n;
+    if (f->has[after] && p->schedule_text.len > 0) {
+        const sm_status st = sm_fail(e, SM_INVALID, "schedule and after exclude each other");
+        sm_error_todo(e, "A pipeline with after runs when those that it names have succeeded.");
+        return smi_flow_at(p, f->places[after], st, e);
+    }
+    return f->has[after] ? read_names(p, f, after, "pipeline", &p->after, &p->n_after, e) : SM_OK;
+}
+
 static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
     static const char *const keys[] = {
         "name",     "description", "vars",        "lake",
         "sources",  "tasks",       "connections", "quarantine_retention",
         "schedule", "timezone",    "retries",     "retry_delay",
-        "timeout",  NULL};
+        "timeout",  "catchup",     "max_active_runs", "after",
+        NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -1150,6 +1227,7 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
     SM_TRY(read_duration(p, &f, 7, 1, &p->quarantine_us, e));
     SM_TRY(read_schedule(p, &f, 8, 9, e));
+    SM_TRY(read_runs(p, &f, 13, e));
     p->tries.wait_us = RETRY_US;
     SM_TRY(read_tries(p, &f, 10, &p->tries, e));
     SM_TRY(read_duration(p, &f, 12, 1, &p->timeout_us, e));
