@@ -203,6 +203,13 @@ void sm_process_signal(const sm_process *p, int number)
     (void)kill(-p->pid, number);         /* none of the group may be left */
 }
 
+void sm_process_leave(sm_process *p)
+{
+    SM_ASSERT(p->fd >= 0 && p->pid > 0);
+    close(p->fd);
+    sm_free(p);
+}
+
 void sm_process_close(sm_process *p)
 {
     sm_process_end ignored;

@@ -46,6 +46,8 @@ bool sm_process_wait(sm_process *p, int64_t wait_ms, sm_process_end *end);
 void sm_process_signal(const sm_process *p, int number);
 /** Kills the group if the program has not ended, and frees. Takes NULL. */
 void sm_process_close(sm_process *p);
+/** Frees, and leaves the program to itself. */
+void sm_process_leave(sm_process *p);
 /** "exit code 3", "signal 9 (SIGKILL)"; in `a`. */
 sm_str sm_process_end_text(const sm_process_end *end, sm_arena *a);
 
