@@ -40,6 +40,18 @@ static sm_status open_notes(smi_cli *cli, const char *run_id, const sm_run_new *
     return sm_run_notes_earlier(h->notes, cli->arena, earlier, e);
 }
 
+/* The interval of a run, from its logical date on: dates are those that the clocks of its
+ * schedule's zone show. Midnight in Paris is the day before in UTC. */
+static sm_status interval_of(const sm_run_notes *n, sm_interval *out, sm_error *e)
+{
+    const sm_interval instants = sm_run_notes_interval(n);
+
+    SM_TRY(smi_options_day(sm_run_notes_date(n).data, &out->start_us, &out->end_us, e));
+    SM_ASSERT(instants.start_us < instants.end_us);
+    out->end_us = out->start_us + (instants.end_us - instants.start_us);
+    return SM_OK;
+}
+
 static void close_notes(smi_history *h)
 {
     sm_run_notes_close(h->notes);
@@ -72,7 +84,7 @@ sm_status smi_history_begin(smi_cli *cli, const char *file, const char *run_id, 
     SM_ASSERT(earlier.n_done == 0 || earlier.since_us > 0);
     h->was_queued = run_id != NULL;
     opts->run_id = sm_run_notes_id(h->notes);
-    opts->interval = sm_run_notes_interval(h->notes);
+    SM_TRY(interval_of(h->notes, &opts->interval, e));
     opts->earlier = earlier;
     opts->listener = sm_run_notes_listener(h->notes, &opts->listener);
     return SM_OK;

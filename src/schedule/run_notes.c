@@ -123,6 +123,11 @@ sm_interval sm_run_notes_interval(const sm_run_notes *n)
     return n->run.interval;
 }
 
+sm_str sm_run_notes_date(const sm_run_notes *n)
+{
+    return n->run.date;
+}
+
 /* ---- what was done before -------------------------------------------------------------------- */
 
 static sm_status processes_before(sm_run_notes *n, int64_t *out, sm_error *e)

@@ -131,6 +131,9 @@ sm_status sm_state_queue(sm_state *s, const sm_run_new *run, sm_arena *a, sm_str
                          sm_error *e) SM_MUST_USE;
 /** Up to which instant the schedule of a pipeline file is dealt with; 0: it is new here. */
 sm_status sm_state_dealt(sm_state *s, sm_str file, int64_t *up_to_us, sm_error *e) SM_MUST_USE;
+/** The pipeline files that a scheduler of this state has had, by name, in `a`. */
+sm_status sm_state_files(sm_state *s, sm_arena *a, sm_str **out, int64_t *n,
+                         sm_error *e) SM_MUST_USE;
 /** Notes it without a run: intervals that are skipped, or a pipeline that is new. */
 sm_status sm_state_set_dealt(sm_state *s, sm_str file, int64_t up_to_us, sm_error *e) SM_MUST_USE;
 
@@ -173,6 +176,8 @@ sm_status sm_run_notes_open(sm_state *s, sm_str id, const sm_run_new *run, sm_ru
 sm_str sm_run_notes_id(const sm_run_notes *n);
 /** For which interval it is: as it was queued. */
 sm_interval sm_run_notes_interval(const sm_run_notes *n);
+/** Its logical date, as --date takes it; as long as the notes. */
+sm_str sm_run_notes_date(const sm_run_notes *n);
 /** What earlier processes of this run have finished, for its options; names in `a`. Whether it has
  * published, the lake says. */
 sm_status sm_run_notes_earlier(sm_run_notes *n, sm_arena *a, sm_run_earlier *out,
@@ -193,15 +198,20 @@ sm_status sm_state_is_alive(sm_state *s, int64_t number, bool *out, sm_error *e)
 /* ---- the scheduler --------------------------------------------------------------------------- */
 
 typedef struct sm_scheduler_opts {
+    sm_stores *stores;   /* by which pipeline files are read, and watched folders listed */
     const sm_str *files; /* pipelines */
     int32_t n_files;
-    int32_t max_runs;        /* at once, of all pipelines; 0: as many as the machine has cores */
+    int32_t max_runs;        /* at once, of all pipelines; 0: 2 */
     sm_str program;          /* what is started for a run; "": this one */
+    const sm_str *arguments; /* further ones of each smelt run */
+    int32_t n_arguments;
+    bool is_backfill; /* it runs what is queued as BACKFILL, max_runs at once, and then ends */
     const sm_cancel *cancel; /* ends it: running runs are asked to end, and waited for */
     /* What it does, a line each, for people; may be NULL. */
     void (*say)(void *ctx, const char *line);
     void *ctx;
-    /* Tests: the clock. NULL: the machine's. */
+    /* Tests: the clock, which moves by itself: nothing is waited for but processes. NULL: the
+     * machine's. */
     int64_t (*now_us)(void *ctx);
 } sm_scheduler_opts;
 
@@ -209,7 +219,8 @@ typedef struct sm_scheduler_opts {
  * Starts runs when they are due, until it is cancelled.
  *
  * Shape     one state a folder of pipelines, each locked. Files are read again when they change;
- *           one that cannot be read is said, and keeps what it was, and never stops the others
+ *           one that cannot be read is said, and keeps what it was, and never stops the others.
+ *           Each run is a process: smelt run FILE --date D --run-id ID, with a log in the state
  * Errors    SM_CONFLICT: another scheduler has the state (with its process id); those of
  *           sm_state_open(); of the pipelines when it starts. What happens later is said, not
  *           returned

@@ -251,6 +251,20 @@ sm_status sm_state_dealt(sm_state *s, sm_str file, int64_t *up_to_us, sm_error *
     return SM_OK;
 }
 
+sm_status sm_state_files(sm_state *s, sm_arena *a, sm_str **out, int64_t *n, sm_error *e)
+{
+    int64_t cap = 0;
+    smi_query q = smi_query_new(s, "SELECT file FROM schedules ORDER BY file", e);
+
+    *out = NULL;
+    *n = 0;
+    while (smi_query_step(&q) == SM_OK) {
+        *out = sm_arena_grow(a, *out, *n, &cap, sizeof(**out));
+        (*out)[(*n)++] = smi_query_get_text(&q, a);
+    }
+    return smi_query_end(&q);
+}
+
 sm_status sm_state_set_dealt(sm_state *s, sm_str file, int64_t up_to_us, sm_error *e)
 {
     SM_TRY(smi_state_begin(s, true, e));
