@@ -63,6 +63,7 @@ static void print_line(const line *l)
         printf("%.*s: cannot be read: %.*s\n", SM_STR_ARG(l->file), SM_STR_ARG(l->trouble));
         return;
     }
+    SM_ASSERT((l->schedule.len > 0) == (l->next_us > 0));
     printf("%-20.*s ", SM_STR_ARG(l->name));
     if (l->next_us > 0) {
         sm_format_timestamp(l->next_us, text);
@@ -84,6 +85,7 @@ static void print_scheduler(const sm_scheduler_status *at)
     char since[SM_TIME_TEXT_BYTES];
 
     if (at->is_alive) {
+        SM_ASSERT(at->pid > 0);
         sm_format_timestamp(at->since_us / 1000000 * 1000000, since);
         printf("the scheduler is up: process %" PRId64 ", since %s UTC\n", at->pid, since);
     }

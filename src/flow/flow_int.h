@@ -198,6 +198,22 @@ struct sm_pipeline {
 
 /** Reads the file and the SQL beside it; the tasks stand in the order of the file. */
 sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** A length of time, like 30 days, of at least least_us; *us stays as it is where the key is
+ * missing. */
+sm_status smi_flow_yaml_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                                 int64_t least_us, int64_t *us, sm_error *e) SM_MUST_USE;
+/** One name, or a list of at least one. `kind`: what they are, for messages. */
+sm_status smi_flow_yaml_names(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                              const char *kind, const sm_str **out, int32_t *n,
+                              sm_error *e) SM_MUST_USE;
+/** Keys of a file that say when runs are due (flow_yaml_times.c): `schedule` and the one behind it;
+ * `catchup` and the two behind it; `watch` of a source and the two behind it. */
+sm_status smi_flow_yaml_schedule(sm_pipeline *p, const sm_yaml_fields *f, int schedule,
+                                 sm_error *e) SM_MUST_USE;
+sm_status smi_flow_yaml_runs(sm_pipeline *p, const sm_yaml_fields *f, int catchup,
+                             sm_error *e) SM_MUST_USE;
+sm_status smi_flow_yaml_watch(const sm_pipeline *p, const sm_yaml_fields *f, int watch,
+                              smi_flow_source *s, sm_error *e) SM_MUST_USE;
 /** Reads a text beside the pipeline file, unless its path is absolute. *name: the whole path. Both
  * live in the pipeline's arena. SM_LIMIT: it is longer than max_bytes. */
 sm_status smi_flow_read_text(const sm_pipeline *p, sm_str path, size_t max_bytes, sm_str *name,

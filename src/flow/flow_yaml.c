@@ -16,9 +16,6 @@
 #define MAX_RETRIES    100
 #define SECOND_US      INT64_C(1000000)
 #define RETRY_US       INT64_C(30000000) /* the wait before a retry, if the file says none */
-#define MAX_RUNS       64
-#define POLL_US        INT64_C(30000000) /* how often a watched folder is listed */
-#define SETTLE_US      INT64_C(2000000)  /* a local file is whole when it was not changed so long */
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -302,8 +299,8 @@ static sm_status read_policy(sm_pipeline *p, const sm_yaml_fields *f, int key, c
 }
 
 /* A length of time, like 30 days; *us stays as it is where the key is missing. */
-static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
-                               int64_t least_us, int64_t *us, sm_error *e)
+sm_status smi_flow_yaml_duration(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                                 int64_t least_us, int64_t *us, sm_error *e)
 {
     sm_str text = {0};
 
@@ -317,50 +314,6 @@ static sm_status read_duration(const sm_pipeline *p, const sm_yaml_fields *f, in
                                "\"%.*s\"",
                                f->keys[key], SM_STR_ARG(text)),
                        e);
-}
-
-/* A yes or no; *out stays as it is where the key is missing. */
-static sm_status read_flag(const sm_pipeline *p, const sm_yaml_fields *f, int key, bool *out,
-                           sm_error *e)
-{
-    sm_str word = {0};
-
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, key, "a value", f->has[key], &word, e));
-    if (f->has[key] && !sm_str_is(word, "true") && !sm_str_is(word, "false")) {
-        return smi_flow_at(p, sm_yaml_place_of(f->values[key]),
-                           sm_fail(e, SM_INVALID, "%s is true or false, not \"%.*s\"", f->keys[key],
-                                   SM_STR_ARG(word)),
-                           e);
-    }
-    *out = f->has[key] ? sm_str_is(word, "true") : *out;
-    return SM_OK;
-}
-
-/* watch, and the two keys behind it. */
-static sm_status read_watch(const sm_pipeline *p, const sm_yaml_fields *f, int watch,
-                            smi_flow_source *s, sm_error *e)
-{
-    s->poll_us = POLL_US;
-    SM_TRY(read_flag(p, f, watch, &s->is_watched, e));
-    for (int key = watch + 1; key <= watch + 2; key++) {
-        if (f->has[key] && !s->is_watched) {
-            return smi_flow_at(
-                p, f->places[key],
-                sm_fail(e, SM_SYNTAX, "%s is for sources with watch: true", f->keys[key]), e);
-        }
-    }
-    if (!s->is_watched) {
-        return SM_OK;
-    }
-    s->settle_us = SETTLE_US;
-    SM_TRY(read_duration(p, f, watch + 1, 1, &s->poll_us, e));
-    SM_TRY(read_duration(p, f, watch + 2, 0, &s->settle_us, e));
-    if (!p->vars[s->var].has_default) {
-        const sm_status st = sm_fail(e, SM_INVALID, "the folder of a watched source is not known");
-        sm_error_todo(e, "Give the variable %.*s a default.", SM_STR_ARG(s->name));
-        return smi_flow_at(p, sm_yaml_place_of(f->values[watch]), st, e);
-    }
-    return SM_OK;
 }
 
 static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source *s, sm_error *e)
@@ -390,7 +343,7 @@ static sm_status read_source(sm_pipeline *p, const sm_yaml *map, smi_flow_source
     SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
     s->has_unknown = f.has[6];
     SM_TRY(read_policy(p, &f, 6, keys[6], SM_TAKES(SM_POLICY_IGNORE), &s->unknown, e));
-    SM_TRY(read_watch(p, &f, 7, s, e));
+    SM_TRY(smi_flow_yaml_watch(p, &f, 7, s, e));
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 3, "a source", false, &s->quarantine, e));
     return f.has[3] ? check_new_table(p, s->quarantine, sm_yaml_place_of(f.values[3]), e) : SM_OK;
 }
@@ -595,8 +548,8 @@ static sm_status read_publish(const sm_pipeline *p, const sm_yaml_fields *f, smi
 }
 
 /* The names that a key has: one, or a list of them. */
-static sm_status read_names(const sm_pipeline *p, const sm_yaml_fields *f, int key,
-                            const char *kind, const sm_str **out, int32_t *n, sm_error *e)
+sm_status smi_flow_yaml_names(const sm_pipeline *p, const sm_yaml_fields *f, int key,
+                              const char *kind, const sm_str **out, int32_t *n, sm_error *e)
 {
     const sm_yaml *node = f->values[key];
     const bool is_list = node->type == SM_YAML_LIST;
@@ -641,7 +594,7 @@ static sm_status read_cluster(const sm_pipeline *p, const sm_yaml_fields *f, smi
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
     }
-    SM_TRY(read_names(p, f, KEY_BY, "column", &t->columns, &t->n_columns, e));
+    SM_TRY(smi_flow_yaml_names(p, f, KEY_BY, "column", &t->columns, &t->n_columns, e));
     return read_curve(p, f, t, e);
 }
 
@@ -723,7 +676,8 @@ static sm_status read_partition_by(const sm_pipeline *p, const sm_yaml_fields *f
         return SM_OK;
     }
     t->partition_at = f->places[KEY_PARTITION_BY];
-    return read_names(p, f, KEY_PARTITION_BY, "column", &t->partition_by, &t->n_partition_by, e);
+    return smi_flow_yaml_names(p, f, KEY_PARTITION_BY, "column", &t->partition_by,
+                               &t->n_partition_by, e);
 }
 
 /* One of the properties before place i, and a table feature that it turns on. */
@@ -790,7 +744,7 @@ static sm_status read_key(const sm_pipeline *p, const sm_yaml_fields *f, int key
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "%s has no key", what), e);
     }
     m->key.at = sm_yaml_place_of(f->values[key]);
-    return read_names(p, f, key, "column", &m->key.names, &m->key.n, e);
+    return smi_flow_yaml_names(p, f, key, "column", &m->key.names, &m->key.n, e);
 }
 
 /* merge: the rows take the place of those with the same key. */
@@ -883,7 +837,8 @@ static sm_status read_scd2(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     SM_TRY(read_key(p, &own, SCD2_KEY, m, "scd2", e));
     if (own.has[SCD2_COLUMNS]) {
         m->columns.at = sm_yaml_place_of(own.values[SCD2_COLUMNS]);
-        SM_TRY(read_names(p, &own, SCD2_COLUMNS, "column", &m->columns.names, &m->columns.n, e));
+        SM_TRY(smi_flow_yaml_names(p, &own, SCD2_COLUMNS, "column", &m->columns.names,
+                                   &m->columns.n, e));
     }
     SM_TRY(read_expression(p, &own, SCD2_AT, &m->at, e));
     SM_TRY(read_history_columns(p, &own, m, e));
@@ -943,7 +898,7 @@ static sm_status read_tries(const sm_pipeline *p, const sm_yaml_fields *f, int r
                            e);
     }
     out->retries = f->has[retries] ? (int32_t)n : out->retries;
-    return read_duration(p, f, retries + 1, 0, &out->wait_us, e);
+    return smi_flow_yaml_duration(p, f, retries + 1, 0, &out->wait_us, e);
 }
 
 /* A size, like 512MB; *bytes stays as it is where the key is missing. */
@@ -973,7 +928,7 @@ static sm_status read_upkeep(const sm_pipeline *p, const sm_yaml_fields *f, smi_
     t->retain_us = -1;
     SM_TRY(read_size(p, f, KEY_TARGET_SIZE, &target, e));
     t->target_bytes = target;
-    return read_duration(p, f, KEY_RETAIN, 0, &t->retain_us, e);
+    return smi_flow_yaml_duration(p, f, KEY_RETAIN, 0, &t->retain_us, e);
 }
 
 /* run: a text for the shell, or a list of words. */
@@ -986,7 +941,7 @@ static sm_status read_words(const sm_pipeline *p, const sm_yaml_fields *f, smi_f
     if (!f->has[KEY_RUN]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a command has no run"), e);
     }
-    SM_TRY(read_names(p, f, KEY_RUN, "word", &words, &n, e));
+    SM_TRY(smi_flow_yaml_names(p, f, KEY_RUN, "word", &words, &n, e));
     const bool is_script = f->values[KEY_RUN]->type != SM_YAML_LIST;
     const char **argv = SM_NEW_ARRAY(p->arena, const char *, n + 3);
     int32_t to = 0;
@@ -1032,7 +987,7 @@ static sm_status read_command(const sm_pipeline *p, const sm_yaml_fields *f, smi
     SM_TRY(read_words(p, f, c, e));
     SM_TRY(f->has[KEY_ENV] ? read_env(p, f, c, e) : SM_OK);
     SM_TRY(read_size(p, f, KEY_MEMORY, &c->memory_bytes, e));
-    SM_TRY(read_duration(p, f, KEY_CPU, SECOND_US, &cpu_us, e));
+    SM_TRY(smi_flow_yaml_duration(p, f, KEY_CPU, SECOND_US, &cpu_us, e));
     c->cpu_seconds = cpu_us / SECOND_US;
     return SM_OK;
 }
@@ -1044,7 +999,7 @@ static sm_status read_tags(const sm_pipeline *p, const sm_yaml_fields *f, smi_fl
     if (!f->has[KEY_TAGS]) {
         return SM_OK;
     }
-    SM_TRY(read_names(p, f, KEY_TAGS, "tag", &t->tags, &t->n_tags, e));
+    SM_TRY(smi_flow_yaml_names(p, f, KEY_TAGS, "tag", &t->tags, &t->n_tags, e));
     for (int32_t i = 0; i < t->n_tags; i++) {
         if (!is_word(t->tags[i])) {
             return smi_flow_at(p, f->places[KEY_TAGS],
@@ -1077,10 +1032,11 @@ static sm_status read_around(const sm_pipeline *p, const sm_yaml_fields *f, smi_
     SM_TRY(read_tags(p, f, t, e));
     t->tries = p->tries;
     SM_TRY(read_tries(p, f, KEY_RETRIES, &t->tries, e));
-    SM_TRY(read_duration(p, f, KEY_TIMEOUT, 1, &t->timeout_us, e));
+    SM_TRY(smi_flow_yaml_duration(p, f, KEY_TIMEOUT, 1, &t->timeout_us, e));
     t->wanted_at = f->places[KEY_NEEDS];
-    return f->has[KEY_NEEDS] ? read_names(p, f, KEY_NEEDS, "task", &t->wanted, &t->n_wanted, e)
-                             : SM_OK;
+    return f->has[KEY_NEEDS]
+               ? smi_flow_yaml_names(p, f, KEY_NEEDS, "task", &t->wanted, &t->n_wanted, e)
+               : SM_OK;
 }
 
 static sm_status read_task(sm_pipeline *p, const sm_yaml *map, smi_flow_task *t, sm_error *e)
@@ -1158,62 +1114,25 @@ static sm_status read_tasks(sm_pipeline *p, const sm_yaml *list, sm_yaml_place a
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-/* schedule and timezone. */
-static sm_status read_schedule(sm_pipeline *p, const sm_yaml_fields *f, int schedule, int zone,
-                               sm_error *e)
-{
-    sm_str name = SM_STR("UTC");
-
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, schedule, "the pipeline", f->has[schedule],
-                               &p->schedule_text, e));
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, zone, "the pipeline", f->has[zone], &name, e));
-    if (f->has[schedule]) {
-        SM_TRY(smi_flow_at(p, sm_yaml_place_of(f->values[schedule]),
-                           sm_cron_parse(p->schedule_text, &p->schedule, e), e));
-    } else if (f->has[zone]) {
-        return smi_flow_at(p, f->places[zone], sm_fail(e, SM_SYNTAX, "timezone without a schedule"),
-                           e);
-    }
-    const sm_yaml_place at = f->has[zone] ? sm_yaml_place_of(f->values[zone]) : f->at;
-    return smi_flow_at(p, at, sm_zone_load(name, p->arena, &p->zone, e), e);
-}
-
-/* catchup, max_active_runs and after. */
-static sm_status read_runs(sm_pipeline *p, const sm_yaml_fields *f, int catchup, sm_error *e)
-{
-    const int most = catchup + 1, after = catchup + 2;
-    sm_str text = {0};
-    int64_t n = 1;
-
-    SM_TRY(read_flag(p, f, catchup, &p->catches_up, e));
-    if (p->catches_up && p->schedule_text.len == 0) {
-        return smi_flow_at(p, f->places[catchup],
-                           sm_fail(e, SM_SYNTAX, "catchup without a schedule"), e);
-    }
-    SM_TRY(sm_yaml_fields_text(&p->yaml, f, most, "the pipeline", f->has[most], &text, e));
-    if (f->has[most] && (!sm_parse_i64(text, &n) || n < 1 || n > MAX_RUNS)) {
-        return smi_flow_at(p, sm_yaml_place_of(f->values[most]),
-                           sm_fail(e, SM_INVALID, "%s is a number from 1 to %d, not \"%.*s\"",
-                                   f->keys[most], MAX_RUNS, SM_STR_ARG(text)),
-                           e);
-    }
-    p->max_runs = (int32_t)n;
-    if (f->has[after] && p->schedule_text.len > 0) {
-        const sm_status st = sm_fail(e, SM_INVALID, "schedule and after exclude each other");
-        sm_error_todo(e, "A pipeline with after runs when those that it names have succeeded.");
-        return smi_flow_at(p, f->places[after], st, e);
-    }
-    return f->has[after] ? read_names(p, f, after, "pipeline", &p->after, &p->n_after, e) : SM_OK;
-}
-
 static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
 {
-    static const char *const keys[] = {
-        "name",     "description", "vars",        "lake",
-        "sources",  "tasks",       "connections", "quarantine_retention",
-        "schedule", "timezone",    "retries",     "retry_delay",
-        "timeout",  "catchup",     "max_active_runs", "after",
-        NULL};
+    static const char *const keys[] = {"name",
+                                       "description",
+                                       "vars",
+                                       "lake",
+                                       "sources",
+                                       "tasks",
+                                       "connections",
+                                       "quarantine_retention",
+                                       "schedule",
+                                       "timezone",
+                                       "retries",
+                                       "retry_delay",
+                                       "timeout",
+                                       "catchup",
+                                       "max_active_runs",
+                                       "after",
+                                       NULL};
     sm_yaml_fields f;
     sm_str lake = {0};
 
@@ -1225,12 +1144,12 @@ static sm_status read_root(sm_pipeline *p, const sm_yaml *root, sm_error *e)
             sm_fail(e, SM_NAME, "\"%.*s\" is not a pipeline name", SM_STR_ARG(p->name)), e);
     }
     SM_TRY(sm_yaml_fields_text(&p->yaml, &f, 1, "the pipeline", false, &p->description, e));
-    SM_TRY(read_duration(p, &f, 7, 1, &p->quarantine_us, e));
-    SM_TRY(read_schedule(p, &f, 8, 9, e));
-    SM_TRY(read_runs(p, &f, 13, e));
+    SM_TRY(smi_flow_yaml_duration(p, &f, 7, 1, &p->quarantine_us, e));
+    SM_TRY(smi_flow_yaml_schedule(p, &f, 8, e));
+    SM_TRY(smi_flow_yaml_runs(p, &f, 13, e));
     p->tries.wait_us = RETRY_US;
     SM_TRY(read_tries(p, &f, 10, &p->tries, e));
-    SM_TRY(read_duration(p, &f, 12, 1, &p->timeout_us, e));
+    SM_TRY(smi_flow_yaml_duration(p, &f, 12, 1, &p->timeout_us, e));
     if (f.has[6]) {
         SM_TRY(read_connections(p, f.values[6], f.places[6], e));
     }
