@@ -11,7 +11,7 @@
 #include "cli/cli_runs_int.h"
 
 typedef struct options {
-    const char *project, *pipeline, *from, *mark, *forget;
+    const char *project, *pipeline, *state, *from, *mark, *forget;
     int64_t limit;
     bool logs, report, cancel, clear;
 } options;
@@ -21,6 +21,8 @@ static const smi_opt option_table[] = {
      "a pipeline file, or the folder that pipelines are in (default: this folder)",
      offsetof(options, project)},
     {"--pipeline", SMI_OPT_TEXT, "NAME", "only runs of this pipeline", offsetof(options, pipeline)},
+    {"--state", SMI_OPT_TEXT, "STATE",
+     "only runs that are queued, running, success, failed or cancelled", offsetof(options, state)},
     {"--limit", SMI_OPT_I64, "N", "the latest N runs (default: 20); 0: all",
      offsetof(options, limit)},
     {"--logs", SMI_OPT_FLAG, NULL,
@@ -215,13 +217,28 @@ static void print_json(smi_cli *cli, const shown *runs, int64_t n)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* The bit of a state that was named; 0: none was. */
+static sm_status read_state(const char *word, uint32_t *bits, sm_error *e)
+{
+    for (int i = 0; word && i <= SM_RUN_STATE_CANCELLED; i++) {
+        if (strcmp(word, sm_run_state_name((sm_run_state)i)) == 0) {
+            *bits = 1u << i;
+        }
+    }
+    return !word || *bits ? SM_OK
+                          : sm_fail(e, SM_USAGE,
+                                    "--state \"%s\" is none of queued, running, success, failed, "
+                                    "cancelled",
+                                    word);
+}
+
 static sm_status list(smi_cli *cli, sm_state *s, const options *o, sm_error *e)
 {
-    const sm_run_filter f = {.pipeline = sm_str_of(o->pipeline),
-                             .limit = smi_given_or(o->limit, 20)};
+    sm_run_filter f = {.pipeline = sm_str_of(o->pipeline), .limit = smi_given_or(o->limit, 20)};
     sm_run_row *rows = NULL;
     int64_t n = 0;
 
+    SM_TRY(read_state(o->state, &f.states, e));
     SM_TRY(sm_state_runs(s, &f, cli->arena, &rows, &n, e));
     shown *runs = SM_NEW_ARRAY(cli->arena, shown, n);
     for (int64_t i = 0; i < n; i++) {
@@ -407,8 +424,9 @@ static sm_status check_options(const options *o, bool has_run, sm_error *e)
     if (o->from && !o->clear) {
         return sm_fail(e, SM_USAGE, "--from belongs to --clear");
     }
-    if (has_run && (o->forget || o->pipeline || o->limit != SMI_NOT_GIVEN)) {
-        return sm_fail(e, SM_USAGE, "--forget, --pipeline and --limit are for all runs, not one");
+    if (has_run && (o->forget || o->pipeline || o->state || o->limit != SMI_NOT_GIVEN)) {
+        return sm_fail(e, SM_USAGE,
+                       "--forget, --pipeline, --state and --limit are for all runs, not one");
     }
     if (o->limit != SMI_NOT_GIVEN && o->limit < 0) {
         return sm_fail(e, SM_USAGE, "--limit %" PRId64 " is below 0", o->limit);

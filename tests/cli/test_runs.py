@@ -73,6 +73,8 @@ def test_the_latest_runs_come_first(kept):
     assert [run["logical_date"][-1] for run in kept.history()] == list("4321")
     assert [run["logical_date"][-1] for run in kept.history("--limit", "2")] == list("43")
     assert kept.history("--pipeline", "other") == []
+    assert len(kept.history("--state", "success")) == 4 and kept.history("--state", "failed") == []
+    assert "none of queued" in kept.runs("--state", "good", check=False).stderr
     head, *lines = kept.runs().stdout.splitlines()
     assert head.split()[0] == "run" and len(lines) == 4 and " success " in lines[0]
 

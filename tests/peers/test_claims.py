@@ -171,6 +171,7 @@ LIMITS = {
     "a drawing of every column": InTest("tests/cli/test_check_page.py", "def test_types_at_their_ends"),
     "the rule volume": InTest("tests/cli/test_check_past.py", "def test_without_an_earlier_version_it_is_told"),
     "catalogs, the scheduler's": InTest("tests/cli/test_usage.py", "== 2"),
+    "smelt rollback of a run": InTest("tests/cli/test_rollback.py", "def test_the_first_run_of_a_table_stays"),
     "replaying all that is in a quarantine": InTest(
         "tests/cli/test_replay.py", "def test_a_row_that_is_cut_stays_where_its_file_does_not"),
     "replaying into a table with overwrite": InTest(
