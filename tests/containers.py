@@ -2,8 +2,10 @@
 podman's service, which speaks Docker's protocol. Needs root."""
 import contextlib
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -33,7 +35,8 @@ class Engine:
 
     def __init__(self, folder):
         self.folder = folder
-        self.flags = ["--root", folder / "store", "--runroot", folder / "run", "--storage-driver", "vfs"]
+        self.runroot = tempfile.mkdtemp(prefix="smelt-", dir="/tmp")  # podman takes 50 characters at most
+        self.flags = ["--root", folder / "store", "--runroot", self.runroot, "--storage-driver", "vfs"]
         (folder / "containers.conf").write_text(SETTINGS)
         self.env = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
         subprocess.run([ROOT / "tools/debian", folder / "debian"], check=True, capture_output=True, timeout=1200)
@@ -60,7 +63,7 @@ class Engine:
     @contextlib.contextmanager
     def service(self):
         """The address of an engine that speaks Docker's protocol."""
-        socket = self.folder / "engine.sock"
+        socket = pathlib.Path(self.runroot, "engine.sock")
         with open(self.folder / "service.log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(["podman", *self.flags, "system", "service", "--time", "0", f"unix://{socket}"],
                                        env=self.env, stdout=log, stderr=log)
@@ -76,3 +79,4 @@ class Engine:
 
     def close(self):
         shutil.rmtree(self.folder)
+        shutil.rmtree(self.runroot)
