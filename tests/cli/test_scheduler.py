@@ -84,6 +84,16 @@ def test_a_pipeline_runs_after_others(scheduled):
     assert len({run["logical_date"] for run in runs}) == len(runs)
 
 
+def test_an_idle_scheduler_is_small(scheduled):
+    scheduled.up(scheduled.tick(schedule="schedule: '@yearly'\n"), scheduled.watched())
+    time.sleep(2)
+    with open(f"/proc/{scheduled.process.pid}/smaps_rollup", encoding="ascii") as rollup:
+        private = sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", rollup.read(), re.M))
+    scheduled.down()
+    if b"__asan_init" not in open(scheduled.call.path, "rb").read():
+        assert 0 < private < 10000
+
+
 # ---- killed, stopped, refused -----------------------------------------------------------------
 
 
