@@ -276,21 +276,20 @@ def test_touching_a_file_loads_nothing(smelt, lake, tmp_path):
 def test_transactions_of_files_stand_in_bronze_and_quarantine(smelt, lake, tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()
-    app = "smelt:customer360:20220401.json"
+    direct, delta = (f"smelt:{name}:20220401.json" for name in ("customer360_direct", "customer360"))
     (logs / "20220401.json").write_text(log_line("AA01", 3) + "broken\n")
     run(smelt, "direct", logs, lake / "direct")
     run(smelt, "delta", logs, lake / "delta")
     first = transactions(lake / "direct" / "quarantine/viewing_log")
-    assert list(first) == [app]
+    assert list(first) == [direct]
     for table in ("quarantine/viewing_log", "bronze/viewing_log"):
-        assert transactions(lake / "delta" / table) == first, table
+        assert transactions(lake / "delta" / table) == {delta: first[direct]}, table
     (logs / "20220401.json").write_text(log_line("AA02", 3))
     run(smelt, "direct", logs, lake / "direct")
     run(smelt, "delta", logs, lake / "delta")
-    second = {app: first[app] + 1}
-    assert transactions(lake / "direct" / "quarantine/viewing_log") == second
+    assert transactions(lake / "direct" / "quarantine/viewing_log") == {direct: first[direct] + 1}
     for table in ("quarantine/viewing_log", "bronze/viewing_log"):
-        assert transactions(lake / "delta" / table) == second, table
+        assert transactions(lake / "delta" / table) == {delta: first[direct] + 1}, table
         assert read_table(lake / "delta" / table).num_rows == (table[0] == "b")
 
 
