@@ -400,7 +400,8 @@ def smelt_check(contract):
 
 
 # Rules of a contract over bronze: a column is unique, and rules of single rows.
-ROWS["unique"] = (bronze, None, None, {"smelt": smelt_check("unique"), "Polars": peer("polars_unique")})
+ROWS["unique"] = (bronze, None, None, {"smelt": smelt_check("unique"), "Polars": peer("polars_unique"),
+                                        "Polars series": peer("polars_unique_series")})
 ROWS["contract"] = (bronze, None, None, {"smelt": smelt_check("rows"), "Patito": peer("patito_rows")})
 
 # What contracts cost: smelt loads bronze without one, with its rules of single rows, and with all of its rules.
