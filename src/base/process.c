@@ -31,8 +31,6 @@ struct sm_process {
     sm_process_end end;
 };
 
-extern char **environ;
-
 /* ---- starting ------------------------------------------------------------------------------- */
 
 static bool is_set_by(const sm_process_opts *o, const char *entry)

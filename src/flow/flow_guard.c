@@ -445,6 +445,7 @@ sm_status smi_flow_guard_judge(smi_flow_guard *g, sm_candidate *written, sm_cand
     r->tasks[g->task].judged_by_more |= r->asked.reads_paths;
     smi_flow_asked_restore(r, &asked);
     SM_TRY(sm_within(e, st, "contract of %.*s", SM_STR_ARG(t->name)));
+    SM_ENSURE(v); /* it was made */
     v->name = t->name;
     sm_candidate_judge(c, &(sm_judged){.passes = v->outcome != SM_OUTCOME_FAILED,
                                        .is_of_table = sm_contract_is_of_table(v->table),

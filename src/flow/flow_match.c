@@ -580,7 +580,7 @@ static smi_flow_known entry_of(const smi_match_in *in, const smi_match_out *out,
     const smi_match_found *found = &in->found[i];
     const smi_match_file *f = &out->files[i];
     const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
-    smi_flow_known now = {.version = -1, .n_lines = -1, .n_rows = -1};
+    smi_flow_known now;
 
     SM_ASSERT(!f->is_read || (read && read->content.bytes >= 0));
     SM_ASSERT(!is_kept || f->known >= 0);

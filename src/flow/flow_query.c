@@ -161,7 +161,7 @@ static bool is_widened(sm_str was, sm_str is)
         char *text = sm_arena_alloc(a, value.len + 1);
         size_t n = 0;
         sm_error ignored = {0};
-        if (value.len == 0 || value.data[0] != '\'' ||
+        if (value.len == 0 || !value.data || value.data[0] != '\'' ||
             sm_quoted_read(value, text, &n) != value.len ||
             sm_type_parse((sm_str){text, n}, a, &types[i], &ignored) != SM_OK) {
             types[i] = NULL;

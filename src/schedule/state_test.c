@@ -510,6 +510,7 @@ static void test_missing(void **state)
     sm_state *s = NULL;
 
     assert_status(sm_state_open(sm_str_of(p->folder), false, &s, &e), SM_NOT_FOUND, &e);
+    SM_ASSERT(p->folder);
     assert_int_not_equal(access(p->folder, F_OK), 0);
     assert_int_equal(mkdir(p->folder, 0777), 0);
     assert_status(sm_state_open(sm_str_of(p->folder), false, &s, &e), SM_NOT_FOUND, &e);
