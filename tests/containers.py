@@ -25,6 +25,7 @@ events_logger = "file"
 
 
 def require():
+    """A user's clone may have no root and no buildah: what needs them is told and counted as skipped there."""
     missing = [name for name in ("buildah", "podman", "runc", "debootstrap") if not shutil.which(name)]
     if missing or os.getuid() != 0:
         pytest.skip(f"no images can be built: {', '.join(missing) or 'not root'}; run `tools/setup interop` as root")
