@@ -104,8 +104,8 @@ static void test_nothing_goes_over(void **state)
     assert_int_equal(end.signal, SIGTERM);
 }
 
-/* qemu-user makes vfork(2) a fork, so that posix_spawn(3) hears of no failure, and has no prlimit(2)
- * for other processes. */
+/* qemu-user makes vfork(2) a fork, so that posix_spawn(3) hears of no failure, and has no
+ * prlimit(2) for other processes. */
 static void skip_if_emulated(const char *test)
 {
     if (getenv("SMELT_IS_EMULATED")) {
